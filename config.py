@@ -1,0 +1,295 @@
+"""The typed mirror of platform.yaml: `load_config()` reads it, checks it and names every mistake by key and line."""
+
+import os
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+ROOT = Path(__file__).resolve().parent
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ConfigError(ValueError):
+    """platform.yaml is wrong; the message says which key, on which line, and what is allowed."""
+
+
+class Section(BaseModel):
+    """A part of platform.yaml: read-only, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Vertical(Section):
+    """Which impressions one vertical model serves."""
+
+    column: str | None = None  # event column to look at; None: every impression no other vertical takes
+    values: list[str] = []  # the vertical takes rows whose column has one of these values
+
+    @model_validator(mode="after")
+    def _filter_is_whole(self) -> "Vertical":
+        if (self.column is None) != (not self.values):
+            raise ValueError("give both column and values, or neither (a vertical with neither takes the rest)")
+        return self
+
+
+class ColumnMapping(Section):
+    """Where the `files` source finds each column of the common schema in the user's own Parquet or CSV."""
+
+    impression_id: str
+    event_timestamp: str  # UTC, or without zone (then taken as UTC)
+    user_id: str
+    item_id: str
+    label: str  # 0 or 1
+    user_categorical: list[str] = []
+    user_dense: list[str] = []
+    item_categorical: list[str] = []
+    item_dense: list[str] = []
+    context_categorical: list[str] = []
+    context_dense: list[str] = []
+    crosses: list[str] = []  # categorical columns whose (user, value) click counts the FM sees
+
+
+class Source(Section):
+    """One data source: where its files are, how its log is replayed, and its verticals."""
+
+    path: str | None = None  # folder of the source's files; None: fetched into storage.cache
+    first_day: date  # first day of the log, after replay
+    last_day: date  # last day of the log, after replay
+    bootstrap_days: int = Field(ge=1)  # the first platform day covers this many days of the log
+    days_per_day: int = Field(default=1, ge=1)  # calendar days of the log replayed as one platform day
+    utc_offset_hours: int = Field(default=0, ge=-12, le=14)  # where the log's midnight lies
+    verticals: dict[Name, Vertical] = Field(min_length=1)
+    columns: ColumnMapping | None = None  # for the `files` source only
+    events_per_day: int = Field(default=20_000, ge=1)  # for the `synthetic` source only
+
+    @model_validator(mode="after")
+    def _checks(self) -> "Source":
+        if self.first_day + timedelta(days=self.bootstrap_days - 1) > self.last_day:
+            raise ValueError("bootstrap_days reaches beyond last_day; lower it or move last_day")
+        rest = [name for name, vertical in self.verticals.items() if vertical.column is None]
+        if len(rest) > 1:
+            raise ValueError(f"verticals {rest} both take the rest; only one vertical may have no filter")
+        return self
+
+    @property
+    def bootstrap_day(self) -> date:
+        """The first platform day: its partition covers first_day up to and including this day."""
+        return self.first_day + timedelta(days=self.bootstrap_days - 1)
+
+
+class Storage(Section):
+    """Where everything is kept; each source has a folder of its own below `root`."""
+
+    root: str = ".headwater"  # local path; lake, Feast, MLflow, reports
+    cache: str = ".headwater/cache"  # downloaded source files
+
+
+class Features(Section):
+    """Point-in-time features computed by Spark."""
+
+    windows_days: list[Annotated[int, Field(ge=1)]] = [1, 7, 30]  # count and click-rate windows, days
+    history_length: int = Field(default=50, ge=1)  # newest events kept in a user's history
+    history_days: int = Field(default=30, ge=1)  # oldest event a window or history may use, days
+    user_delay_s: int = Field(default=0, ge=0)  # an impression at t sees user events before t - delay, seconds
+    item_delay_s: int = Field(default=0, ge=0)  # the same for item events, seconds
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> "Features":
+        if max(self.windows_days, default=0) > self.history_days:
+            raise ValueError(f"windows_days {self.windows_days} reach beyond history_days {self.history_days}")
+        return self
+
+
+class NumEmbeddings(Section):
+    """Rows of the embedding tables; ids are hashed into them."""
+
+    user_id: int = Field(default=65_536, ge=2)
+    item_id: int = Field(default=65_536, ge=2)
+    other: int = Field(default=4_096, ge=2)  # every other categorical feature
+
+
+class Optimizer(Section):
+    """Batch and step sizes."""
+
+    batch_size: int = Field(gt=0)  # examples
+    learning_rate: float = Field(gt=0)  # Adam, dense parameters
+    embedding_learning_rate: float = Field(gt=0)  # row-wise Adagrad, embedding tables
+    weight_decay: float = Field(default=0.0, ge=0)
+    gradient_clip_norm: float = Field(default=10.0, gt=0)
+
+
+class FoundationModel(Section):
+    """The foundation model (FM): network, tables, training."""
+
+    architecture: Name
+    hyperparameters: dict[str, Any] = {}  # the network's own Config
+    embedding_dim: int = Field(gt=0)
+    num_embeddings: NumEmbeddings = NumEmbeddings()
+    optimizer: Optimizer
+    eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day kept from learning until the next
+    code_dim: int = Field(default=32, gt=0)  # width of the compressed embedding that VMs see
+
+
+class VerticalModel(Section):
+    """The vertical models (VM): network, tables, training."""
+
+    architecture: Name
+    hyperparameters: dict[str, Any] = {}
+    embedding_dim: int = Field(gt=0)
+    num_embeddings: NumEmbeddings = NumEmbeddings()
+    optimizer: Optimizer
+    max_training_days: int = Field(default=7, ge=1)  # oldest platform day a candidate learns, days back
+
+
+class Transfer(Section):
+    """What passes from the FM to a VM."""
+
+    soft_label: bool = True  # ExFM: auxiliary head learns the FM's probability
+    loss_weight: float = Field(default=1.0, ge=0)  # ExFM eq. 5, w
+    label_scale: float = Field(default=1.0, gt=0)  # ExFM eq. 4, alpha
+    gradient_scale: float = Field(default=1.0, ge=0)  # ExFM, beta
+    history: bool = True  # LoopFM: target attention over the FM embeddings of past impressions
+    history_length: int = Field(default=20, ge=1)  # newest impressions kept a user
+    history_days: int = Field(default=30, ge=1)  # oldest impression kept, days
+    delay_s: int = Field(default=0, ge=0)  # an embedding is in the history this long after its impression, seconds
+
+
+class Gates(Section):
+    """When a day goes on, and when a candidate becomes champion."""
+
+    max_quarantined_fraction: Fraction = 0.05  # more bad rows than this stop the day
+    min_rows: int = Field(default=100, ge=1)  # fewer impressions than this stop the day
+    ne_tolerance: float = Field(default=0.002, ge=0)  # candidate NE may exceed the champion's by this, absolute
+    calibration: tuple[float, float] = (0.8, 1.25)  # allowed predicted clicks / actual clicks
+    min_eval_rows: int = Field(default=50, ge=1)  # fewer held-out rows than this refuse a promotion
+
+    @field_validator("calibration")
+    @classmethod
+    def _range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] < value[1]:
+            raise ValueError("calibration must be [low, high] with 0 <= low < high")
+        return value
+
+
+class Runtime(Section):
+    """Machines and ports."""
+
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    torch_threads: int = Field(default=2, ge=1)
+    spark_master: str = "local[2]"
+    spark_memory: str = Field(default="3g", pattern=r"^\d+[mg]$")
+    airflow_port: int = Field(default=8080, ge=1024, le=65535)
+    mlflow_port: int = Field(default=5000, ge=1024, le=65535)
+    docs_port: int = Field(default=8088, ge=1024, le=65535)  # Data Docs and run reports
+    parallel_tasks: int = Field(default=2, ge=1)
+
+
+class PlatformConfig(Section):
+    """All of platform.yaml."""
+
+    data_source: Name
+    sources: dict[Name, Source]
+    storage: Storage = Storage()
+    features: Features = Features()
+    foundation_model: FoundationModel
+    vertical_model: VerticalModel
+    transfer: Transfer = Transfer()
+    gates: Gates = Gates()
+    runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _source_is_known(self) -> "PlatformConfig":
+        if self.data_source not in self.sources:
+            raise ValueError(
+                f"data_source {self.data_source!r} has no entry under sources; known: {sorted(self.sources)}"
+            )
+        return self
+
+    @property
+    def source(self) -> Source:
+        """The chosen data source."""
+        return self.sources[self.data_source]
+
+    @property
+    def verticals(self) -> list[str]:
+        """Names of the verticals of the chosen source."""
+        return list(self.source.verticals)
+
+
+def load_config(path: str | Path | None = None) -> PlatformConfig:
+    """Reads and checks a platform file.
+
+    Args:
+        path: the file; None takes $HEADWATER_CONFIG, else platform.yaml beside this module.
+            $HEADWATER_SOURCE and $HEADWATER_DATA_PATH, where set, replace `data_source` and the
+            chosen source's `path` (this is what `make run SOURCE=… DATA_PATH=…` sets).
+
+    Raises:
+        ConfigError: the file is missing, no YAML, or holds an unknown key, a wrong value or an
+            impossible combination.
+    """
+    path = Path(path or os.environ.get("HEADWATER_CONFIG") or ROOT / "platform.yaml")
+    try:
+        text = path.read_text()
+        tree = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give --config, or run from the repository root") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, found {type(tree).__name__}")
+    if source := os.environ.get("HEADWATER_SOURCE"):
+        tree["data_source"] = source
+    data_path = os.environ.get("HEADWATER_DATA_PATH")
+    if data_path and isinstance(tree.get("sources", {}).get(tree["data_source"]), dict):
+        tree["sources"][tree["data_source"]]["path"] = data_path
+    try:
+        return PlatformConfig.model_validate(tree)
+    except ValidationError as error:
+        lines = _key_lines(yaml.compose(text))
+        raise ConfigError("\n".join(_explain(path, lines, e) for e in error.errors())) from None
+
+
+def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+    """Line number of every key of a YAML document, by its path."""
+    lines: dict[tuple[str, ...], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            lines[(*prefix, key.value)] = key.start_mark.line + 1
+            lines |= _key_lines(value, (*prefix, key.value))
+    return lines
+
+
+def _explain(path: Path, lines: dict[tuple[str, ...], int], error: Any) -> str:
+    location = tuple(str(part) for part in error["loc"])
+    known = location
+    while known and known not in lines:
+        known = known[:-1]
+    where = f"{path}:{lines.get(known, 1)}"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = f"unknown key; allowed here: {', '.join(_allowed_keys(location[:-1]))}"
+    elif error["type"] == "missing":
+        message = "missing; this key must be given"
+    elif error["type"] not in {"value_error"}:
+        message = f"{message}, found {error['input']!r}"
+    return f"{where}: {'.'.join(location) or 'platform file'}: {message}"
+
+
+def _allowed_keys(location: tuple[str, ...]) -> list[str]:
+    """Keys of the section at `location`, walked through the pydantic fields."""
+    annotation: Any = PlatformConfig
+    for part in location:
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            annotation = annotation.model_fields[part].annotation
+        else:  # dict[Name, Section]: any key leads to the value type
+            annotation = annotation.__args__[1]
+        options = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, Section)]
+        if options and getattr(annotation, "__origin__", None) is not dict:
+            annotation = options[0]
+    return list(annotation.model_fields)

@@ -1,0 +1,103 @@
+"""`python -m jobs NAME --day 2026-01-01`: runs one job; without a name, lists them."""
+
+import argparse
+import importlib
+import inspect
+import json
+import logging
+import os
+import pkgutil
+import sys
+import time
+from datetime import date
+from types import ModuleType
+from typing import Any
+
+import jobs
+from config import ConfigError, load_config
+
+LOG = logging.getLogger("headwater")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the fields given in `extra`."""
+
+    _standard = set(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of one record."""
+        entry = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= {k: v for k, v in vars(record).items() if k not in self._standard}
+        return json.dumps(entry, default=str)
+
+
+def job_names() -> list[str]:
+    """Names of all jobs."""
+    return sorted(m.name for m in pkgutil.iter_modules(jobs.__path__) if not m.name.startswith("_"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the job the command line names; its result is the last line of output, as JSON.
+
+    Returns:
+        0; 1 if the job failed, with one line on standard error that says why; 2 if the command line is wrong.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    names = job_names()
+    if not argv or argv[0] in {"-h", "--help"}:
+        print("usage: python -m jobs NAME [--day YYYY-MM-DD] [--config platform.yaml] [options]\n")
+        for name in names:
+            doc = inspect.getdoc(importlib.import_module(f"jobs.{name}")) or ""
+            print(f"  {name:22}{doc.splitlines()[0] if doc else ''}")
+        return 0
+    if argv[0] not in names:
+        print(f"error: no job named {argv[0]!r}; jobs: {', '.join(names)}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"jobs.{argv[0]}")
+    options = vars(_parser(argv[0], module).parse_args(argv[1:]))
+    handler = logging.StreamHandler()
+    if not sys.stderr.isatty():
+        handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    started = time.monotonic()
+    try:
+        config = load_config(options.pop("config"))
+        result = module.main(config, **options)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        LOG.info("traceback", exc_info=True)
+        print(f"error: {argv[0]}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    LOG.info("job done", extra={"job": argv[0], "seconds": round(time.monotonic() - started, 1)})
+    sys.stderr.flush()
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(json.dumps(result if result is not None else {}, default=str), flush=True)
+    return 0
+
+
+def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    """Options of a job: the keyword-only parameters of its `main`."""
+    parser = argparse.ArgumentParser(prog=f"python -m jobs {name}", description=inspect.getdoc(module))
+    parser.add_argument("--config", default=None, help="platform file (default: platform.yaml)")
+    for parameter in inspect.signature(module.main).parameters.values():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue
+        option = "--" + parameter.name.replace("_", "-")
+        if parameter.annotation is bool:
+            parser.add_argument(option, action="store_true")
+            continue
+        kind: Any = date.fromisoformat if parameter.annotation is date else parameter.annotation
+        required = parameter.default is inspect.Parameter.empty
+        parser.add_argument(option, type=kind, required=required, default=None if required else parameter.default)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
