@@ -65,6 +65,7 @@ class Source(Section):
     verticals: dict[Name, Vertical] = Field(min_length=1)
     columns: ColumnMapping | None = None  # for the `files` source only
     events_per_day: int = Field(default=20_000, ge=1)  # for the `synthetic` source only
+    live: bool = False  # the log grows day by day: Airflow runs each day by itself when it has ended
 
     @model_validator(mode="after")
     def _checks(self) -> "Source":
@@ -253,6 +254,11 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
     except ValidationError as error:
         lines = _key_lines(yaml.compose(text))
         raise ConfigError("\n".join(_explain(path, lines, e) for e in error.errors())) from None
+
+
+def jobs_python() -> str:
+    """The Python of the jobs environment: $HEADWATER_JOBS_PYTHON, else the one that `make run` installs."""
+    return os.environ.get("HEADWATER_JOBS_PYTHON") or str(ROOT / ".venv" / "jobs" / "bin" / "python")
 
 
 def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:

@@ -114,6 +114,11 @@ def docs_dir(config: PlatformConfig) -> Path:
     return source_root(config) / "docs"
 
 
+def report_dir(config: PlatformConfig, day: date) -> Path:
+    """Folder of a day's report: index.html for people, summary.json for programs. The day is done once it is there."""
+    return docs_dir(config) / "reports" / f"ds={day}"
+
+
 def registered_model(vertical: str) -> str:
     """A vertical model's name in the MLflow registry."""
     return f"vertical_{vertical}"
@@ -204,9 +209,7 @@ def dataset(config: PlatformConfig, table: str, days: list[date]) -> pyarrow.dat
     return pa.dataset.dataset(files, format="parquet")
 
 
-def read_partition(
-    config: PlatformConfig, table: str, day: date, *, columns: list[str] | None = None
-) -> pa.Table:
+def read_partition(config: PlatformConfig, table: str, day: date, *, columns: list[str] | None = None) -> pa.Table:
     """All rows of one committed partition."""
     return dataset(config, table, [day]).to_table(columns=columns)
 
@@ -216,8 +219,10 @@ def _manifest(
 ) -> dict[str, Any]:
     files = sorted(folder.glob("*.parquet"))
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith((".", "_")):  # Spark's checksums and markers are no content
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
     schema = {f.name: str(f.type) for f in pa.parquet.read_schema(files[0])} if files else {}
     return {
         "rows": sum(pa.parquet.read_metadata(f).num_rows for f in files),

@@ -5,7 +5,6 @@ import importlib
 import inspect
 import json
 import logging
-import os
 import pkgutil
 import sys
 import time
@@ -33,6 +32,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         entry |= {k: v for k, v in vars(record).items() if k not in self._standard}
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
 
 
@@ -77,8 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     LOG.info("job done", extra={"job": argv[0], "seconds": round(time.monotonic() - started, 1)})
     sys.stderr.flush()
-    if int(os.environ.get("RANK", "0")) == 0:
-        print(json.dumps(result if result is not None else {}, default=str), flush=True)
+    print(json.dumps(result if result is not None else {}, default=str), flush=True)
     return 0
 
 

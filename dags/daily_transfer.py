@@ -1,0 +1,102 @@
+"""One day: from the raw log to promoted vertical models.
+
+`features` (ingest, Spark features, quality gates) → `foundation` (the foundation model scores the day, then learns it;
+Feast is filled) → `verticals` (for each vertical: distil a candidate, promote or refuse it) → report.
+
+**Start it:** *Trigger*, and leave the form as it is: the next day of the log is run. Days go in order, one at a time.
+**Do a day again:** trigger with that `day` and `force`. Every table of the day is replaced, none is doubled.
+**After a failure:** the failed task's log ends with what to do. Clear the task to go on from there. One failed
+vertical does not stop the others; the run is marked failed all the same.
+**Results:** the report and the Data Docs, at the addresses that `make up` prints; models in MLflow.
+"""
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, task, task_group
+
+from config import load_config
+from dags.run_job import DEFAULTS, run_job
+
+CONFIG = load_config()
+SOURCE = CONFIG.source
+
+PARAMS = {
+    "day": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Day",
+        description=f"Day of the log, {SOURCE.bootstrap_day} to {SOURCE.last_day}. Empty: the run's logical date if "
+        "the log has that day, else the next day not done.",
+    ),
+    "verticals": Param(
+        CONFIG.verticals,
+        type="array",
+        minItems=1,
+        uniqueItems=True,
+        items={"type": "string", "enum": CONFIG.verticals},
+        examples=CONFIG.verticals,
+        title="Verticals",
+        description="Which vertical models are distilled and judged.",
+    ),
+    "force": Param(
+        False,
+        type="boolean",
+        title="Run a finished day again",
+        description="Off: a day whose report exists is skipped at once. On: every step is computed again.",
+    ),
+}
+
+with DAG(
+    "daily_transfer",
+    description=__doc__.splitlines()[0],
+    doc_md=__doc__,
+    # A live log's day is run when it has ended. A closed log's days lie in the past: each is triggered.
+    schedule=CronDataIntervalTimetable(f"0 {max(0, -SOURCE.utc_offset_hours)} * * *", timezone="UTC")
+    if SOURCE.live
+    else None,
+    start_date=datetime.combine(SOURCE.bootstrap_day, time(), UTC),
+    catchup=False,
+    max_active_runs=1,
+    params=PARAMS,
+    default_args=DEFAULTS,
+    tags=["daily", CONFIG.data_source],
+) as dag:
+    plan = run_job(
+        "plan_day",
+        day="{{ params.day or '' }}",
+        logical_day="{{ ds | default('') }}",
+        force="{{ params.force }}",
+    )
+
+    with TaskGroup("features", tooltip="From raw log to checked features") as features:
+        (
+            run_job("ingest")
+            >> run_job("check_quality", task_id="check_events", stage="events")
+            >> run_job("extract_features")
+            >> run_job("check_quality", task_id="check_features", stage="features")
+        )
+
+    with TaskGroup("foundation", tooltip="The foundation model, and the store that serves what it knows") as foundation:
+        run_job("train_foundation") >> run_job("materialize_features")
+
+    @task
+    def choose_verticals(params: dict[str, Any]) -> list[str]:
+        """Names the verticals of this run, as chosen in the form; each gets an instance of the group `verticals`."""
+        return list(params["verticals"])
+
+    @task_group(tooltip="One instance a vertical: distil a candidate, then promote or refuse it")
+    def verticals(vertical: str) -> None:
+        """Distils and judges one vertical model."""
+        run_job("distill_vertical", vertical=vertical) >> run_job("promote_vertical", vertical=vertical)
+
+    chosen = choose_verticals()
+    each_vertical = verticals.expand(vertical=chosen)
+    report = run_job("write_report", trigger_rule="all_done_min_one_success")
+    done = EmptyOperator(task_id="done", doc_md="Succeeds only if every vertical did: a failed one fails the run.")
+
+    plan >> features >> foundation >> each_vertical >> report >> done
+    plan >> chosen
+    each_vertical >> done
