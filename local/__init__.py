@@ -1,0 +1,1 @@
+"""The platform on one machine: installs it, starts and stops its servers, runs days through Airflow."""

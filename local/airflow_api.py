@@ -1,0 +1,131 @@
+"""Airflow's REST API (/api/v2): the few calls that running days needs."""
+
+from datetime import UTC, date, datetime, time
+from graphlib import TopologicalSorter
+from typing import Any
+
+import requests
+
+TIMEOUT_SECONDS = 60
+
+
+class AirflowError(RuntimeError):
+    """Airflow refused a call; the message holds its answer."""
+
+
+class Airflow:
+    """One DAG of an Airflow server, as its user `admin` sees it.
+
+    Args:
+        url: address of the API server.
+        dag_id: the DAG.
+        user: user name.
+        password: their password.
+    """
+
+    def __init__(self, url: str, *, dag_id: str, user: str, password: str) -> None:
+        self._url, self._dag_id = url, dag_id
+        self._credentials = {"username": user, "password": password}
+        self._session = requests.Session()
+
+    def import_errors(self) -> list[str]:
+        """What keeps DAG files from being read."""
+        return [e["stack_trace"] for e in self._call("GET", "/importErrors")["import_errors"]]
+
+    def is_known(self) -> bool:
+        """Whether the DAG has been read and may run."""
+        found = self._call("GET", f"/dags?dag_id_pattern={self._dag_id}")["dags"]
+        return any(dag["dag_id"] == self._dag_id for dag in found)
+
+    def unpause(self) -> None:
+        """Lets the DAG's runs start."""
+        self._call("PATCH", f"/dags/{self._dag_id}", json={"is_paused": False})
+
+    def task_order(self) -> list[str]:
+        """Task ids, each after those it waits for."""
+        tasks = self._call("GET", f"/dags/{self._dag_id}/tasks")["tasks"]
+        before: dict[str, set[str]] = {task["task_id"]: set() for task in tasks}
+        for task in tasks:
+            for later in task["downstream_task_ids"]:
+                before[later].add(task["task_id"])
+        return list(TopologicalSorter(before).static_order())
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All runs of the DAG, newest first."""
+        runs: list[dict[str, Any]] = []
+        while True:
+            query = f"?order_by=-run_after&limit=100&offset={len(runs)}"
+            page = self._call("GET", f"{self._runs_path()}{query}")
+            runs += page["dag_runs"]
+            if not page["dag_runs"] or len(runs) >= page["total_entries"]:
+                return runs
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One run."""
+        return self._call("GET", f"{self._runs_path()}/{run_id}")
+
+    def trigger(self, day: date, *, conf: dict[str, Any]) -> dict[str, Any]:
+        """Starts a run whose logical date is the day; a day that has not begun yet gets a run without one."""
+        begins = datetime.combine(day, time(), UTC)
+        body = {
+            "dag_run_id": f"day_{day}_{datetime.now(UTC):%Y%m%dT%H%M%S}",
+            # Airflow does not start a run whose logical date lies in the future, and allows one run a date.
+            "logical_date": begins.isoformat() if begins <= datetime.now(UTC) else None,
+            "conf": {"day": str(day), **conf},
+        }
+        return self._call("POST", self._runs_path(), json=body)
+
+    def clear_failed(self, run_id: str) -> None:
+        """Lets a failed run go on from its failed tasks."""
+        body = {"dry_run": False, "only_failed": True}
+        self._call("POST", f"{self._runs_path()}/{run_id}/clear", json=body)
+
+    def task_instances(self, run_id: str) -> list[dict[str, Any]]:
+        """All task instances of a run, mapped ones each for itself."""
+        instances: list[dict[str, Any]] = []
+        while True:
+            query = f"?limit=100&offset={len(instances)}"
+            page = self._call("GET", f"{self._runs_path()}/{run_id}/taskInstances{query}")
+            instances += page["task_instances"]
+            if not page["task_instances"] or len(instances) >= page["total_entries"]:
+                return instances
+
+    def result(self, run_id: str, task_id: str) -> Any:
+        """What a task returned; None if it did not."""
+        path = f"{self._runs_path()}/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        answer = self._answer("GET", f"{path}?deserialize=true")
+        return None if answer.status_code == requests.codes.not_found else _checked(answer)["value"]
+
+    def log(self, instance: dict[str, Any]) -> list[str]:
+        """Lines of the newest try of a task instance."""
+        path = f"{self._runs_path()}/{instance['dag_run_id']}/taskInstances/{instance['task_id']}/logs/"
+        query = f"{max(1, instance['try_number'])}?map_index={instance['map_index']}&full_content=true"
+        lines: list[str] = []
+        for entry in self._call("GET", path + query)["content"]:
+            text = entry if isinstance(entry, str) else entry["event"]
+            lines += text.splitlines()
+            for error in () if isinstance(entry, str) else entry.get("error_detail") or ():
+                lines.append(f"{error['exc_type']}: {error['exc_value']}")
+        return lines
+
+    def _runs_path(self) -> str:
+        return f"/dags/{self._dag_id}/dagRuns"
+
+    def _call(self, method: str, path: str, json: Any = None) -> dict[str, Any]:
+        return _checked(self._answer(method, path, json))
+
+    def _answer(self, method: str, path: str, json: Any = None) -> requests.Response:
+        url = f"{self._url}/api/v2{path}"
+        answer = self._session.request(method, url, json=json, timeout=TIMEOUT_SECONDS)
+        if answer.status_code == requests.codes.unauthorized:  # no token yet, or it has expired
+            token = self._session.post(f"{self._url}/auth/token", json=self._credentials, timeout=TIMEOUT_SECONDS)
+            self._session.headers["Authorization"] = f"Bearer {_checked(token)['access_token']}"
+            answer = self._session.request(method, url, json=json, timeout=TIMEOUT_SECONDS)
+        return answer
+
+
+def _checked(answer: requests.Response) -> dict[str, Any]:
+    if not answer.ok:
+        request = answer.request
+        raise AirflowError(f"Airflow answered {answer.status_code} to {request.method} {request.url}: {answer.text}")
+    return dict(answer.json())

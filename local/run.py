@@ -1,0 +1,168 @@
+"""Runs the next days of the log through Airflow, one after another, and shows what came out."""
+
+import json
+import time
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+import storage
+from config import PlatformConfig
+from local import servers
+from local.airflow_api import Airflow
+from local.tables import instance_name, results_table, seconds, tasks_table
+
+DAG_ID = "daily_transfer"
+POLL_SECONDS = 1.0
+DAG_SECONDS = 120  # a DAG file is read well within this time
+LOG_LINES = 30
+
+
+def run(config: PlatformConfig, *, days: int, console: Console) -> int:
+    """Runs the bootstrap day, if it is not done, and the next `days` days.
+
+    A day whose run failed before goes on from its failed tasks.
+
+    Args:
+        config: the platform.
+        days: how many days after the bootstrap day, or after the last day done.
+        console: where to show progress and results.
+
+    Returns:
+        0; 1 if a day failed.
+    """
+    airflow = _connect(config, console)
+    done = days_done(config, airflow)
+    todo = next_days(config, done=done, days=days)
+    if not todo:
+        console.print(f"The log of {config.data_source} ends on {config.source.last_day}; every day of it is done.")
+    for number, day in enumerate(todo, start=1):
+        title = f"{config.data_source} · day {day} ({number} of {len(todo)})"
+        if not _run_day(airflow, day, title=title, console=console):
+            return 1
+    for day in todo or sorted(done)[-1:]:
+        _show_results(config, day, console)
+    if len(todo) < days and todo:
+        console.print(f"The log of {config.data_source} ends on {config.source.last_day}.")
+    show_addresses(config, console, day=max([*todo, *done], default=None))
+    return 0
+
+
+def next_days(config: PlatformConfig, *, done: set[date], days: int) -> list[date]:
+    """The days to run: the bootstrap day if it is not done, then `days` more, as far as the log goes."""
+    source = config.source
+    first = max(done) + timedelta(days=1) if done else source.bootstrap_day
+    count = days if done else days + 1
+    candidates = [first + timedelta(days=n) for n in range(count)]
+    return [day for day in candidates if day <= source.last_day]
+
+
+def days_done(config: PlatformConfig, airflow: Airflow) -> set[date]:
+    """Days with a successful run."""
+    found = {day for r in airflow.runs() if r["state"] == "success" and (day := _day_of(airflow, r))}
+    source = config.source
+    return {day for day in found if source.bootstrap_day <= day <= source.last_day}
+
+
+def show_addresses(config: PlatformConfig, console: Console, *, day: date | None = None) -> None:
+    """Where the results can be looked at."""
+    password = servers.admin_password(config)
+    console.print(f"Airflow    {servers.airflow_url(config)}   user {servers.ADMIN}, password {password}")
+    console.print(f"MLflow     {servers.mlflow_url(config)}")
+    console.print(f"Data Docs  {servers.docs_url(config)}")
+    if day is not None:
+        path = storage.report_dir(config, day).relative_to(storage.docs_dir(config))
+        console.print(f"Report     {servers.docs_url(config)}/{path}/")
+
+
+def _connect(config: PlatformConfig, console: Console) -> Airflow:
+    """Airflow's API, once the DAG has been read.
+
+    Raises:
+        ServerError: the DAG file cannot be read.
+    """
+    airflow = Airflow(
+        servers.airflow_url(config), dag_id=DAG_ID, user=servers.ADMIN, password=servers.admin_password(config)
+    )
+    deadline = time.monotonic() + DAG_SECONDS
+    with console.status("Airflow reads the DAGs"):
+        while not airflow.is_known():
+            if errors := airflow.import_errors():
+                raise servers.ServerError("a DAG file cannot be read:\n" + "\n".join(errors))
+            if time.monotonic() > deadline:
+                logs = servers.logs_dir(config) / "airflow-dag-processor.log"
+                raise servers.ServerError(f"{DAG_ID} did not appear within {DAG_SECONDS} s; see {logs}")
+            time.sleep(POLL_SECONDS)
+    airflow.unpause()
+    return airflow
+
+
+def _day_of(airflow: Airflow, dag_run: dict[str, Any]) -> date | None:
+    """The day a run is about: given with it, or found by its first task; None if that decided on none."""
+    day = (dag_run["conf"] or {}).get("day")
+    if not day:
+        plan = airflow.result(dag_run["dag_run_id"], "plan_day")
+        day = plan and plan["day"]
+    return date.fromisoformat(day) if day else None
+
+
+def _run_day(airflow: Airflow, day: date, *, title: str, console: Console) -> bool:
+    """Runs one day to its end; shows the log of what failed. Returns whether it succeeded."""
+    earlier = next((r for r in airflow.runs() if _day_of(airflow, r) == day), None)
+    if earlier is None or earlier["state"] == "success":
+        run_id = airflow.trigger(day, conf={})["dag_run_id"]
+    else:
+        run_id = earlier["dag_run_id"]
+        if earlier["state"] == "failed":
+            console.print(f"{day} failed before; going on from its failed tasks")
+            airflow.clear_failed(run_id)
+    instances = _follow(airflow, run_id, title=title, console=console)
+    failed = [i for i in instances if i["state"] == "failed"]
+    for instance in failed:
+        console.print(f"\n[red]{instance_name(instance)} failed[/]; the end of its log:", highlight=False)
+        for line in airflow.log(instance)[-LOG_LINES:]:
+            console.print(f"  {line}", markup=False, highlight=False)
+    return airflow.run(run_id)["state"] == "success"
+
+
+def _follow(airflow: Airflow, run_id: str, *, title: str, console: Console) -> list[dict[str, Any]]:
+    """Shows a run until it ends: a live table on a terminal, else a line for each change."""
+    order = {task_id: place for place, task_id in enumerate(airflow.task_order())}
+    live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+    shown: dict[str, str] = {}
+    context: AbstractContextManager = live or nullcontext()
+    with context:
+        while True:
+            ended = airflow.run(run_id)["state"] in ("success", "failed")
+            now = datetime.now(UTC)
+            instances = airflow.task_instances(run_id)
+            instances.sort(key=lambda i: (order[i["task_id"]], i["map_index"]))
+            if live:
+                live.update(tasks_table(title, instances, now=now))
+            else:
+                _print_changes(title, instances, shown, now=now, console=console)
+            if ended:
+                return instances
+            time.sleep(POLL_SECONDS)
+
+
+def _print_changes(
+    title: str, instances: list[dict[str, Any]], shown: dict[str, str], *, now: datetime, console: Console
+) -> None:
+    for instance in instances:
+        name, state = instance_name(instance), instance["state"]
+        key = f"{instance['task_id']}[{instance['map_index']}]"
+        if state in (None, "queued", "scheduled", "none", "removed") or shown.get(key) == state:
+            continue
+        shown[key] = state
+        took = f" {seconds(instance, now):.1f} s" if state in ("success", "failed") else ""
+        console.print(f"{title}: {name} {state}{took}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_results(config: PlatformConfig, day: date, console: Console) -> None:
+    summary = json.loads((storage.report_dir(config, day) / "summary.json").read_text())
+    console.print()
+    console.print(results_table(day, summary["verticals"]))
