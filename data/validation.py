@@ -1,0 +1,178 @@
+"""Parts a day's raw rows into good ones, in the types of the common schema, and bad ones, each with a reason."""
+
+from datetime import datetime
+
+import polars as pl
+
+from data.schema import Schema
+
+TIMESTAMP = pl.Datetime("us", "UTC")
+IDS = ("impression_id", "user_id", "item_id")
+# Largest seconds, then milliseconds, since 1970 that a number is taken for; both lie beyond the year 5000.
+MAX_SECONDS, MAX_MILLISECONDS = 10**11, 10**14
+CLOCK_FORMATS = (
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M",
+)
+
+
+def split_rows(
+    raw: pl.DataFrame, schema: Schema, window: tuple[datetime, datetime]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Checks every row; never raises on a bad one.
+
+    The rules, of which a row gets the first that it breaks: every column is there; every value can be read as its
+    column's type; ids and timestamp are not null or empty; no earlier row that passed the rules so far has the same
+    impression id; the label is 0 or 1; the timestamp lies in the day's window; dense values are finite. Features
+    may be null.
+
+    Args:
+        raw: rows under the names of the common schema, in any type; more columns are allowed.
+        schema: the source's features.
+        window: [start, end) of the day.
+
+    Returns:
+        The good rows with the columns of `schema.events()` but `vertical`, and the bad rows as `as_quarantine`
+        gives them; both in the order of `raw`.
+    """
+    names = [name for name in schema.events().names if name != "vertical"]
+    missing = [name for name in names if name not in raw.columns]
+    if missing:
+        nothing = {name: _type_of(name, schema) for name in names}
+        return pl.DataFrame(schema=nothing), as_quarantine(raw, f"missing column: {', '.join(missing)}")
+
+    typed = pl.DataFrame([_read(raw[name], name, schema) for name in names])
+    reason = pl.Series("reason", [None] * raw.height, dtype=pl.String)
+
+    def refuse(rows: pl.Series, why: str) -> None:
+        nonlocal reason
+        first = reason.is_null() & rows.fill_null(False)
+        reason = pl.select(pl.when(first).then(pl.lit(why)).otherwise(reason)).to_series().alias("reason")
+
+    for name in names:
+        refuse(_given(raw[name]) & typed[name].is_null(), f"wrong type: {name}")
+    for name in (*IDS, "event_timestamp"):
+        refuse(typed[name].is_null(), f"null {name}")
+    passed = typed.select("impression_id").with_row_index("row").filter(reason.is_null())
+    repeated = passed.filter(~pl.col("impression_id").is_first_distinct())["row"]
+    refuse(pl.int_range(raw.height, eager=True).is_in(repeated.implode()), "duplicate impression_id")
+    refuse(~typed["label"].is_in([0.0, 1.0]).fill_null(False), "label is not 0 or 1")
+    start, end = window
+    refuse(~typed["event_timestamp"].is_between(start, end, "left"), "timestamp outside the day")
+    for name in schema.dense:
+        refuse(~typed[name].is_finite(), f"not finite: {name}")
+
+    good = typed.filter(reason.is_null()).with_columns(pl.col("label").cast(pl.Int32))
+    bad = reason.is_not_null()
+    return good, as_quarantine(raw.filter(bad), reason.filter(bad))
+
+
+def as_quarantine(rows: pl.DataFrame, reason: str | pl.Series) -> pl.DataFrame:
+    """Rows for the quarantine table: every column as a string, and `reason`."""
+    columns = [_as_text(rows[name]) for name in rows.columns]
+    if isinstance(reason, str):
+        reason = pl.Series("reason", [reason] * rows.height, dtype=pl.String)
+    return pl.DataFrame([*columns, reason])
+
+
+def read_timestamps(column: pl.Series) -> pl.Series:
+    """Reads instants, as microseconds in UTC; null where a value is none.
+
+    Taken are: timestamps with a zone, or without one (then UTC); dates (midnight UTC); ISO 8601 strings, with an
+    offset or without one (then UTC); and numbers since 1970, in seconds, milliseconds or microseconds by their size.
+    """
+    kind = column.dtype
+    if isinstance(kind, pl.Datetime):
+        zoned = column.dt.replace_time_zone("UTC") if kind.time_zone is None else column.dt.convert_time_zone("UTC")
+        return zoned.cast(TIMESTAMP)
+    if kind == pl.Date:
+        return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if kind.is_numeric():
+        return _since_1970(column)
+    if kind in (pl.String, pl.Categorical, pl.Enum):
+        return _clock(column.cast(pl.String))
+    return pl.Series(column.name, [None] * len(column), dtype=TIMESTAMP)
+
+
+def _clock(column: pl.Series) -> pl.Series:
+    text = pl.col("text").str.strip_chars().str.replace("T", " ", literal=True)
+    text = text.str.replace(r"(Z|\s*UTC)$", "")
+    clocks = [
+        text.str.to_datetime(format, strict=False, time_unit="us", time_zone="UTC", ambiguous="earliest")
+        for format in CLOCK_FORMATS
+    ]
+    midnight = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    read = pl.DataFrame({"text": column}).select(
+        instant=pl.coalesce(*clocks, midnight),
+        number=pl.when(text.str.contains(r"^\d{9,16}(\.\d+)?$")).then(text).cast(pl.Float64, strict=False),
+    )
+    return read["instant"].fill_null(_since_1970(read["number"])).alias(column.name)
+
+
+def _since_1970(column: pl.Series) -> pl.Series:
+    number = pl.col("number").cast(pl.Float64)
+    size = number.abs()
+    factor = pl.when(size < MAX_SECONDS).then(10**6).when(size < MAX_MILLISECONDS).then(10**3).otherwise(1)
+    micros = pl.when(number.is_finite()).then(number * factor).round().cast(pl.Int64, strict=False)
+    return (
+        pl.DataFrame({"number": column})
+        .select(micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+        .to_series()
+        .alias(column.name)
+    )
+
+
+def _type_of(name: str, schema: Schema) -> pl.DataType | type[pl.DataType]:
+    if name == "event_timestamp":
+        return TIMESTAMP
+    if name == "label":
+        return pl.Int32
+    return pl.Float32 if name in schema.dense else pl.String
+
+
+def _read(column: pl.Series, name: str, schema: Schema) -> pl.Series:
+    """A raw column in the type of the common schema (the label still as a float); null where it cannot be read."""
+    if name == "event_timestamp":
+        return read_timestamps(column)
+    if name == "label":
+        return _as_number(column)
+    return _as_number(column).cast(pl.Float32) if name in schema.dense else _as_category(column)
+
+
+def _given(column: pl.Series) -> pl.Series:
+    """Whether there is a value at all: not null, an empty string or, in a number, NaN."""
+    if column.dtype == pl.String:
+        return column.str.strip_chars().fill_null("") != ""
+    if column.dtype.is_float():
+        return column.is_not_nan().fill_null(False)
+    return column.is_not_null()
+
+
+def _as_number(column: pl.Series) -> pl.Series:
+    kind = column.dtype
+    if kind in (pl.String, pl.Categorical, pl.Enum):
+        return column.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+    if kind.is_numeric() or kind in (pl.Boolean, pl.Null):
+        return column.cast(pl.Float64)
+    return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
+
+
+def _as_category(column: pl.Series) -> pl.Series:
+    """Strings; a whole number is written alike from an integer and a float column, so an id is one id in both."""
+    kind = column.dtype
+    if kind.is_float():
+        value = pl.col("value").fill_nan(None)
+        whole = (value == value.floor()) & (value.abs() < 2**53)
+        text = pl.when(whole).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(value.cast(pl.String))
+        return pl.DataFrame({"value": column}).select(text).to_series().alias(column.name)
+    if kind.is_nested() or kind in (pl.Binary, pl.Object):
+        return pl.Series(column.name, [None] * len(column), dtype=pl.String)
+    text_column = column.cast(pl.String)
+    return text_column.set(text_column.str.strip_chars() == "", None)
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+        return pl.Series(column.name, [None if v is None else str(v) for v in column.to_list()], dtype=pl.String)
+    return column.cast(pl.String)
