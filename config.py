@@ -87,6 +87,7 @@ class Storage(Section):
 
     root: str = ".headwater"  # local path; lake, Feast, MLflow, reports
     cache: str = ".headwater/cache"  # downloaded source files
+    feature_repo: str = "feature_repo"  # folder that gets feature_store.yaml, which the Feast SDK opens
 
 
 class Features(Section):

@@ -99,6 +99,11 @@ def feast_dir(config: PlatformConfig) -> Path:
     return source_root(config) / "feast"
 
 
+def feature_repo_dir(config: PlatformConfig) -> Path:
+    """Folder whose feature_store.yaml describes the Feast store of the chosen source."""
+    return ROOT / config.storage.feature_repo
+
+
 def mlflow_dir(config: PlatformConfig) -> Path:
     """Folder of MLflow's database and artifacts."""
     return source_root(config) / "mlflow"
@@ -219,8 +224,8 @@ def _manifest(
 ) -> dict[str, Any]:
     files = sorted(folder.glob("*.parquet"))
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if not path.name.startswith((".", "_")):  # Spark's checksums and markers are no content
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith((".", "_")):  # Spark's checksums and markers are no content
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     schema = {f.name: str(f.type) for f in pa.parquet.read_schema(files[0])} if files else {}

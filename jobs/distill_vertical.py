@@ -1,0 +1,185 @@
+"""Trains one vertical's candidate with the foundation model as teacher, and its baseline without, and registers it.
+
+The candidate starts from the champion and learns every impression since the champion's held-out rows began. Candidate,
+baseline and FM are judged on the day's held-out rows; promote_vertical judges the champion on the same rows.
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from mlflow.entities.model_registry import ModelVersion
+
+import storage
+from config import PlatformConfig
+from data.sources import source_schema
+from data.split import held_out_from
+from data.vertical_batches import VerticalFeatures
+from data.vertical_examples import vertical_impressions, with_features
+from feature_repo.store import FEATURE_SERVICE, open_store
+from serving.registry import day_of, load_version, parent_before, register
+from serving.vertical_model import VerticalModel
+from training.checkpoint import weights_version
+from training.metrics import evaluate
+from training.tracking import tracked_run
+from training.vertical import VerticalTrainer
+
+
+def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
+    """Commits `candidates_V`, `baselines_V` and `evaluations_V` of a day, and registers the candidate.
+
+    Raises:
+        ValueError: the vertical is not configured, or has no impressions to learn or to be judged on.
+    """
+    if vertical not in config.verticals:
+        raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
+    torch.set_num_threads(config.runtime.torch_threads)
+    key = {"job": "distill_vertical", "day": str(day), "vertical": vertical}
+    with tracked_run(config, experiment=f"vertical_{vertical}", name=str(day), key=key) as run:
+        parent = parent_before(run.client, storage.registered_model(vertical), day)
+        candidate_from = day_of(parent) if parent else None
+        baseline_from = _newest_before(config, f"baselines_{vertical}", day)
+        learn, held_out = _rows(config, vertical, day, candidate_from, baseline_from)
+        run.log_params(config.vertical_model.model_dump() | config.transfer.model_dump())
+
+        features = VerticalFeatures.of(source_schema(config), config)
+        candidate = _candidate(config, features, vertical, parent, learn, day)
+        baseline = _baseline(config, features, vertical, baseline_from, learn, day)
+        weights = _commit(config, f"candidates_{vertical}", day, *candidate)
+        _commit(config, f"baselines_{vertical}", day, *baseline)
+        metrics = _evaluate(config, vertical, day, held_out, candidate[0], baseline[0])
+
+        version = register(
+            run.client,
+            storage.registered_model(vertical),
+            storage.partition_dir(config, f"candidates_{vertical}", day) / "model",
+            run_id=run.run_id,
+            feature_repo=storage.feature_repo_dir(config),
+            tags={
+                "day": str(day),
+                "vertical": vertical,
+                "weights": weights,
+                "parent": parent.version if parent else "",
+                "fm_version": storage.read_manifest(config, "fm_snapshots", day)["extra"]["fm_version"],
+                "code_version": storage.code_version(),
+            },
+        )
+        for name, figures in metrics.items():
+            run.log_metrics({f"{name}_{k}": v for k, v in figures.items()})
+    return {
+        "day": str(day),
+        "vertical": vertical,
+        "version": version.version,
+        "learnt_rows": learn.num_rows,
+        "metrics": metrics,
+    }
+
+
+def _rows(
+    config: PlatformConfig, vertical: str, day: date, candidate_from: date | None, baseline_from: date | None
+) -> tuple[pa.Table, pa.Table]:
+    """Rows to learn (for the model that is further behind) and held-out rows, with features."""
+    window = storage.days_back(config, day, config.vertical_model.max_training_days)
+    first = max(min(candidate_from or window[0], baseline_from or window[0]), window[0])
+    days = [d for d in window if d >= first]
+    behind = candidate_from is None or baseline_from is None or first > min(candidate_from, baseline_from)
+    start = None if behind else held_out_from(config, first)
+    cut = held_out_from(config, day)
+    impressions = vertical_impressions(config, vertical, days, start=start, end=None)
+    rows = with_features(open_store(config), FEATURE_SERVICE, impressions)
+    learn = rows.filter(pc.less(rows["event_timestamp"], cut))
+    held_out = rows.filter(pc.greater_equal(rows["event_timestamp"], cut))
+    for part, what in ((learn, "to learn"), (held_out, "held out")):
+        if not part.num_rows:
+            raise ValueError(
+                f"vertical {vertical} has no impressions {what} on {day}: check its filter under verticals in "
+                "platform.yaml, or leave it out of this run"
+            )
+    return learn, held_out
+
+
+def _candidate(
+    config: PlatformConfig,
+    features: VerticalFeatures,
+    vertical: str,
+    parent: ModelVersion | None,
+    learn: pa.Table,
+    day: date,
+) -> tuple[VerticalModel, VerticalTrainer]:
+    torch.manual_seed(config.runtime.seed)
+    model = VerticalModel.fresh(config.vertical_model, features, use_history=config.transfer.history)
+    trainer = VerticalTrainer(config, features, model.network, config.transfer)
+    if parent is not None:
+        since = day_of(parent)
+        model.network.load_state_dict(load_version(parent).network.state_dict())
+        state = storage.partition_dir(config, f"candidates_{vertical}", since)
+        same = storage.has_partition(config, state.parent.name, since) and (
+            storage.read_manifest(config, state.parent.name, since)["extra"]["weights"] == parent.tags["weights"]
+        )
+        if same:  # else the champion's day was run again with other settings: its optimizers' state is gone
+            trainer.load_state(state)
+        learn = _since(config, learn, since)
+    trainer.learn(learn, f"{vertical} {day}: candidate")
+    return model, trainer
+
+
+def _baseline(
+    config: PlatformConfig,
+    features: VerticalFeatures,
+    vertical: str,
+    since: date | None,
+    learn: pa.Table,
+    day: date,
+) -> tuple[VerticalModel, VerticalTrainer]:
+    """The VM that takes nothing from the FM; it has a line of its own, as it is never promoted."""
+    torch.manual_seed(config.runtime.seed)
+    model = VerticalModel.fresh(config.vertical_model, features, use_history=False)
+    trainer = VerticalTrainer(config, features, model.network, None)
+    if since is not None:
+        state = storage.partition_dir(config, f"baselines_{vertical}", since)
+        model.network.load_state_dict(VerticalModel.load(state / "model").network.state_dict())
+        trainer.load_state(state)
+        learn = _since(config, learn, since)
+    trainer.learn(learn, f"{vertical} {day}: baseline")
+    return model, trainer
+
+
+def _since(config: PlatformConfig, learn: pa.Table, day: date) -> pa.Table:
+    """Rows a model of `day` has not learnt."""
+    start: datetime = held_out_from(config, day)
+    return learn.filter(pc.greater_equal(learn["event_timestamp"], start))
+
+
+def _commit(config: PlatformConfig, table: str, day: date, model: VerticalModel, trainer: VerticalTrainer) -> str:
+    """Commits a model with its training state; returns the version of its weights."""
+    weights = weights_version(dict(model.network.state_dict()))
+    inputs = {"fm_outputs": day, "user_fm_history": day}
+    with storage.commit_partition(config, table, day, inputs=inputs, extra={"weights": weights}) as folder:
+        (folder / "model").mkdir()
+        model.save(folder / "model")
+        trainer.save_state(folder)
+    return weights
+
+
+def _evaluate(
+    config: PlatformConfig, vertical: str, day: date, rows: pa.Table, candidate: VerticalModel, baseline: VerticalModel
+) -> dict[str, dict[str, float]]:
+    """Commits the held-out rows with every model's probability, and measures them."""
+    fm = storage.read_partition(config, "fm_evaluations", day, columns=["impression_id", "probability"])
+    fm = fm.rename_columns(["impression_id", "fm"])
+    rows = rows.append_column("candidate", pa.array(candidate.predict(rows), pa.float32()))
+    rows = rows.append_column("baseline", pa.array(baseline.predict(rows), pa.float32()))
+    rows = rows.join(fm, "impression_id", join_type="inner")
+    rows = rows.sort_by([("event_timestamp", "ascending"), ("impression_id", "ascending")])
+    storage.write_partition(config, f"evaluations_{vertical}", day, rows, inputs={"fm_evaluations": day})
+    users, labels = rows["user_id"].to_numpy(), rows["label"].to_numpy()
+    return {
+        name: evaluate(labels, rows[name].to_numpy(), users=users).as_dict() for name in ("baseline", "candidate", "fm")
+    }
+
+
+def _newest_before(config: PlatformConfig, table: str, day: date) -> date | None:
+    found = [date.fromisoformat(p.name.removeprefix("ds=")) for p in storage.table_dir(config, table).glob("ds=*")]
+    return max((d for d in found if d < day and storage.has_partition(config, table, d)), default=None)

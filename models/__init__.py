@@ -1,0 +1,1 @@
+"""The networks: pure modules without I/O."""

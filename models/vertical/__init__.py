@@ -1,0 +1,41 @@
+"""Vertical-model architectures: one per file, one line here."""
+
+from torch import nn
+
+from config import VerticalModel
+from models.vertical.dnn import Dnn
+
+VERTICAL_MODELS = {
+    "dnn": Dnn,
+}
+
+
+def build_vertical(
+    settings: VerticalModel, *, num_embeddings: dict[str, int], num_dense: int, code_dim: int, use_history: bool
+) -> nn.Module:
+    """A fresh VM of the configured architecture; seed torch before.
+
+    Args:
+        settings: the `vertical_model` section.
+        num_embeddings: rows of each sparse feature's table, by name, in the order of a batch's columns.
+        num_dense: number of dense features.
+        code_dim: width of the FM's codes.
+        use_history: False builds the baseline, which takes no FM history.
+
+    Raises:
+        ValueError: the architecture is unknown, or does not know a hyperparameter.
+    """
+    if settings.architecture not in VERTICAL_MODELS:
+        raise ValueError(
+            f"Unknown architecture {settings.architecture!r} in vertical_model.architecture. "
+            f"Known: {', '.join(sorted(VERTICAL_MODELS))}."
+        )
+    architecture = VERTICAL_MODELS[settings.architecture]
+    return architecture(
+        architecture.Config.model_validate(settings.hyperparameters),
+        num_embeddings=num_embeddings,
+        num_dense=num_dense,
+        embedding_dim=settings.embedding_dim,
+        code_dim=code_dim,
+        use_history=use_history,
+    )

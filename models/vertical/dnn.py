@@ -1,0 +1,112 @@
+"""A small student: embeddings and dense features into an MLP, with target attention over the FM history."""
+
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from config import Section
+from models.layers.history import TargetAttention
+from models.layers.mlp import mlp
+
+Count = Annotated[int, Field(gt=0)]
+
+
+class History(NamedTuple):
+    """A user's newest impressions with the FM's codes; B: batch, L: slots, d: code width."""
+
+    codes: Tensor  # (B, L, d)
+    item_ids: Tensor  # hashed, (B, L), int64
+    labels: Tensor  # 0 or 1, (B, L)
+    ages: Tensor  # log(1 + hours) between the impression and the history's snapshot, (B, L)
+    mask: Tensor  # True where a slot is filled, (B, L)
+    item_code: Tensor  # mean code of the candidate item, zeros where unknown, (B, d)
+
+
+class VerticalBatch(NamedTuple):
+    """B examples of a vertical; F: sparse features, N: dense features."""
+
+    dense: Tensor  # (B, N)
+    sparse: Tensor  # hashed ids, (B, F), int64
+    history: History
+
+
+class VerticalOutput(NamedTuple):
+    """What a vertical model says of B examples; H: width of the trunk's output."""
+
+    logits: Tensor  # (B,)
+    hidden: Tensor  # (B, H)
+
+
+class Dnn(nn.Module):
+    """Multi-layer perceptron over embeddings, dense features and, where `use_history`, the pooled FM history."""
+
+    class Config(Section):
+        """Hyperparameters."""
+
+        hidden: list[Count] = [64, 32]
+        attention_heads: Count = 2
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        num_embeddings: dict[str, int],
+        num_dense: int,
+        embedding_dim: int,
+        code_dim: int,
+        use_history: bool,
+    ) -> None:
+        """Builds the network.
+
+        Args:
+            config: hyperparameters.
+            num_embeddings: rows of each sparse feature's table, in the order of the batch's columns; holds item_id.
+            num_dense: number of dense features.
+            embedding_dim: width of every table.
+            code_dim: width of the FM's codes.
+            use_history: False builds the baseline, which ignores `batch.history`.
+        """
+        super().__init__()
+        self.embeddings = nn.ModuleDict(
+            {name: nn.Embedding(rows, embedding_dim) for name, rows in num_embeddings.items()}
+        )
+        for table in self.embeddings.values():
+            nn.init.normal_(table.weight, std=0.05)
+        self.norm = nn.BatchNorm1d(num_dense)
+        width = len(num_embeddings) * embedding_dim + num_dense
+        self.attention: TargetAttention | None = None
+        if use_history:
+            self.attention = TargetAttention(
+                embedding_dim + code_dim,
+                embedding_dim + code_dim + 2,
+                model_dim=code_dim,
+                num_heads=config.attention_heads,
+            )
+            width += self.attention.output_dim + code_dim
+        self.trunk = mlp(width, config.hidden)
+        self.head = nn.Linear(config.hidden[-1], 1)
+        self.hidden_dim = config.hidden[-1]
+
+    def forward(self, batch: VerticalBatch) -> VerticalOutput:
+        """Scores a batch; logits, not probabilities."""
+        embedded = [table(ids) for table, ids in zip(self.embeddings.values(), batch.sparse.T, strict=True)]
+        inputs = [*embedded, self.norm(batch.dense)]
+        if self.attention is not None:
+            history = batch.history
+            items = self.embeddings["item_id"]
+            tokens = torch.cat(
+                [
+                    history.codes,
+                    items(history.item_ids),
+                    history.labels.unsqueeze(-1),
+                    history.ages.unsqueeze(-1),
+                ],
+                dim=-1,
+            )  # (B, L, d + embedding_dim + 2)
+            candidate = embedded[list(self.embeddings).index("item_id")]
+            query = torch.cat([history.item_code, candidate], dim=-1)
+            inputs += [self.attention(query, tokens, history.mask), history.item_code]
+        hidden = self.trunk(torch.cat(inputs, dim=1))
+        return VerticalOutput(self.head(hidden).squeeze(-1), hidden)

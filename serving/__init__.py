@@ -1,0 +1,1 @@
+"""What a served vertical model needs; no foundation-model code."""

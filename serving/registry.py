@@ -1,0 +1,103 @@
+"""Vertical models in the MLflow registry: versions, aliases, lineage."""
+
+from datetime import date
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from config import ROOT
+from serving.vertical_model import VerticalModel
+
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+CODE = ["config.py", "data", "models", "serving"]
+REQUIREMENTS = ["mlflow", "torch", "feast", "pyarrow", "pandas", "numpy", "pydantic", "pyyaml", "safetensors"]
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.string, "user_id"), ColSpec(DataType.string, "item_id")]),
+    outputs=Schema([ColSpec(DataType.float, "probability")]),
+)
+
+
+def version_at(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    """The version an alias points at, or None."""
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+
+
+def version_of(client: MlflowClient, name: str, *, day: date, weights: str) -> ModelVersion | None:
+    """The version registered for a day with these weights, or None."""
+    for found in client.search_model_versions(f"name = '{name}'"):
+        if found.tags.get("day") == str(day) and found.tags.get("weights") == weights:
+            return found
+    return None
+
+
+def day_of(version: ModelVersion) -> date:
+    """The platform day a version was trained on.
+
+    Raises:
+        ValueError: the version carries no day: it was not registered by the platform.
+    """
+    if "day" not in version.tags:
+        raise ValueError(
+            f"{version.name} version {version.version} has no tag `day`, so the platform did not register it; "
+            f"point the alias {CHAMPION} at one of its own versions"
+        )
+    return date.fromisoformat(version.tags["day"])
+
+
+def parent_before(client: MlflowClient, name: str, day: date) -> ModelVersion | None:
+    """The version a day's candidate starts from: what alias champion says, or, on a re-run, what it said then.
+
+    A re-run may find its own day's (or a later) version as champion; that one's line of parents is followed back to
+    before the day, so that the re-run starts where the first run did.
+    """
+    found = version_at(client, name, CHAMPION)
+    while found is not None and day_of(found) >= day:
+        parent = found.tags["parent"]
+        found = client.get_model_version(name, parent) if parent else None
+    return found
+
+
+def register(
+    client: MlflowClient, name: str, folder: Path, *, run_id: str, feature_repo: Path, tags: dict[str, str]
+) -> ModelVersion:
+    """Logs a saved vertical model as pyfunc and registers it; at most one version a day and weights.
+
+    Args:
+        folder: what `VerticalModel.save` wrote.
+        run_id: the MLflow run it belongs to.
+        feature_repo: folder of feature_store.yaml; can be overridden when the model is loaded (`model_config`).
+        tags: must hold day and weights; written in the same transaction as the version.
+    """
+    day = date.fromisoformat(tags["day"])
+    existing = version_of(client, name, day=day, weights=tags["weights"])
+    if existing is None:
+        with mlflow.start_run(run_id=run_id):
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(ROOT / "serving" / "scorer.py"),
+                artifacts={"model": str(folder)},
+                code_paths=[str(ROOT / path) for path in CODE],
+                model_config={"feature_repo": str(feature_repo)},
+                signature=SIGNATURE,
+                pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
+            )
+        existing = mlflow.register_model(logged.model_uri, name, tags=tags)
+    client.set_registered_model_alias(name, CHALLENGER, existing.version)
+    return existing
+
+
+def load_version(version: ModelVersion) -> VerticalModel:
+    """The network of a registered version."""
+    folder = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
+    return VerticalModel.load(Path(folder) / "artifacts" / "model")

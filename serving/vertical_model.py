@@ -1,0 +1,82 @@
+"""A vertical model on disk: safetensors weights and a JSON description, no pickle."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from config import VerticalModel as VerticalConfig
+from data.vertical_batches import VerticalFeatures
+from models.vertical import build_vertical
+
+WEIGHTS_FILE = "model.safetensors"
+DESCRIPTION_FILE = "model.json"
+SCORE_ROWS = 8192  # rows scored at once
+
+
+@dataclass
+class VerticalModel:
+    """A network with the description of its input."""
+
+    network: nn.Module
+    features: VerticalFeatures
+    settings: VerticalConfig
+    use_history: bool
+
+    @classmethod
+    def fresh(cls, settings: VerticalConfig, features: VerticalFeatures, *, use_history: bool) -> "VerticalModel":
+        """An untrained model."""
+        network = build_vertical(
+            settings,
+            num_embeddings=features.num_embeddings,
+            num_dense=len(features.dense),
+            code_dim=features.code_dim,
+            use_history=use_history,
+        )
+        return cls(network, features, settings, use_history)
+
+    def save(self, folder: Path) -> None:
+        """Writes the two files into an existing folder."""
+        description = {
+            "settings": self.settings.model_dump(),
+            "features": asdict(self.features),
+            "use_history": self.use_history,
+        }
+        (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1))
+        save_file({k: v.detach().contiguous() for k, v in self.network.state_dict().items()}, folder / WEIGHTS_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> "VerticalModel":
+        """Reads what `save` wrote.
+
+        Raises:
+            RuntimeError: the weights do not fit the description.
+        """
+        description = json.loads((folder / DESCRIPTION_FILE).read_text())
+        features = description["features"]
+        features["dense"] = tuple(features["dense"])
+        model = cls.fresh(
+            VerticalConfig.model_validate(description["settings"]),
+            VerticalFeatures(**features),
+            use_history=description["use_history"],
+        )
+        model.network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        return model
+
+    @torch.no_grad()
+    def predict(self, rows: pa.Table) -> npt.NDArray[np.float32]:
+        """Click probabilities, (n,).
+
+        Args:
+            rows: n rows with `features.columns`.
+        """
+        self.network.eval()
+        batches = self.features.batches(rows, SCORE_ROWS)
+        parts = [torch.sigmoid(self.network(batch).logits).numpy() for _, batch in batches]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)

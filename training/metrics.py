@@ -1,0 +1,108 @@
+"""Quality of predicted probabilities: NE, LogLoss, AUC, gAUC, calibration, ECE."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import log_loss, roc_auc_score
+
+ECE_BINS = 20
+Array = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures of one model on one set of rows. NaN where the rows do not define a figure."""
+
+    rows: int
+    ne: float  # normalized entropy: LogLoss / entropy of the rows' click rate (He et al. 2014); lower is better
+    log_loss: float  # nats
+    auc: float
+    gauc: float  # AUC within each user, weighted by the user's rows (users with both labels only)
+    calibration: float  # predicted clicks / actual clicks
+    ece: float  # expected calibration error over 20 equally filled bins
+
+    def as_dict(self) -> dict[str, float]:
+        """The figures by name."""
+        return asdict(self)
+
+
+def evaluate(labels: Array, probabilities: Array, *, users: npt.NDArray | None = None) -> Metrics:
+    """Measures predictions.
+
+    Args:
+        labels: 0 or 1, (n,).
+        probabilities: in [0, 1], (n,).
+        users: user of each row, (n,); needed for gAUC.
+
+    Raises:
+        ValueError: lengths differ, or a probability is not finite.
+    """
+    labels, probabilities = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
+    if labels.shape != probabilities.shape:
+        raise ValueError(
+            f"{labels.shape} labels against {probabilities.shape} probabilities; they must be the same rows"
+        )
+    if not np.isfinite(probabilities).all():
+        raise ValueError(f"{(~np.isfinite(probabilities)).sum()} of {len(probabilities)} probabilities are not finite")
+    nan = float("nan")
+    if not len(labels):
+        return Metrics(0, nan, nan, nan, nan, nan, nan)
+    rate = labels.mean()
+    clipped = probabilities.clip(1e-7, 1 - 1e-7)
+    loss = float(log_loss(labels, clipped, labels=[0.0, 1.0]))
+    both = 0 < rate < 1
+    entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)) if both else nan
+    return Metrics(
+        rows=len(labels),
+        ne=float(loss / entropy),
+        log_loss=loss,
+        auc=float(roc_auc_score(labels, probabilities)) if both else nan,
+        gauc=nan if users is None else grouped_auc(labels, probabilities, users),
+        calibration=float(probabilities.sum() / labels.sum()) if rate > 0 else nan,
+        ece=expected_calibration_error(labels, probabilities),
+    )
+
+
+def grouped_auc(labels: Array, probabilities: Array, users: npt.NDArray) -> float:
+    """AUC within each user, averaged with the user's number of rows as weight; ties count half.
+
+    Users whose rows all have one label are left out. NaN if none is left.
+    """
+    codes = np.unique(users, return_inverse=True)[1]
+    order = np.lexsort((probabilities, codes))
+    codes, labels, probabilities = codes[order], np.asarray(labels)[order], probabilities[order]
+    start = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1])
+    sizes = np.diff(np.concatenate([start, [len(codes)]]))
+    # Mid-ranks within the user: rows of one (user, probability) share the mean of their positions.
+    tied = np.concatenate([[True], (np.diff(codes) != 0) | (np.diff(probabilities) != 0)])
+    group = np.cumsum(tied) - 1
+    position = np.arange(len(codes)) - np.repeat(start, sizes) + 1.0
+    rank = (np.bincount(group, position) / np.bincount(group))[group]
+    user = np.repeat(np.arange(len(start)), sizes)
+    positives = np.bincount(user, labels)
+    negatives = sizes - positives
+    known = (positives > 0) & (negatives > 0)
+    if not known.any():
+        return float("nan")
+    rank_sum = np.bincount(user, rank * labels)
+    pairs = np.where(known, positives * negatives, 1)
+    auc = (rank_sum - positives * (positives + 1) / 2) / pairs
+    return float(np.average(auc[known], weights=sizes[known]))
+
+
+def expected_calibration_error(labels: Array, probabilities: Array, bins: int = ECE_BINS) -> float:
+    """Mean |predicted − actual| click rate over equally filled bins of the prediction, weighted by rows."""
+    order = np.argsort(probabilities, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    return float(sum(abs(probabilities[p].mean() - labels[p].mean()) * len(p) for p in parts) / len(order))
+
+
+def headroom_ratio(ne_baseline: float, ne_model: float, ne_foundation: float) -> float:
+    """Share of the NE gap between the baseline VM and the FM that a VM closes; may exceed 1.
+
+    (NE of the baseline − NE of the VM) / (NE of the baseline − NE of the FM). NaN where the FM is no better than
+    the baseline: there is no headroom to speak of.
+    """
+    gap = ne_baseline - ne_foundation
+    return (ne_baseline - ne_model) / gap if gap > 0 else float("nan")

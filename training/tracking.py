@@ -1,0 +1,84 @@
+"""MLflow runs: one per job, day and vertical, however often the job is run."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+import storage
+from config import PlatformConfig
+
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """An open MLflow run; figures that are not finite are left out, as MLflow cannot show them."""
+
+    client: MlflowClient
+    run_id: str
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Logs figures."""
+        finite = {k: float(v) for k, v in metrics.items() if v is not None and abs(v) < float("inf")}
+        mlflow.log_metrics(finite, run_id=self.run_id, synchronous=True)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Logs settings; nested ones as JSON. Settings logged by an earlier attempt of the run are kept."""
+        known = self.client.get_run(self.run_id).data.params
+        new = {k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in params.items() if k not in known}
+        mlflow.log_params(new, run_id=self.run_id, synchronous=True) if new else None
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Sets tags."""
+        for key, value in tags.items():
+            self.client.set_tag(self.run_id, key, value)
+
+
+def tracking_client(config: PlatformConfig) -> MlflowClient:
+    """Client of the platform's MLflow backend; also makes it the default of this process."""
+    storage.mlflow_dir(config).mkdir(parents=True, exist_ok=True)
+    uri = storage.mlflow_tracking_uri(config)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return MlflowClient(uri, uri)
+
+
+@contextmanager
+def tracked_run(config: PlatformConfig, *, experiment: str, name: str, key: Mapping[str, str]) -> Iterator[TrackedRun]:
+    """Opens the run of a key: the one an earlier attempt left, else a new one. Marks it failed if the block raises."""
+    client = tracking_client(config)
+    experiment_id = experiment_named(config, client, experiment)
+    run = _find(client, experiment_id, key)
+    if run is None:
+        run = client.create_run(experiment_id, run_name=name, tags=dict(key) | {"code_version": storage.code_version()})
+    else:
+        client.update_run(run.info.run_id, status="RUNNING")
+    try:
+        yield TrackedRun(client, run.info.run_id)
+    except BaseException:
+        client.set_terminated(run.info.run_id, "FAILED")
+        raise
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def experiment_named(config: PlatformConfig, client: MlflowClient, name: str) -> str:
+    """Id of an experiment, made on first use with its artifacts below the storage root."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
+    return client.create_experiment(name, artifact_location=(storage.mlflow_dir(config) / "artifacts" / name).as_uri())
+
+
+def _find(client: MlflowClient, experiment_id: str, key: Mapping[str, str]) -> Run | None:
+    query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in key.items())
+    found = client.search_runs([experiment_id], query, max_results=1)
+    return found[0] if found else None
