@@ -4,16 +4,19 @@ from types import ModuleType
 
 from config import PlatformConfig
 from data.schema import Schema
-from data.sources import complete_journey, synthetic
+from data.sources import complete_journey, files, kuairand, movielens, synthetic
 
 SOURCES: dict[str, ModuleType] = {
     "complete_journey": complete_journey,
+    "kuairand": kuairand,
+    "movielens": movielens,
     "synthetic": synthetic,
+    "files": files,
 }
 
 
 def source_module(config: PlatformConfig) -> ModuleType:
-    """The module of the chosen data source.
+    """The module of the chosen data source; a source with `columns` is read by `files`, whatever its name.
 
     A source module has `schema(source) -> Schema`; `fetch(config)`, which makes the source's files available or
     says what is missing; and `read(config, day) -> polars.DataFrame`, the raw rows of a platform day's window
@@ -22,8 +25,13 @@ def source_module(config: PlatformConfig) -> ModuleType:
     Raises:
         ValueError: there is no such source.
     """
+    if config.source.columns is not None:
+        return files
     if config.data_source not in SOURCES:
-        raise ValueError(f"platform.yaml: data_source {config.data_source!r} is none of {', '.join(SOURCES)}")
+        raise ValueError(
+            f"platform.yaml: data_source {config.data_source!r} is none of {', '.join(SOURCES)}; "
+            "a source of your own files needs `columns`, which maps its columns"
+        )
     return SOURCES[config.data_source]
 
 

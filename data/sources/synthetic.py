@@ -31,11 +31,12 @@ EVENTS_PER_AD = 30  # a day, on average, on the first day
 ARRIVALS = 0.01  # new users and new ads a day, as a share of the first day's
 MAX_USERS, MAX_ADS = 2_000_000, 200_000  # on the first day, so that 10^8 events fit in memory
 MEMORY_DAYS = 3  # an exposure tires the user for so long
+AFFINITY = 1.1  # rise of the logit by the match of user and ad
 FATIGUE = 0.25  # fall of the logit by exposure to the same advertiser, up to 6 exposures
 NOISE = 0.002  # share of impressions whose click is a coin flip
 SURFACES = ("feed", "search", "video")
 SURFACE_SHARE = (0.5, 0.3, 0.2)
-SURFACE_LOGIT = (-4.1, -3.2, -4.9)  # click rates near 6%, 10% and 3%
+SURFACE_LOGIT = (-4.4, -3.6, -5.1)  # click rates near 5%, 10% and 3%
 DEVICES = ("phone", "tablet", "desktop")
 DEVICE_LOGIT = (0.0, -0.2, 0.3)
 AGE_GROUPS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
@@ -130,7 +131,7 @@ def _day(source: Source, day: date, shown: dict[date, Exposures]) -> tuple[Expos
         + np.array(DEVICE_LOGIT)[now.device]
         + bias[now.user]
         + ads.quality[now.ad]
-        + 1.6 * affinity
+        + AFFINITY * affinity
         - FATIGUE * np.minimum(_seen_before([shown[d] for d in past_days], now), 6)
     )
     clicked = 1 / (1 + np.exp(-logit))
