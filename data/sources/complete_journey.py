@@ -24,7 +24,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 import storage
-from config import PlatformConfig, Source
+from config import ROOT, PlatformConfig, Source
 from data.schema import Schema
 from data.sources.stable_hash import stable_hash
 from data.sources.wheels import fetch_from_wheel
@@ -117,7 +117,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
 def build_ads_log(folder: Path) -> pl.DataFrame:
     """Makes all impressions from transactions and promotions.
 
-    A product on promotion twice in a store and week (0.06% are) counts once, with its larger location codes.
+    A product on promotion twice in a store and week (0.06% are) counts once, with the larger display code.
 
     Returns:
         One row an impression, by time: household_id, basket_id, store_id, product_id, log_time (UTC), label,
@@ -233,7 +233,7 @@ def _bounds(groups: NDArray[np.uint32], wanted: NDArray[np.uint32]) -> tuple[NDA
 
 
 def _folder(config: PlatformConfig) -> Path:
-    return Path(config.source.path) if config.source.path else storage.cache_dir(config) / "complete_journey"
+    return ROOT / config.source.path if config.source.path else storage.cache_dir(config) / "complete_journey"
 
 
 def _ads_log(config: PlatformConfig) -> Path:

@@ -20,7 +20,7 @@ from pathlib import Path
 import polars as pl
 
 import storage
-from config import ColumnMapping, PlatformConfig, Source
+from config import ROOT, ColumnMapping, PlatformConfig, Source
 from data.schema import EVENT_COLUMNS, Schema
 from data.validation import read_timestamps
 
@@ -28,7 +28,7 @@ LOG = logging.getLogger("headwater.sources")
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz", ".csv.zst")
 CORE = ("impression_id", "event_timestamp", "user_id", "item_id", "label")
-DATE = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
+DATE = re.compile(r"(?<!\d)(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?!\d)")
 
 
 def schema(source: Source) -> Schema:
@@ -94,14 +94,19 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
 def _read_file(config: PlatformConfig, path: Path, day: date) -> pl.DataFrame:
     wanted = _sources(config.source)
     try:
-        # One file's values share a type, but "1" in a CSV must not become 1 in one file and "x" stay in another.
-        scan = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path, infer_schema=False)
+        # CSV values stay strings until the rows are checked: else one bad value costs a file, not a row.
+        scan = (
+            pl.scan_parquet(path)
+            if path.suffix == ".parquet"
+            else pl.scan_csv(path, infer_schema=False, raise_if_empty=False)
+        )
         present = scan.collect_schema().names()
         missing = [f"{source!r} (for {name})" for name, source in wanted.items() if source not in present]
         if missing:
             LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(present))
         found = {name: pl.col(source) for name, source in wanted.items() if source in present}
-        rows = scan.select(**found).collect()
+        # Without any mapped column the rows keep their own, or they would vanish instead of being quarantined.
+        rows = (scan.select(**found) if found else scan).collect()
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     return rows if _date(config, path) else rows.filter(_belongs(config, rows, day))
@@ -127,7 +132,7 @@ def _may_hold(config: PlatformConfig, path: Path, day: date) -> bool:
 
 def _date(config: PlatformConfig, path: Path) -> date | None:
     """The date in a file's name, or in the name of a folder below `path`; None where there is none."""
-    root = Path(config.source.path or "")
+    root = ROOT / (config.source.path or "")
     stamps = DATE.findall(path.name if path == root else str(path.relative_to(root)))
     return date.fromisoformat(stamps[-1]) if stamps else None
 
@@ -136,7 +141,7 @@ def _files(config: PlatformConfig) -> list[Path]:
     where = f"sources.{config.data_source}.path"
     if config.source.path is None:
         raise FileNotFoundError(f"platform.yaml: {where} is not set; name your Parquet or CSV file, or their folder")
-    root = Path(config.source.path)
+    root = ROOT / config.source.path
     found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
     files = [path for path in found if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "_"))]
     if not files:

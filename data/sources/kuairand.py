@@ -3,7 +3,7 @@
 Reads, from the source's `path`, the published files (`log_standard_*_pure.csv`, `user_features_pure.csv`,
 `video_features_basic_pure.csv`; https://kuairand.com, CC BY-SA 4.0) or `log.parquet`, `users.parquet` and
 `videos.parquet` with the same columns. An impression is a (user, video, time) of the log; repeats of one are
-dropped, the first is kept. The label is `is_click`.
+dropped, the first is kept. The label is `is_click`. Its instant is `time_ms`; `date` and `hourmin` may lie hours later.
 
 All else that the log records of the viewing (play time, likes, follows, stay times, ...) happens after the click,
 and is not even read.
@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 import storage
-from config import PlatformConfig, Source
+from config import ROOT, PlatformConfig, Source
 from data.schema import Schema
 
 LOG = logging.getLogger("headwater.sources")
@@ -116,7 +116,7 @@ def _files(config: PlatformConfig) -> tuple[list[Path], Path, Path]:
     )
     if config.source.path is None:
         raise FileNotFoundError(f"sources.kuairand.path is not set: {advice}")
-    folder = Path(config.source.path)
+    folder = ROOT / config.source.path
     csv_logs = sorted(folder.glob("log_standard_*_pure.csv"))
     if csv_logs:
         logs = csv_logs

