@@ -3,9 +3,11 @@ from datetime import date
 
 import polars as pl
 import pytest
+import yaml
 
 import storage
-from config import ColumnMapping, Source, Vertical, load_config
+from config import ROOT, ColumnMapping, Source, Vertical, load_config
+from data.sources import source_schema
 from jobs import ingest
 from jobs.__main__ import main as run
 
@@ -134,8 +136,6 @@ def test_events_are_sorted_and_in_the_common_types(own_log):
     ingest.main(config, day=DAY)
     events = storage.read_partition(config, "events", DAY)
     assert events["impression_id"].to_pylist() == ["i8", "i7", "i9"]
-    from data.sources import source_schema
-
     assert events.schema.equals(source_schema(config).events())
 
 
@@ -155,10 +155,6 @@ def test_a_day_outside_the_log_is_refused(tiny_config):
 
 
 def test_the_command_prints_its_result_as_json(tmp_path, capsys, monkeypatch):
-    import yaml
-
-    from config import ROOT
-
     tree = yaml.safe_load((ROOT / "platform.yaml").read_text())
     tree["data_source"] = "synthetic"
     tree["sources"]["synthetic"]["events_per_day"] = 300
