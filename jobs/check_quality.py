@@ -1,0 +1,67 @@
+"""Checks the day's events or feature tables with Great Expectations: goes on, warns, or stops the day."""
+
+import logging
+from datetime import date
+from typing import Any
+
+import storage
+from config import PlatformConfig
+from data.sources import source_schema
+from quality.verdict import STAGES, results_table
+
+LOG = logging.getLogger("headwater.check_quality")
+NAMED_FAILURES = 3  # critical failures spelled out in the error line; the rest are counted
+
+
+class QualityError(ValueError):
+    """A critical check failed; the day must not go on."""
+
+
+def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
+    """Judges the tables of one stage and commits the results as gate_results_<stage>, pass or fail.
+
+    Args:
+        config: the platform.
+        day: platform day.
+        stage: `events` (before the features are extracted) or `features` (after).
+
+    Returns:
+        stage, passed, critical_failures, warnings (messages) and data_docs (path of the index page).
+
+    Raises:
+        ValueError: there is no such stage.
+        PartitionMissing: a table has no committed partition of the day.
+        QualityError: at least one critical check failed.
+    """
+    if stage not in STAGES:
+        raise ValueError(f"unknown stage {stage!r}; known: {', '.join(STAGES)}")
+    from quality.data_docs import index_page  # Great Expectations takes seconds to import
+    from quality.validate import as_table, validate
+
+    tables = STAGES[stage]
+    inputs = dict.fromkeys(tables, day)
+    for table in tables:
+        storage.read_manifest(config, table, day)
+    results = validate(config, source_schema(config), day, tables)
+    storage.write_partition(config, results_table(stage), day, as_table(results), inputs=inputs)
+    failures = [r for r in results if not r.success and r.severity == "critical"]
+    warnings = [r for r in results if not r.success and r.severity == "warning"]
+    for result in warnings:
+        LOG.warning(result.message)
+    for result in failures:
+        LOG.error(result.message)
+    if failures:
+        named = "; ".join(f"{r.message} [{r.suite}: {r.expectation} {r.column}]" for r in failures[:NAMED_FAILURES])
+        more = f"; and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
+        raise QualityError(
+            f"{len(failures)} critical checks of {stage} failed on {day}: {named}{more}. "
+            f"Read {index_page(config)}, look at the rejected rows in "
+            f"{storage.partition_dir(config, 'quarantine', day)}, correct the source and run the day again"
+        )
+    return {
+        "stage": stage,
+        "passed": True,
+        "critical_failures": [],
+        "warnings": [result.message for result in warnings],
+        "data_docs": str(index_page(config)),
+    }

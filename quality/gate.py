@@ -1,0 +1,91 @@
+"""May this vertical model replace the champion?"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from config import Gates
+
+
+class Metrics(Protocol):
+    """What the gate looks at; both models are judged on the same held-out rows."""
+
+    @property
+    def rows(self) -> int:
+        """Rows judged."""
+
+    @property
+    def ne(self) -> float:
+        """Normalized entropy: 1.0 is as good as always predicting the base rate, lower is better."""
+
+    @property
+    def calibration(self) -> float:
+        """Predicted clicks over actual clicks."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision.
+
+    Attributes:
+        promote: whether the candidate becomes champion.
+        reasons: what was compared with what; for a refusal only what spoke against it. Never empty.
+    """
+
+    promote: bool
+    reasons: list[str]
+
+
+def judge(candidate: Metrics, champion: Metrics | None, *, quality: tuple[bool, list[str]], gates: Gates) -> Verdict:
+    """Decides on one candidate.
+
+    Args:
+        candidate: the new model's metrics.
+        champion: the present champion's on the same rows; None if there is no champion yet.
+        quality: the day's data quality, as quality.verdict.quality_passed returns it.
+        gates: thresholds.
+
+    Returns:
+        Promote, with every comparison, or refuse, with every rule that was broken.
+    """
+    passed, quality_reasons = quality
+    low, high = gates.calibration
+    rules = [
+        (passed, f"data quality {'passed' if passed else 'failed'}: {'; '.join(quality_reasons)}"),
+        _compare(
+            candidate.rows >= gates.min_eval_rows,
+            f"{candidate.rows} held-out rows",
+            ">=",
+            "<",
+            f"gates.min_eval_rows {gates.min_eval_rows}",
+        ),
+        _entropy_rule(candidate, champion, gates),
+        (
+            low <= candidate.calibration <= high,  # false for nan
+            f"calibration {candidate.calibration:.3f} "
+            f"{'inside' if low <= candidate.calibration <= high else 'outside'} gates.calibration [{low}, {high}]",
+        ),
+    ]
+    broken = [reason for kept, reason in rules if not kept]
+    return Verdict(promote=not broken, reasons=broken or [reason for _, reason in rules])
+
+
+def _entropy_rule(candidate: Metrics, champion: Metrics | None, gates: Gates) -> tuple[bool, str]:
+    if not math.isfinite(candidate.ne):
+        return False, f"the candidate's NE is {candidate.ne}: it cannot be compared"
+    found = f"NE {candidate.ne:.4f}"
+    if champion is None or not math.isfinite(champion.ne):
+        why = "there is no champion" if champion is None else f"the champion's NE is {champion.ne}"
+        kept, reason = _compare(candidate.ne < 1.0, found, "<", ">=", "1, the base rate's")
+        return kept, f"{reason} ({why})"
+    return _compare(
+        candidate.ne <= champion.ne + gates.ne_tolerance,
+        found,
+        "<=",
+        ">",
+        f"the champion's {champion.ne:.4f} + gates.ne_tolerance {gates.ne_tolerance}",
+    )
+
+
+def _compare(kept: bool, found: str, if_kept: str, if_broken: str, bound: str) -> tuple[bool, str]:
+    return kept, f"{found} {if_kept if kept else if_broken} {bound}"
