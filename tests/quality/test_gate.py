@@ -1,0 +1,57 @@
+"""The promotion gate, one row a rule."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+
+from config import Gates
+from quality.gate import judge
+
+GATES = Gates(ne_tolerance=0.002, calibration=(0.8, 1.25), min_eval_rows=50)
+PASSED = (True, ["174 quality checks passed, 0 warnings"])
+
+
+@dataclass(frozen=True)
+class Figures:
+    rows: int = 1000
+    ne: float = 0.70
+    calibration: float = 1.0
+
+
+CHAMPION = Figures(ne=0.70)
+ROWS = {
+    "better": (Figures(ne=0.69), CHAMPION, PASSED, True, "NE 0.6900 <= the champion's 0.7000"),
+    "worse within tolerance": (Figures(ne=0.7019), CHAMPION, PASSED, True, "+ gates.ne_tolerance 0.002"),
+    "worse than tolerance": (Figures(ne=0.7021), CHAMPION, PASSED, False, "NE 0.7021 > the champion's 0.7000"),
+    "NE not a number": (Figures(ne=math.nan), CHAMPION, PASSED, False, "NE is nan"),
+    "NE infinite, no champion": (Figures(ne=math.inf), None, PASSED, False, "NE is inf"),
+    "first, better than the base rate": (Figures(ne=0.99), None, PASSED, True, "NE 0.9900 < 1"),
+    "first, no better than the base rate": (Figures(ne=1.0), None, PASSED, False, "NE 1.0000 >= 1"),
+    "champion cannot be judged": (Figures(), Figures(ne=math.nan), PASSED, True, "the champion's NE is nan"),
+    "quality failed": (Figures(ne=0.5), CHAMPION, (False, ["label is 0 or 1"]), False, "failed: label is 0 or 1"),
+    "rows enough": (Figures(rows=50), CHAMPION, PASSED, True, "50 held-out rows >= gates.min_eval_rows 50"),
+    "rows too few": (Figures(rows=49), CHAMPION, PASSED, False, "49 held-out rows < gates.min_eval_rows 50"),
+    "calibration low": (Figures(calibration=0.79), CHAMPION, PASSED, False, "calibration 0.790 outside"),
+    "calibration at the edge": (Figures(calibration=1.25), CHAMPION, PASSED, True, "calibration 1.250 inside"),
+    "calibration high": (Figures(calibration=1.26), CHAMPION, PASSED, False, "[0.8, 1.25]"),
+    "calibration not a number": (Figures(calibration=math.nan), CHAMPION, PASSED, False, "calibration nan outside"),
+}
+
+
+@pytest.mark.parametrize("rule", ROWS)
+def test_rule(rule: str) -> None:
+    candidate, champion, quality, promote, reason = ROWS[rule]
+    verdict = judge(candidate, champion, quality=quality, gates=GATES)
+    assert verdict.promote is promote
+    assert any(reason in given for given in verdict.reasons), verdict.reasons
+
+
+def test_a_refusal_names_every_broken_rule_and_no_kept_one() -> None:
+    verdict = judge(Figures(rows=1, ne=0.8), CHAMPION, quality=(False, ["x"]), gates=GATES)
+    assert len(verdict.reasons) == 3
+    assert not any("calibration" in reason for reason in verdict.reasons)
+
+
+def test_a_promotion_gives_every_comparison() -> None:
+    assert len(judge(Figures(), CHAMPION, quality=PASSED, gates=GATES).reasons) == 4
