@@ -35,6 +35,7 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
     """
     if stage not in STAGES:
         raise ValueError(f"unknown stage {stage!r}; known: {', '.join(STAGES)}")
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # hundreds of lines about itself, on import
     from quality.data_docs import index_page  # Great Expectations takes seconds to import
     from quality.validate import as_table, validate
 
