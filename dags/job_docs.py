@@ -3,33 +3,42 @@
 JOB_DOCS = {
     "plan_day": """Decides what this run does: its day, or nothing because the day is done.
 
-**Reads:** the run's `day` and `force`, the reports of days already done. **Writes:** nothing.
+- **Reads:** the run's `day` and `force`, the reports of days already done.
+- **Writes:** nothing.
+
 Stops the run as *skipped* when the day's report exists and `force` is off.""",
     "ingest": """Lands the day's raw log in the common schema; bad rows go aside with a reason.
 
-**Reads:** the data source's files. **Writes:** `events`, `quarantine`.""",
+- **Reads:** the data source's files.
+- **Writes:** `events`, `quarantine`.""",
     "check_quality": """Checks the day's tables with Great Expectations; a critical failure stops the day here.
 
-**Reads:** `events` and `quarantine`, or the feature tables. **Writes:** `gate_results`, Data Docs.""",
+- **Reads:** `events` and `quarantine`, or the feature tables.
+- **Writes:** `gate_results`, Data Docs.""",
     "extract_features": """Computes point-in-time counts, click rates and histories with Spark.
 
-**Reads:** `events` up to this day. **Writes:** `examples`, `user_activity`, `item_activity`.""",
+- **Reads:** `events` up to this day.
+- **Writes:** `examples`, `user_activity`, `item_activity`.""",
     "train_foundation": """Yesterday's foundation model scores the day, the scores are committed, then it learns it.
 
-**Reads:** `examples`, yesterday's snapshot. **Writes:** `fm_outputs` (soft labels, embeddings), the new snapshot.""",
+- **Reads:** `examples`, yesterday's snapshot.
+- **Writes:** `fm_outputs` (soft labels, embeddings), the new snapshot.""",
     "materialize_features": """Puts the day's histories and activity into Feast, offline and online.
 
-**Reads:** `fm_outputs`, `user_activity`, `item_activity`.
-**Writes:** `user_fm_history`, `item_fm_embedding`, Feast's stores.""",
+- **Reads:** `fm_outputs`, `user_activity`, `item_activity`.
+- **Writes:** `user_fm_history`, `item_fm_embedding`, Feast's stores.""",
     "distill_vertical": """Trains one vertical's candidate with what the foundation model passes down.
 
-**Reads:** `examples`, `fm_outputs`, Feast's history as of each impression.
-**Writes:** a candidate of `vertical_<name>` in the MLflow registry.""",
+- **Reads:** `examples`, `fm_outputs`, Feast's history as of each impression.
+- **Writes:** a candidate of `vertical_<name>` in the MLflow registry.""",
     "promote_vertical": """Makes the candidate champion if the day's gates hold, or refuses and says why.
 
-**Reads:** candidate, champion, `gate_results`. **Writes:** the registry's aliases `champion` and `previous`.""",
+- **Reads:** candidate, champion, `gate_results`.
+- **Writes:** the registry's aliases `champion` and `previous`.""",
     "write_report": """Writes the day's report: one page with metrics, plots and model cards.
 
-**Reads:** everything of the day. **Writes:** `docs/reports/ds=<day>/`.
+- **Reads:** everything of the day.
+- **Writes:** `docs/reports/ds=<day>/`.
+
 Runs as soon as one vertical came through; the run itself still fails if another did not.""",
 }

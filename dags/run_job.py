@@ -143,9 +143,9 @@ def run_job(job: str, *, task_id: str = "", trigger_rule: str = "all_success", *
 
 RERUN = """
 
-**Run it again:** clear this task (and those after it); it replaces its own outputs of the day and nothing else.
-**Run it by hand:** `.venv/jobs/bin/python -m jobs {job} --help`.
-**When it fails:** the log ends with one line that says what is wrong and what to do.
+- **Run it again:** clear this task (and those after it); it replaces its own outputs of the day and nothing else.
+- **Run it by hand:** `.venv/jobs/bin/python -m jobs {job} --help`.
+- **When it fails:** the log ends with one line that says what is wrong and what to do.
 """
 
 
@@ -169,4 +169,4 @@ def _log_entry(line: str) -> tuple[int, str]:
         traceback = f"\n{entry['traceback']}" if "traceback" in entry else ""
         return level, f"{entry['logger']}: {entry['message']}{extra}{traceback}".replace("%", "%%")
     except (ValueError, KeyError, TypeError, AttributeError):
-        return logging.INFO, line.replace("%", "%%")
+        return logging.ERROR if line.startswith("error: ") else logging.INFO, line.replace("%", "%%")

@@ -76,9 +76,19 @@ class Airflow:
         return self._call("POST", self._runs_path(), json=body)
 
     def clear_failed(self, run_id: str) -> None:
-        """Lets a failed run go on from its failed tasks."""
-        body = {"dry_run": False, "only_failed": True}
-        self._call("POST", f"{self._runs_path()}/{run_id}/clear", json=body)
+        """Lets a failed run go on from what failed; single tasks behind that (the report) are done again too."""
+        instances = self.task_instances(run_id)
+        order = self.task_order()
+        again = [i for i in instances if i["state"] != "success"]
+        first = min(order.index(i["task_id"]) for i in again)
+        later = [i for i in instances if i["map_index"] < 0 and order.index(i["task_id"]) > first and i not in again]
+        body = {
+            "dry_run": False,
+            "only_failed": False,
+            "dag_run_id": run_id,
+            "task_ids": [i["task_id"] if i["map_index"] < 0 else [i["task_id"], i["map_index"]] for i in again + later],
+        }
+        self._call("POST", f"/dags/{self._dag_id}/clearTaskInstances", json=body)
 
     def task_instances(self, run_id: str) -> list[dict[str, Any]]:
         """All task instances of a run, mapped ones each for itself."""
@@ -103,7 +113,7 @@ class Airflow:
         lines: list[str] = []
         for entry in self._call("GET", path + query)["content"]:
             text = entry if isinstance(entry, str) else entry["event"]
-            lines += text.splitlines()
+            lines += [line for line in text.splitlines() if not line.startswith(("::group::", "::endgroup::"))]
             for error in () if isinstance(entry, str) else entry.get("error_detail") or ():
                 lines.append(f"{error['exc_type']}: {error['exc_value']}")
         return lines

@@ -71,8 +71,8 @@ def show_addresses(config: PlatformConfig, console: Console, *, day: date | None
     """Where the results can be looked at."""
     password = servers.admin_password(config)
     console.print(f"Airflow    {servers.airflow_url(config)}   user {servers.ADMIN}, password {password}")
-    console.print(f"MLflow     {servers.mlflow_url(config)}")
-    console.print(f"Data Docs  {servers.docs_url(config)}")
+    console.print(f"MLflow     {servers.mlflow_url(config)}/#/models")
+    console.print(f"Data Docs  {servers.docs_url(config)}/data_docs/")
     if day is not None:
         path = storage.report_dir(config, day).relative_to(storage.docs_dir(config))
         console.print(f"Report     {servers.docs_url(config)}/{path}/")
@@ -122,9 +122,9 @@ def _run_day(airflow: Airflow, day: date, *, title: str, console: Console) -> bo
     instances = _follow(airflow, run_id, title=title, console=console)
     failed = [i for i in instances if i["state"] == "failed"]
     for instance in failed:
-        console.print(f"\n[red]{instance_name(instance)} failed[/]; the end of its log:", highlight=False)
+        console.print(f"\n{instance_name(instance)} failed; the end of its log:", markup=False, style="red")
         for line in airflow.log(instance)[-LOG_LINES:]:
-            console.print(f"  {line}", markup=False, highlight=False)
+            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     return airflow.run(run_id)["state"] == "success"
 
 
@@ -157,6 +157,8 @@ def _print_changes(
         key = f"{instance['task_id']}[{instance['map_index']}]"
         if state in (None, "queued", "scheduled", "none", "removed") or shown.get(key) == state:
             continue
+        if state == "running" and instance["map_index"] >= 0 and not instance["rendered_map_index"]:
+            continue  # its vertical is not known yet
         shown[key] = state
         took = f" {seconds(instance, now):.1f} s" if state in ("success", "failed") else ""
         console.print(f"{title}: {name} {state}{took}", markup=False, highlight=False, soft_wrap=True)

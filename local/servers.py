@@ -242,7 +242,7 @@ def start(config: PlatformConfig, say: Callable[[str], None] = print) -> None:
     stale = [server for server in wanted if running(config, server.name) and not _as_recorded(config, server)]
     if stale:
         say(f"settings changed: restarting {', '.join(server.name for server in stale)}")
-        _stop_records([_record_path(config, server.name) for server in stale[::-1]])
+        _stop_records([_record_path(config, server.name) for server in stale])
     missing = [server for server in wanted if running(config, server.name) is None]
     for server in missing:
         if server.port and not _is_free(server.port):
@@ -259,8 +259,7 @@ def start(config: PlatformConfig, say: Callable[[str], None] = print) -> None:
 
 def stop(config: PlatformConfig) -> list[str]:
     """Stops the servers of the chosen source, and tasks they run; returns the names of those that ran."""
-    # The scheduler first, so that a task it stops can still report to the API server.
-    return _stop_records(sorted(_record_path(config, s.name) for s in servers(config))[::-1])
+    return _stop_records([_record_path(config, server.name) for server in servers(config)])
 
 
 def status(config: PlatformConfig) -> dict[str, str]:
@@ -283,23 +282,34 @@ def _stop_other_sources(config: PlatformConfig, say: Callable[[str], None]) -> N
     others = [record for record in _records(own.parent) if record.parent.parent != own and _recorded_process(record)]
     if others:
         say(f"stopping the servers of {', '.join(sorted({r.parent.parent.name for r in others}))}")
-        _stop_records(others[::-1])
+        _stop_records(others)
 
 
 def _stop_records(records: list[Path]) -> list[str]:
     """Ends each recorded process with everything below it: politely, then by force."""
-    stopped = []
+    found = {record.stem: process for record in records if (process := _recorded_process(record))}
+    # Schedulers first, so that a task they stop can still report to the API server.
+    schedulers = [process for name, process in found.items() if name == "airflow-scheduler"]
+    _end([family for process in schedulers for family in _family(process)])
+    _end([family for process in found.values() for family in _family(process)])
     for record in records:
-        process = _recorded_process(record)
-        if process is not None:
-            stopped.append(record.stem)
-            family = [process, *process.children(recursive=True)]
-            _signal(family, psutil.Process.terminate)
-            _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-            _signal(alive, psutil.Process.kill)
-            psutil.wait_procs(alive, timeout=STOP_SECONDS)
         record.unlink(missing_ok=True)
-    return stopped
+    return list(found)
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    """A process and everything below it; nothing if it has ended."""
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    _signal(processes, psutil.Process.terminate)
+    _, alive = psutil.wait_procs(processes, timeout=STOP_SECONDS)
+    _signal(alive, psutil.Process.kill)
+    psutil.wait_procs(alive, timeout=STOP_SECONDS)
 
 
 def _signal(processes: list[psutil.Process], send: Callable[[psutil.Process], None]) -> None:

@@ -3,6 +3,8 @@
 from datetime import date, datetime
 from typing import Any
 
+from rich.box import HORIZONTALS
+from rich.markup import escape
 from rich.table import Table
 
 SYMBOLS = {
@@ -65,33 +67,37 @@ def results_table(day: date, verticals: list[dict[str, Any]]) -> Table:
         verticals: what promote_vertical found, one entry a vertical.
     """
     title = f"{day}: held-out impressions of the day, the same for all models"
-    table = Table(title=title, title_justify="left", show_lines=True)
+    table = Table(title=title, title_justify="left", show_lines=True, box=HORIZONTALS)
     table.add_column("vertical", no_wrap=True)
     table.add_column("model", no_wrap=True)
-    for name in ("NE", "AUC", "calibration", "headroom ratio"):
-        table.add_column(name, justify="right")
+    for name in ("NE", "AUC", "calibration"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", min_width=24)
     for entry in verticals:
         metrics = [entry["metrics"].get(model) for model in MODELS]
-        headroom = ["", _number(entry["headroom_ratio"], 2), "", ""]
         table.add_row(
             f"{entry['vertical']}\n[dim]{_rows(metrics)} rows[/]",
             "\n".join("FM" if model == "fm" else model for model in MODELS),
-            *("\n".join(_number(m and m.get(key), digits) for m in metrics) for key, digits in
-              (("ne", 4), ("auc", 4), ("calibration", 3))),
-            "\n".join(headroom),
+            _numbers(metrics, "ne", digits=4),
+            _numbers(metrics, "auc", digits=4),
+            _numbers(metrics, "calibration", digits=3),
             _verdict(entry),
-        )  # fmt: skip
+        )
     return table
 
 
 def _verdict(entry: dict[str, Any]) -> str:
     head = f"[green]promoted[/] version {entry['version']}" if entry["promoted"] else "[yellow]refused[/]"
-    return "\n".join([head, *entry["reasons"]])
+    headroom = f"headroom ratio {_number(entry['headroom_ratio'], 2)}"
+    return "\n".join([head, headroom, *map(escape, entry["reasons"])])
 
 
 def _rows(metrics: list[dict[str, Any] | None]) -> str:
     return next((f"{m['rows']:,}" for m in metrics if m and "rows" in m), "?")
+
+
+def _numbers(metrics: list[dict[str, Any] | None], key: str, *, digits: int) -> str:
+    return "\n".join(_number(m.get(key) if m else None, digits) for m in metrics)
 
 
 def _number(value: float | None, digits: int) -> str:
