@@ -168,11 +168,10 @@ def _evaluate(
 ) -> dict[str, dict[str, float]]:
     """Commits the held-out rows with every model's probability, and measures them."""
     fm = storage.read_partition(config, "fm_evaluations", day, columns=["impression_id", "probability"])
-    fm = fm.rename_columns(["impression_id", "fm"])
     rows = rows.append_column("candidate", pa.array(candidate.predict(rows), pa.float32()))
     rows = rows.append_column("baseline", pa.array(baseline.predict(rows), pa.float32()))
-    rows = rows.join(fm, "impression_id", join_type="inner")
-    rows = rows.sort_by([("event_timestamp", "ascending"), ("impression_id", "ascending")])
+    of_row = pc.index_in(rows["impression_id"], fm["impression_id"].combine_chunks())
+    rows = rows.append_column("fm", fm["probability"].take(of_row))
     storage.write_partition(config, f"evaluations_{vertical}", day, rows, inputs={"fm_evaluations": day})
     users, labels = rows["user_id"].to_numpy(), rows["label"].to_numpy()
     return {

@@ -56,10 +56,10 @@ def _judge(
     metrics["champion"] = _metrics(rows, load_version(champion).predict(rows)) if champion else None
     of_candidate, of_baseline, of_fm = metrics["candidate"], metrics["baseline"], metrics["fm"]
     assert of_candidate and of_baseline and of_fm
-    if champion is not None and date.fromisoformat(champion.tags["day"]) > day:
+    if champion is not None and day_of(champion) > day:
         promote, reasons = (
             False,
-            [f"the champion, version {champion.version}, is of {champion.tags['day']}, after {day}"],
+            [f"the champion, version {champion.version}, is of {day_of(champion)}, after {day}"],
         )
     else:
         verdict = judge(of_candidate, metrics["champion"], quality=quality_passed(config, day), gates=config.gates)

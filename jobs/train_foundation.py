@@ -21,9 +21,9 @@ from data.foundation_batches import foundation_batches
 from data.schema import TIMESTAMP
 from data.sources import source_schema
 from data.split import held_out_from
-from training.checkpoint import load_sharded, save_sharded
 from training.foundation import FoundationTrainer, foundation_trainer
 from training.metrics import evaluate
+from training.sharded_checkpoint import load_sharded, save_sharded
 from training.tracking import tracked_run
 
 OUTPUTS = pa.schema(
