@@ -64,14 +64,19 @@ class Airflow:
         """One run."""
         return self._call("GET", f"{self._runs_path()}/{run_id}")
 
-    def trigger(self, day: date, *, conf: dict[str, Any]) -> dict[str, Any]:
-        """Starts a run whose logical date is the day; a day that has not begun yet gets a run without one."""
+    def trigger(self, day: date, *, dated: bool = True) -> dict[str, Any]:
+        """Starts a run of a day.
+
+        Args:
+            day: the day.
+            dated: the day is the run's logical date too. Airflow allows one run a logical date and starts none whose
+                date lies in the future; such runs go without.
+        """
         begins = datetime.combine(day, time(), UTC)
         body = {
             "dag_run_id": f"day_{day}_{datetime.now(UTC):%Y%m%dT%H%M%S}",
-            # Airflow does not start a run whose logical date lies in the future, and allows one run a date.
-            "logical_date": begins.isoformat() if begins <= datetime.now(UTC) else None,
-            "conf": {"day": str(day), **conf},
+            "logical_date": begins.isoformat() if dated and begins <= datetime.now(UTC) else None,
+            "conf": {"day": str(day)},
         }
         return self._call("POST", self._runs_path(), json=body)
 

@@ -112,8 +112,8 @@ def _day_of(airflow: Airflow, dag_run: dict[str, Any]) -> date | None:
 def _run_day(airflow: Airflow, day: date, *, title: str, console: Console) -> bool:
     """Runs one day to its end; shows the log of what failed. Returns whether it succeeded."""
     earlier = next((r for r in airflow.runs() if _day_of(airflow, r) == day), None)
-    if earlier is None or earlier["state"] == "success":
-        run_id = airflow.trigger(day, conf={})["dag_run_id"]
+    if earlier is None:
+        run_id = airflow.trigger(day)["dag_run_id"]
     else:
         run_id = earlier["dag_run_id"]
         if earlier["state"] == "failed":

@@ -1,0 +1,51 @@
+from datetime import date
+
+import pytest
+
+import storage
+from config import PlatformConfig
+from jobs import plan_day
+
+
+def finish(config: PlatformConfig, *days: str) -> None:
+    for day in days:
+        folder = storage.report_dir(config, date.fromisoformat(day))
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text("{}")
+
+
+def test_without_a_day_the_next_one_not_done_is_run(tiny_config: PlatformConfig) -> None:
+    assert plan_day.main(tiny_config) == {"day": "2026-01-02"}  # bootstrap_days is 2
+    finish(tiny_config, "2026-01-02", "2026-01-03")
+    assert plan_day.main(tiny_config, logical_day="2031-05-05") == {"day": "2026-01-04"}
+
+
+def test_the_day_asked_for_comes_before_the_logical_date(tiny_config: PlatformConfig) -> None:
+    finish(tiny_config, "2026-01-02", "2026-01-03")
+    assert plan_day.main(tiny_config, logical_day="2026-01-03", force=True) == {"day": "2026-01-03"}
+    assert plan_day.main(tiny_config, day="2026-01-04", logical_day="2026-01-03") == {"day": "2026-01-04"}
+
+
+def test_a_done_day_is_skipped_unless_forced(tiny_config: PlatformConfig) -> None:
+    finish(tiny_config, "2026-01-02")
+    assert plan_day.main(tiny_config, day="2026-01-02") == {
+        "skipped": "day 2026-01-02 is done; set force to run it again"
+    }
+    assert plan_day.main(tiny_config, day="2026-01-02", force=True) == {"day": "2026-01-02"}
+
+
+def test_a_day_waits_for_the_day_before(tiny_config: PlatformConfig) -> None:
+    with pytest.raises(ValueError, match=r"day 2026-01-03 is not done.*run day 2026-01-02 next"):
+        plan_day.main(tiny_config, day="2026-01-04")
+
+
+def test_a_day_outside_the_log_is_refused(tiny_config: PlatformConfig) -> None:
+    with pytest.raises(ValueError, match="outside the log of synthetic"):
+        plan_day.main(tiny_config, day="2025-12-31")
+
+
+def test_at_the_end_of_the_log_there_is_nothing_to_do(tiny_config: PlatformConfig) -> None:
+    source = tiny_config.source.model_copy(update={"last_day": date(2026, 1, 2)})
+    config = tiny_config.model_copy(update={"sources": {"synthetic": source}})
+    finish(config, "2026-01-02")
+    assert "every day of synthetic is done" in plan_day.main(config)["skipped"]

@@ -1,0 +1,42 @@
+from datetime import date
+from io import StringIO
+
+from rich.console import Console
+
+from config import PlatformConfig
+from local.run import next_days
+from local.tables import results_table
+
+
+def metrics(ne: float) -> dict[str, float]:
+    return {"ne": ne, "auc": 0.81, "gauc": 0.7, "calibration": 1.02, "rows": 1234}
+
+
+def test_the_first_run_does_the_bootstrap_day_and_so_many_more(tiny_config: PlatformConfig) -> None:
+    assert next_days(tiny_config, done=set(), days=2) == [date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4)]
+
+
+def test_the_next_run_goes_on_after_the_last_day_done(tiny_config: PlatformConfig) -> None:
+    done = {date(2026, 1, 2), date(2026, 1, 3)}
+    assert next_days(tiny_config, done=done, days=2) == [date(2026, 1, 4), date(2026, 1, 5)]
+
+
+def test_days_end_with_the_log(tiny_config: PlatformConfig) -> None:
+    assert next_days(tiny_config, done={date(2026, 12, 30)}, days=3) == [date(2026, 12, 31)]
+    assert next_days(tiny_config, done={date(2026, 12, 31)}, days=3) == []
+
+
+def test_the_results_say_why_a_candidate_was_refused() -> None:
+    entry = {
+        "vertical": "feed",
+        "promoted": False,
+        "reasons": ["calibration 1.31 is outside [0.8, 1.25]"],
+        "version": "3",
+        "metrics": {"baseline": metrics(0.91), "candidate": metrics(0.85), "champion": None, "fm": metrics(0.8)},
+        "headroom_ratio": 0.5454,
+    }
+    console = Console(width=110, record=True, file=StringIO())
+    console.print(results_table(date(2026, 1, 3), [entry]))
+    text = console.export_text()
+    for expected in ("0.9100", "0.8500", "0.8000", "1,234 rows", "refused", "headroom ratio 0.55", "[0.8, 1.25]"):
+        assert expected in text

@@ -1,0 +1,175 @@
+"""Every DAG can be read, says what it does, and names only jobs that exist. Read in Airflow's own environment."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.__main__ import job_names
+
+ROOT = Path(__file__).parent.parent
+AIRFLOW_PYTHON = ROOT / ".venv" / "airflow" / "bin" / "python"
+IMPORT_SECONDS = 2.0  # of CPU, a DAG file, besides Airflow itself
+
+READ_DAGS = """
+import copy, importlib, json, pathlib, sys, time
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, Param, TaskGroup, task, task_group
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
+
+def refuses(dag, name, value):
+    try:
+        params = copy.deepcopy(dag.params)
+        params[name] = value
+        params.validate()
+    except ParamValidationError:
+        return True
+    return False
+
+report = {"seconds": {}, "dags": []}
+before = set(sys.modules)
+for path in sorted(pathlib.Path("dags").glob("*.py")):
+    started = time.process_time()
+    module = importlib.import_module(f"dags.{path.stem}")
+    report["seconds"][path.name] = time.process_time() - started
+    for dag in (v for v in vars(module).values() if isinstance(v, DAG)):
+        dag.validate()
+        dag.params.validate()
+        DagSerialization.to_dict(dag)
+        report["dags"].append({
+            "dag_id": dag.dag_id, "file": path.stem, "doc": dag.doc_md, "tags": sorted(dag.tags),
+            "max_active_runs": dag.max_active_runs, "catchup": dag.catchup,
+            "timetable": type(dag.timetable).__name__,
+            "params": {name: param.schema | {"default": dag.params[name], "description": param.description}
+                       for name in dag.params for param in [dag.params.get_param(name)]},
+            "refused": [refuses(dag, "day", "yesterday"), refuses(dag, "verticals", []),
+                        refuses(dag, "verticals", ["nope"]), refuses(dag, "force", "often")],
+            "accepted": [not refuses(dag, "day", "2026-01-03"), not refuses(dag, "day", None)],
+            "tasks": [{
+                "task_id": task.task_id, "kind": task.task_type, "retries": task.retries, "doc": task.doc_md,
+                "job": getattr(task, "job", None) or getattr(task, "partial_kwargs", {}).get("job"),
+                "trigger_rule": task.trigger_rule.value, "downstream": sorted(task.downstream_task_ids),
+            } for task in dag.tasks],
+        })
+report["heavy"] = sorted({"torch", "pyspark", "mlflow", "pandas", "feast", "jobs"} & (set(sys.modules) - before))
+print(json.dumps(report))
+"""
+
+RUN_JOBS = """
+import json, sys
+from dags.run_job import JobOperator
+
+outcomes = {}
+for name in ["result", "fails", "killed", "wrong_call", "skips", "no_json"]:
+    task = JobOperator(task_id=name, job=name, options={"day": "2026-01-03; touch broken", "force": "True", "note": ""})
+    try:
+        outcomes[name] = ["returned", task.execute({})]
+    except BaseException as error:
+        outcomes[name] = [type(error).__name__, str(error)]
+print(json.dumps(outcomes))
+"""
+
+STAND_IN = """#!/bin/bash
+# Plays the jobs' Python: `-m jobs NAME ...` does what NAME says.
+case "$3" in
+  result) echo '{"message": "a log line", "level": "info", "logger": "x"}' >&2; shift 3
+          echo "{\\"arguments\\": \\"$(printf '<%s>' "$@")\\"}"; echo 'nanobind: leaked 3 instances' >&2 ;;
+  fails) echo 'error: fails: ValueError: column label holds 2; labels are 0 or 1' >&2; echo noise >&2; exit 1 ;;
+  killed) kill -9 $$ ;;
+  wrong_call) echo 'error: platform.yaml:3: verticals: unknown key' >&2; exit 2 ;;
+  skips) echo '{"skipped": "the day is done"}' ;;
+  no_json) echo hello ;;
+esac
+"""
+
+
+def in_airflow(script: str, **env: str) -> Any:
+    """The JSON object that a script prints last, run by Airflow's Python."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "HEADWATER", "PYTHON"))}
+    process = subprocess.run(
+        [str(AIRFLOW_PYTHON), "-c", script],
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": str(ROOT)} | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return in_airflow(READ_DAGS, AIRFLOW_HOME=str(tmp_path_factory.mktemp("airflow")), HEADWATER_SOURCE="synthetic")
+
+
+@pytest.fixture(scope="module")
+def daily(report: Any) -> Any:
+    return next(dag for dag in report["dags"] if dag["dag_id"] == "daily_transfer")
+
+
+def test_dag_files_are_read_fast_and_without_the_jobs_libraries(report: Any) -> None:
+    slow = {name: seconds for name, seconds in report["seconds"].items() if seconds > IMPORT_SECONDS}
+    assert not slow, f"seconds of CPU, at most {IMPORT_SECONDS}: {slow}"
+    assert report["heavy"] == []
+
+
+def test_every_dag_says_what_it_does(report: Any) -> None:
+    assert report["dags"], "no DAG found in dags/"
+    for dag in report["dags"]:
+        assert dag["doc"] and dag["tags"], dag["dag_id"]
+        assert dag["file"] == dag["dag_id"], "a DAG lies in the file of its name"
+        for task in dag["tasks"]:
+            assert task["doc"], f"{dag['dag_id']}.{task['task_id']} has no doc_md"
+            assert task["retries"] == 1, task["task_id"]
+
+
+def test_every_task_runs_a_job_that_exists(report: Any) -> None:
+    names = job_names()
+    for dag in report["dags"]:
+        for task in dag["tasks"]:
+            if task["kind"] == "JobOperator":
+                found = task["job"]
+                assert found in names, f"{dag['file']}.{task['task_id']} runs {found}, which does not exist"
+
+
+def test_days_run_one_at_a_time_and_only_when_asked(daily: Any) -> None:
+    assert daily["max_active_runs"] == 1
+    assert daily["catchup"] is False
+    assert daily["timetable"] == "NullTimetable", "a closed log has no schedule"
+
+
+def test_the_form_has_typed_fields_with_defaults(daily: Any) -> None:
+    params = daily["params"]
+    assert params["day"]["format"] == "date" and params["day"]["default"] is None
+    assert params["verticals"]["default"] == params["verticals"]["examples"] == ["feed", "search", "video"]
+    assert params["force"]["type"] == "boolean" and params["force"]["default"] is False
+    assert all(param["title"] and param["description"] for param in params.values())
+    assert daily["refused"] == [True, True, True, True]
+    assert daily["accepted"] == [True, True]
+
+
+def test_one_failed_vertical_leaves_the_others_and_the_report_but_fails_the_run(daily: Any) -> None:
+    tasks = {task["task_id"]: task for task in daily["tasks"]}
+    assert tasks["write_report"]["trigger_rule"] == "all_done_min_one_success"
+    assert tasks["done"]["trigger_rule"] == "all_success"
+    assert set(tasks["verticals.promote_vertical"]["downstream"]) == {"write_report", "done"}
+    assert tasks["verticals.distill_vertical"]["downstream"] == ["verticals.promote_vertical"]
+
+
+def test_a_task_ends_as_its_job_does(tmp_path: Path) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text(STAND_IN)
+    stand_in.chmod(0o755)
+    outcomes = in_airflow(RUN_JOBS, AIRFLOW_HOME=str(tmp_path / "airflow"), HEADWATER_JOBS_PYTHON=str(stand_in))
+    # One argument stays one argument; an empty option is left out; lines on standard error do not hide the result.
+    assert outcomes["result"] == ["returned", {"arguments": "<--day><2026-01-03; touch broken><--force>"}]
+    assert outcomes["fails"] == ["JobFailed", "fails: ValueError: column label holds 2; labels are 0 or 1"]
+    assert outcomes["killed"][0] == "JobFailed" and "killed was killed by SIGKILL" in outcomes["killed"][1]
+    assert outcomes["wrong_call"] == ["AirflowFailException", "platform.yaml:3: verticals: unknown key"]
+    assert outcomes["skips"] == ["AirflowSkipException", "the day is done"]
+    assert outcomes["no_json"][0] == "JobFailed"
