@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.packing import pack
 from data.schema import HISTORY_COLUMNS, TIMESTAMP, Schema
 
 Ints = npt.NDArray[np.int64]
@@ -122,9 +123,7 @@ class Crosses:
         return [pa.array(values.astype(np.float32)) for values in (impressions, clicks)]
 
 
-def histories(
-    timeline: Timeline, events: pa.Table, groups: Ints, instants: Ints, lookback: Lookback
-) -> list[pa.Array]:
+def histories(timeline: Timeline, events: pa.Table, groups: Ints, instants: Ints, lookback: Lookback) -> list[pa.Array]:
     """Item, label and time lists (Q,) of the newest `history_length` events before each instant, oldest first."""
     low, high = timeline.window(groups, instants, reach_us=lookback.history_us, delay_us=lookback.delay_us)
     low = np.maximum(low, high - lookback.history_length)
@@ -165,7 +164,7 @@ def with_item_counts(
 def with_user_features(
     batches: Iterable[pa.RecordBatch], *, schema: Schema, lookback: Lookback
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of `examples`: the impressions of the day with their user's counts, crosses and history.
+    """Rows of `examples`, packed: the impressions of the day with their user's counts, crosses and history.
 
     Args:
         batches: rows of `with_item_counts` with IN_DAY set, and events to look back on.
@@ -188,7 +187,8 @@ def with_user_features(
             columns |= zip(schema.cross_counts(), crossed, strict=True)
             slots = histories(timeline, events, *asked, lookback)
             columns |= zip(HISTORY_COLUMNS, slots, strict=True)
-            yield from pa.table([columns[name] for name in target.names], schema=target).to_batches()
+            described = pa.table([columns[name] for name in target.names], schema=target).combine_chunks()
+            yield from map(pack, described.to_batches())
 
 
 def snapshots(
@@ -199,7 +199,7 @@ def snapshots(
     schema: Schema,
     lookback: Lookback,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of `user_activity` or `item_activity`: what was known of each entity at each instant.
+    """Rows of `user_activity` or `item_activity`, packed: what was known of each entity at each instant.
 
     Args:
         entity: "user" or "item".
@@ -222,7 +222,7 @@ def snapshots(
             if entity == "user":
                 columns += histories(timeline, events, every[rows], at[rows], lookback)
             columns += [newest_known(_one(events[name]), low[rows], high[rows]) for name in attributes]
-            yield from pa.table(columns, schema=target).to_batches()
+            yield from map(pack, pa.table(columns, schema=target).to_batches())
 
 
 def whole_groups(batches: Iterable[pa.RecordBatch], key: str, *, rows: int = CHUNK_ROWS) -> Iterator[pa.Table]:

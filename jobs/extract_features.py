@@ -1,0 +1,101 @@
+"""Computes the day's features with Spark: `user_activity`, `item_activity` and `examples` from `events`."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+import storage
+from config import PlatformConfig
+from data import transforms
+from data.parquet_parts import write_parts
+from data.schema import Schema
+from data.sources import source_schema
+from data.spark import spark_session
+
+LOG = logging.getLogger(__name__)
+ROWS_PER_FILE = 1_000_000
+MAX_FILES = 4
+
+
+def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
+    """Writes the three tables of a platform day; `examples` last, so that with it all are there.
+
+    The lookback reads every platform day that history_days reaches back to.
+
+    Returns:
+        rows: rows of each table; seconds: time of each stage.
+
+    Raises:
+        PartitionMissing: `events` of the day, or of a day looked back on, was never committed.
+    """
+    days = storage.days_back(config, day, config.features.history_days)
+    manifests = {d: storage.read_manifest(config, "events", d) for d in days}
+    schema, instants = source_schema(config), storage.day_ends(config, day)
+    seconds: dict[str, float] = {}
+
+    with _stage("start_spark", seconds):
+        spark = spark_session(config)
+    day_events = _read(spark, config, [day], schema)
+    past_events = _read(spark, config, days[:-1], schema)
+    all_events = day_events.unionByName(past_events)
+    features: dict[str, Any] = {"schema": schema, "features": config.features}
+    commit = partial(
+        storage.commit_partition,
+        config,
+        day=day,
+        inputs={"events": day},
+        extra={"looked_back_on": {f"events/ds={d}": manifests[d]["content_hash"] for d in days[:-1]}},
+    )
+
+    frames = {
+        f"{entity}_activity": (
+            transforms.activity(entity, all_events, instants, **features),
+            transforms.activity_columns(entity, **features),
+        )
+        for entity in ("user", "item")
+    } | {
+        "examples": (
+            transforms.examples(day_events, past_events, cuts=_cuts(config, day), **features),
+            transforms.examples_columns(**features),
+        )
+    }
+    for table, (frame, columns) in frames.items():
+        with _stage(table, seconds), commit(table=table) as folder:
+            spark.sparkContext.setJobDescription(table)
+            write_parts(frame, folder, columns)
+
+    return {
+        "rows": {table: storage.read_manifest(config, table, day)["rows"] for table in frames},
+        "seconds": seconds,
+    }
+
+
+def _read(spark: SparkSession, config: PlatformConfig, days: list[date], schema: Schema) -> DataFrame:
+    """The committed events of some days, in no order; no days, no rows."""
+    columns = transforms.events_columns(schema)
+    if not days:
+        return spark.createDataFrame([], columns)
+    files = storage.dataset(config, "events", days).files
+    return spark.read.schema(columns).parquet(*files)
+
+
+def _cuts(config: PlatformConfig, day: date) -> list[datetime]:
+    """Times that cut the day's events, which lie in order of time, into the files of `examples`."""
+    times = storage.read_partition(config, "events", day, columns=["event_timestamp"])["event_timestamp"]
+    num_files = min(MAX_FILES, -(-len(times) // ROWS_PER_FILE))
+    return [times[len(times) * n // num_files].as_py() for n in range(1, num_files)]
+
+
+@contextmanager
+def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    LOG.info("stage %s started", name, extra={"stage": name})
+    started = time.monotonic()
+    yield
+    seconds[name] = round(time.monotonic() - started, 1)
+    LOG.info("stage %s done", name, extra={"stage": name, "seconds": seconds[name]})
