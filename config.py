@@ -144,6 +144,7 @@ class VerticalModel(Section):
     embedding_dim: int = Field(gt=0)
     num_embeddings: NumEmbeddings = NumEmbeddings()
     optimizer: Optimizer
+    cold_start_epochs: int = Field(default=1, ge=1)  # passes over the rows where there is no champion to start from
     max_training_days: int = Field(default=7, ge=1)  # oldest platform day a candidate learns, days back
 
 

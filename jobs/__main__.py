@@ -18,6 +18,9 @@ from config import ConfigError, load_config
 
 LOG = logging.getLogger("headwater")
 
+# Idle threads that spin slow a shared machine down many times over; must be set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and the fields given in `extra`."""

@@ -121,7 +121,8 @@ def _candidate(
         if same:  # else the champion's day was run again with other settings: its optimizers' state is gone
             trainer.load_state(state)
         learn = _since(config, learn, since)
-    trainer.learn(learn, f"{vertical} {day}: candidate")
+    for _ in range(config.vertical_model.cold_start_epochs if parent is None else 1):
+        trainer.learn(learn, f"{vertical} {day}: candidate")
     return model, trainer
 
 
@@ -142,7 +143,8 @@ def _baseline(
         model.network.load_state_dict(VerticalModel.load(state / "model").network.state_dict())
         trainer.load_state(state)
         learn = _since(config, learn, since)
-    trainer.learn(learn, f"{vertical} {day}: baseline")
+    for _ in range(config.vertical_model.cold_start_epochs if since is None else 1):
+        trainer.learn(learn, f"{vertical} {day}: baseline")
     return model, trainer
 
 

@@ -1,10 +1,13 @@
 """Fixtures shared by all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from config import PlatformConfig, load_config
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as python -m jobs sets it; before torch is imported
 
 
 @pytest.fixture
