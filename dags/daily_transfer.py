@@ -3,7 +3,8 @@
 `features` (ingest, Spark features, quality gates) → `foundation` (the foundation model scores the day, then learns it;
 Feast is filled) → `verticals` (for each vertical: distil a candidate, promote or refuse it) → report.
 
-- **Start it:** *Trigger*, and leave the form as it is: the next day of the log is run. Days go in order, one at a time.
+- **Start it:** *Trigger*. An empty day is the next one not done (or the run's logical date, where the log has that
+  day). Days go in order, one at a time.
 - **Do a day again:** trigger with that `day` and `force`. Every table of the day is replaced, none is doubled.
 - **After a failure:** the failed task's log ends with what to do. Clear the task to go on from there. One failed
   vertical does not stop the others; the run is marked failed all the same.

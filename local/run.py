@@ -157,8 +157,9 @@ def _print_changes(
         key = f"{instance['task_id']}[{instance['map_index']}]"
         if state in (None, "queued", "scheduled", "none", "removed") or shown.get(key) == state:
             continue
-        if state == "running" and instance["map_index"] >= 0 and not instance["rendered_map_index"]:
-            continue  # its vertical is not known yet
+        unnamed = instance["rendered_map_index"] in (None, str(instance["map_index"]))
+        if state == "running" and instance["map_index"] >= 0 and unnamed:
+            continue  # Airflow does not know its vertical yet
         shown[key] = state
         took = f" {seconds(instance, now):.1f} s" if state in ("success", "failed") else ""
         console.print(f"{title}: {name} {state}{took}", markup=False, highlight=False, soft_wrap=True)

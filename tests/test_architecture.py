@@ -1,4 +1,4 @@
-"""Imports flow one way: dags -> jobs -> search -> training, serving -> quality, data, models -> storage -> config."""
+"""Imports flow one way: dags -> jobs -> search -> training, serving, reports -> quality, data, models -> storage -> config."""
 
 import ast
 from pathlib import Path
@@ -15,8 +15,20 @@ MAY_IMPORT: dict[str, list[str]] = {
     "feature_repo": ["data", "storage", "config"],
     "training": ["models", "data", "quality", "storage", "config"],
     "serving": ["models", "data", "feature_repo", "storage", "config"],
+    "reports": ["quality", "data", "storage", "config"],
     "search": ["training", "models", "data", "quality", "storage", "config"],
-    "jobs": ["search", "training", "serving", "feature_repo", "quality", "data", "models", "storage", "config"],
+    "jobs": [
+        "search",
+        "training",
+        "serving",
+        "reports",
+        "feature_repo",
+        "quality",
+        "data",
+        "models",
+        "storage",
+        "config",
+    ],
     "dags": ["config"],  # the scheduler imports no torch, no Spark: a job is known by its name
     "local": ["storage", "config"],
 }
