@@ -1,4 +1,4 @@
-"""Imports flow one way: dags -> jobs -> search -> training, serving, reports -> quality, data, models -> storage -> config."""
+"""Imports flow one way: dags -> jobs -> search -> training, serving, reports -> quality, data, models -> storage."""
 
 import ast
 from pathlib import Path
