@@ -19,6 +19,8 @@ def tiny_config(tmp_path: Path) -> PlatformConfig:
         update={
             "data_source": "synthetic",
             "sources": {**config.sources, "synthetic": source},
-            "storage": config.storage.model_copy(update={"root": str(tmp_path / "state"), "feature_repo": str(tmp_path / "feature_repo")}),
+            "storage": config.storage.model_copy(
+                update={"root": str(tmp_path / "state"), "feature_repo": str(tmp_path / "feature_repo")}
+            ),
         }
     )

@@ -1,0 +1,96 @@
+"""Dated partitions: windows, atomic commit, refusal of what was never committed."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pytest
+
+import storage
+from config import ROOT, PlatformConfig
+
+DAY = date(2026, 1, 2)  # the bootstrap day of tiny_config
+
+
+def test_windows_are_half_open_and_the_bootstrap_day_covers_its_days(tiny_config: PlatformConfig):
+    assert storage.day_window(tiny_config, DAY) == (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC))
+    assert storage.day_ends(tiny_config, DAY) == [datetime(2026, 1, d, tzinfo=UTC) for d in (2, 3)]
+    after = date(2026, 1, 3)
+    assert storage.day_window(tiny_config, after)[0] == storage.day_window(tiny_config, DAY)[1]
+    assert storage.previous_day(tiny_config, DAY) is None and storage.previous_day(tiny_config, after) == DAY
+
+
+def test_offset_moves_the_windows(tiny_config: PlatformConfig):
+    source = tiny_config.source.model_copy(update={"utc_offset_hours": 8})
+    config = tiny_config.model_copy(update={"sources": {**tiny_config.sources, "synthetic": source}})
+    assert storage.day_window(config, date(2026, 1, 3))[0] == datetime(2026, 1, 2, 16, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("day", [date(2026, 1, 1), date(2027, 1, 1)])
+def test_days_outside_the_log_are_refused(tiny_config: PlatformConfig, day: date):
+    with pytest.raises(ValueError, match=r"outside the log of synthetic: .*2026-01-02 .*2026-12-31"):
+        storage.day_window(tiny_config, day)
+
+
+def test_a_partition_is_replaced_whole_and_says_what_it_holds(tiny_config: PlatformConfig):
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [1, 2, 3]}), extra={"raw_rows": 4})
+    first = storage.read_manifest(tiny_config, "events", DAY)
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [7]}), inputs={"events": DAY})
+    second = storage.read_manifest(tiny_config, "events", DAY)
+    assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [7]
+    assert (first["rows"], first["extra"], second["rows"]) == (3, {"raw_rows": 4}, 1)
+    assert second["inputs"] == {f"events/ds={DAY}": first["content_hash"]}
+    assert not list(storage.table_dir(tiny_config, "_staging").iterdir())
+
+
+def test_equal_content_has_an_equal_hash(tiny_config: PlatformConfig):
+    for table in ("one", "two"):
+        storage.write_partition(tiny_config, table, DAY, pa.table({"a": [1, 2]}))
+    one, two = (storage.read_manifest(tiny_config, table, DAY)["content_hash"] for table in ("one", "two"))
+    assert one == two
+
+
+def test_a_failed_write_leaves_the_old_partition(tiny_config: PlatformConfig):
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [1]}))
+    with pytest.raises(OSError, match="disk"), storage.commit_partition(tiny_config, "events", DAY) as folder:
+        (folder / "part-0.parquet").write_bytes(b"half")
+        raise OSError("disk full")
+    assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [1]
+
+
+def test_a_folder_without_manifest_is_no_partition(tiny_config: PlatformConfig):
+    storage.partition_dir(tiny_config, "events", DAY).mkdir(parents=True)
+    assert not storage.has_partition(tiny_config, "events", DAY)
+    with pytest.raises(storage.PartitionMissing, match=r"table events has no committed partition ds=2026-01-02"):
+        storage.read_partition(tiny_config, "events", DAY)
+
+
+def test_a_killed_writer_leaves_the_old_partition_and_its_rest_is_swept_up(tiny_config: PlatformConfig):
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [1]}))
+    script = f"""
+import sys, time, datetime
+sys.path.insert(0, {str(ROOT)!r})
+import storage
+from config import PlatformConfig
+config = PlatformConfig.model_validate_json(sys.stdin.read())
+with storage.commit_partition(config, "events", datetime.date(2026, 1, 2)) as folder:
+    (folder / "part-0.parquet").write_bytes(b"half of a file")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdin and writer.stdout
+        writer.stdin.write(tiny_config.model_dump_json())
+        writer.stdin.close()
+        assert writer.stdout.readline() == "writing\n"
+        os.kill(writer.pid, signal.SIGKILL)
+    staging = storage.table_dir(tiny_config, "_staging")
+    assert len(list(staging.iterdir())) == 1
+    assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [1]
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [2]}))
+    assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [2]
+    assert not list(staging.iterdir())
