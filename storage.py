@@ -152,15 +152,30 @@ def commit_partition(
     """
     target = partition_dir(config, table, day)
     staging_root = table_dir(config, "_staging")
-    staging = staging_root / f"{table}.ds={day}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-    for leftover in staging_root.glob(f"{table}.ds={day}.*"):
+    with replace_folder(target, staging_root=staging_root, name=f"{table}.ds={day}") as staging:
+        yield staging
+        manifest = _manifest(config, staging, inputs or {}, extra or {})
+        (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+
+
+@contextmanager
+def replace_folder(target: Path, *, staging_root: Path, name: str) -> Iterator[Path]:
+    """Yields an empty folder, and puts it in place of `target` by one rename when the block ends well.
+
+    If the block raises or the process dies, `target` is untouched.
+
+    Args:
+        target: the folder to make or to replace.
+        staging_root: where the new folder lies until then; on the file system of `target`.
+        name: of the thing replaced, unique below `staging_root`: what killed attempts left of it is removed.
+    """
+    staging = staging_root / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    for leftover in staging_root.glob(f"{name}.*"):
         if not _alive(int(leftover.name.rsplit(".", 2)[1])):
             shutil.rmtree(leftover, ignore_errors=True)  # a killed attempt's
     staging.mkdir(parents=True)
     try:
         yield staging
-        manifest = _manifest(config, staging, inputs or {}, extra or {})
-        (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
         target.parent.mkdir(parents=True, exist_ok=True)
         _sync(staging)
         _put_in_place(staging, target)
@@ -199,6 +214,11 @@ def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, An
 def has_partition(config: PlatformConfig, table: str, day: date) -> bool:
     """Whether a partition is committed."""
     return (partition_dir(config, table, day) / MANIFEST).is_file()
+
+
+def tables(config: PlatformConfig, day: date) -> list[str]:
+    """Names of all tables that have a committed partition of a day, sorted."""
+    return sorted(p.parent.parent.name for p in table_dir(config, "").glob(f"*/ds={day}/{MANIFEST}"))
 
 
 def dataset(config: PlatformConfig, table: str, days: list[date]) -> pyarrow.dataset.Dataset:

@@ -73,6 +73,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         progressive = evaluate_outputs(config, day)
         loss = float(np.concatenate(losses).mean())
         extra: dict[str, Any] = {"held_out_from": held_out.isoformat(), "metrics": metrics}
+        extra["scored_unseen"] = progressive
         with storage.commit_partition(config, "fm_snapshots", day, inputs={"examples": day}, extra=extra) as folder:
             extra["fm_version"] = save_sharded(folder, trainer.model, trainer.optimizer)
         run.log_metrics({"log_loss_progressive": loss} | {f"held_out_{k}": v for k, v in metrics.items()})

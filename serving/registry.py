@@ -3,6 +3,7 @@
 from datetime import date
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 from mlflow import MlflowClient
@@ -12,7 +13,9 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from config import ROOT
-from serving.vertical_model import VerticalModel
+
+if TYPE_CHECKING:
+    from serving.vertical_model import VerticalModel
 
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 CODE = ["config.py", "data", "models", "serving"]
@@ -97,7 +100,9 @@ def register(
     return existing
 
 
-def load_version(version: ModelVersion) -> VerticalModel:
+def load_version(version: ModelVersion) -> "VerticalModel":
     """The network of a registered version."""
+    from serving.vertical_model import VerticalModel  # torch: not for those who only look versions up
+
     folder = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
     return VerticalModel.load(Path(folder) / "artifacts" / "model")

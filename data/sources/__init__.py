@@ -1,4 +1,4 @@
-"""The data sources: one module each, all with `schema`, `fetch` and `read`."""
+"""The data sources: one module each, all with `ABOUT`, `schema`, `fetch` and `read`."""
 
 from types import ModuleType
 
@@ -18,9 +18,9 @@ SOURCES: dict[str, ModuleType] = {
 def source_module(config: PlatformConfig) -> ModuleType:
     """The module of the chosen data source; a source with `columns` is read by `files`, whatever its name.
 
-    A source module has `schema(source) -> Schema`; `fetch(config)`, which makes the source's files available or
-    says what is missing; and `read(config, day) -> polars.DataFrame`, the raw rows of a platform day's window
-    under the names of the common schema, without `vertical`, not yet checked.
+    A source module has `ABOUT`, a sentence shown wherever results are; `schema(source) -> Schema`; `fetch(config)`,
+    which makes the source's files available or says what is missing; and `read(config, day) -> polars.DataFrame`,
+    the raw rows of a platform day's window under the names of the common schema, without `vertical`, not yet checked.
 
     Raises:
         ValueError: there is no such source.
@@ -39,3 +39,9 @@ def source_schema(config: PlatformConfig) -> Schema:
     """The features of the chosen data source."""
     schema: Schema = source_module(config).schema(config.source)
     return schema
+
+
+def about_source(config: PlatformConfig) -> str:
+    """What the data are and where they come from, in a sentence; shown wherever results are shown."""
+    about: str = source_module(config).ABOUT
+    return about

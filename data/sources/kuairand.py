@@ -21,6 +21,8 @@ from data.schema import Schema
 
 LOG = logging.getLogger("headwater.sources")
 
+ABOUT = "KuaiRand-Pure: real impressions and clicks of Kuaishou users (Gao et al., CIKM 2022; CC BY-SA 4.0)."
+
 USER_CATEGORICAL = (
     "user_active_degree",
     "is_lowactive_period",

@@ -19,6 +19,10 @@ from data.schema import Schema
 from data.sources.stable_hash import stable_uniform
 from data.sources.wheels import fetch_from_wheel
 
+ABOUT = (
+    "MovieLens-100k: real ratings of real people, replayed: each user's ratings, in their true order, are spread over "
+    "the platform days; a click is a rating of at least 4."
+)
 PACKAGE = "recbole==1.2.1"
 FILES = ("ml-100k.inter", "ml-100k.user", "ml-100k.item")
 CLICK_RATING = 4  # of 5

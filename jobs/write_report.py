@@ -1,0 +1,74 @@
+"""Writes the day's report: one page with metrics, plots and lineage, a model card a vertical, and the index of days."""
+
+import json
+import logging
+import os
+from datetime import date
+from typing import Any
+
+import storage
+from config import PlatformConfig
+from reports.day_facts import DayFacts, collect
+from reports.pages import day_page, index_page, model_card
+
+LOG = logging.getLogger("headwater.write_report")
+DESCRIPTION_LENGTH = 5000  # MLflow's column for it holds no more
+
+
+def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
+    """Reports a day, also one whose verticals failed; the report's folder is replaced by one rename, at the end.
+
+    Raises:
+        PartitionMissing: the day has no `examples`.
+    """
+    facts = collect(config, day)
+    for job, whats in facts.missing.items():
+        LOG.warning("%s has no output on %s: %s", job, day, ", ".join(whats))
+    cards = {v.name: model_card(facts, v, config) for v in facts.verticals if v.model is not None}
+    page = day_page(facts, config)
+    _describe_versions(config, facts, cards)
+    target = storage.report_dir(config, day)
+    staging_root = storage.table_dir(config, "_staging")
+    with storage.replace_folder(target, staging_root=staging_root, name=f"report.ds={day}") as folder:
+        (folder / "cards").mkdir()
+        for name, card in cards.items():
+            (folder / "cards" / f"{name}.md").write_text(card)
+        (folder / "index.html").write_text(page)
+        (folder / "summary.json").write_text(json.dumps(facts.summary(), indent=1, allow_nan=False))
+    _write_index(config, facts)
+    return {"report": str(target / "index.html")}
+
+
+def _describe_versions(config: PlatformConfig, facts: DayFacts, cards: dict[str, str]) -> None:
+    """Makes each card the description of the candidate's version in the registry, where it has one."""
+    if not cards:
+        return
+    from serving.registry import version_of  # MLflow takes seconds to import
+    from training.tracking import tracking_client
+
+    client = tracking_client(config)
+    for vertical in facts.verticals:
+        if vertical.model is None:
+            continue
+        name = storage.registered_model(vertical.name)
+        version = version_of(client, name, day=facts.day, weights=vertical.model.weights)
+        if version is None:
+            LOG.warning("%s has no version of %s with weights %s", name, facts.day, vertical.model.weights)
+            continue
+        description = _cut(cards[vertical.name], vertical.name)
+        if version.description != description:
+            client.update_model_version(name, version.version, description)
+
+
+def _cut(card: str, vertical: str) -> str:
+    if len(card) <= DESCRIPTION_LENGTH:
+        return card
+    end = f"\n\n(cut off; all of it is in the day's report, cards/{vertical}.md)\n"
+    return card[: DESCRIPTION_LENGTH - len(end)] + end
+
+
+def _write_index(config: PlatformConfig, facts: DayFacts) -> None:
+    page = storage.docs_dir(config) / "index.html"
+    written = page.with_suffix(f".{os.getpid()}")
+    written.write_text(index_page(config, facts.about))
+    written.rename(page)

@@ -1,0 +1,292 @@
+"""The facts of a day that its report shows, gathered from storage."""
+
+from dataclasses import dataclass
+from datetime import date
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import storage
+from config import PlatformConfig
+from data.sources import about_source
+from quality.verdict import STAGES, quality_passed, results_table
+from reports.lineage import Partition, missing, partitions
+from reports.model_facts import ModelFacts, candidate, foundation_parameters
+from reports.verdicts import platform_days, verdict, verdicts_until
+
+CALIBRATION_BINS = 10
+FEW_CLICKS = 200  # below this many held-out clicks a page warns that its figures are rough
+HIGH_ECE = 0.05
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A reliability curve: one point a bin, bins equally filled."""
+
+    predicted: npt.NDArray[np.float64]  # mean prediction, (bins,)
+    actual: npt.NDArray[np.float64]  # click rate, (bins,)
+
+
+@dataclass(frozen=True)
+class FoundationDay:
+    """The foundation model on one day; None where not recorded."""
+
+    day: date
+    version: str
+    held_out: dict[str, float]  # metrics of the fresh FM on the day's held-out rows
+    scored_unseen: dict[str, float] | None  # metrics of the soft labels, made before the FM learnt the rows
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The checks of one stage."""
+
+    stage: str
+    checked: bool
+    passed: int
+    critical: list[str]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class VerticalDay:
+    """One vertical on the day."""
+
+    name: str
+    impressions: int
+    clicks: int
+    verdict: dict[str, Any]  # as in summary.json
+    past: dict[date, dict[str, Any]]  # verdicts by day, the day's among them
+    calibration: dict[str, Curve]  # of candidate and fm
+    held_out_clicks: int | None
+    with_history: float | None  # share of held-out impressions whose user had an FM history then
+    model: ModelFacts | None  # the candidate
+    remarks: list[str]
+
+    @property
+    def click_rate(self) -> float | None:
+        """Clicks over impressions."""
+        return self.clicks / self.impressions if self.impressions else None
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How new what the day's vertical models read is; None where the table is missing."""
+
+    soft_label_version: str | None
+    soft_label_origin: str | None
+    soft_label_share: float | None  # of the day's impressions
+    history_share: float | None  # of the day's users, in the snapshot at the day's end
+    online_store_bytes: int | None
+
+
+@dataclass(frozen=True)
+class DayFacts:
+    """Everything a day's report says."""
+
+    source: str
+    about: str
+    day: date
+    window: tuple[str, str]  # first and last instant of the day, UTC
+    impressions: int
+    clicks: int
+    users: int
+    items: int
+    raw_rows: int | None
+    quarantined: dict[str, int]
+    quality: tuple[bool, list[str]]
+    gates: list[Gate]
+    foundation: FoundationDay | None
+    foundation_days: list[FoundationDay]
+    foundation_architecture: str
+    foundation_parameters: int | None
+    verticals: list[VerticalDay]
+    freshness: Freshness
+    partitions: list[Partition]
+    missing: dict[str, list[str]]
+    code_versions: list[str]
+
+    def summary(self) -> dict[str, Any]:
+        """What programs read of the day: every vertical's verdict; figures that are not finite are null."""
+        return {"day": str(self.day), "verticals": [_finite(vertical.verdict) for vertical in self.verticals]}
+
+
+def collect(config: PlatformConfig, day: date) -> DayFacts:
+    """Gathers a day's facts; what is missing is None or absent, and listed in `missing`.
+
+    Raises:
+        PartitionMissing: the day has no `examples`: there is nothing to report on.
+    """
+    columns = ["user_id", "item_id", "vertical", "label"]
+    examples = storage.read_partition(config, "examples", day, columns=columns)
+    ingested = _extra(config, "events", day)
+    found = partitions(config, day)
+    past = [f for d in platform_days(config, day) if (f := _foundation(config, d)) is not None]
+    start, end = storage.day_window(config, day)
+    return DayFacts(
+        source=config.data_source,
+        about=about_source(config),
+        day=day,
+        window=(f"{start:%Y-%m-%d %H:%M}", f"{end:%Y-%m-%d %H:%M}"),
+        impressions=examples.num_rows,
+        clicks=pc.sum(examples["label"]).as_py() or 0,
+        users=pc.count_distinct(examples["user_id"]).as_py(),
+        items=pc.count_distinct(examples["item_id"]).as_py(),
+        raw_rows=ingested.get("raw_rows"),
+        quarantined=ingested.get("quarantined", {}),
+        quality=quality_passed(config, day),
+        gates=[_gate(config, stage, day) for stage in STAGES],
+        foundation=past[-1] if past and past[-1].day == day else None,
+        foundation_days=past,
+        foundation_architecture=config.foundation_model.architecture,
+        foundation_parameters=foundation_parameters(config, day),
+        verticals=[_vertical(config, name, day, examples) for name in config.verticals],
+        freshness=_freshness(config, day, examples),
+        partitions=found,
+        missing=missing(config, day),
+        code_versions=list(dict.fromkeys(partition.code_version for partition in found)),
+    )
+
+
+def reliability(labels: npt.NDArray, probabilities: npt.NDArray, *, bins: int = CALIBRATION_BINS) -> Curve:
+    """Mean prediction and click rate in equally filled bins of the prediction, lowest first.
+
+    Args:
+        labels: 0 or 1, (n,).
+        probabilities: (n,).
+        bins: how many; no more than rows.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    parts = np.array_split(order, min(bins, len(order))) if len(order) else []
+    return Curve(
+        predicted=np.array([probabilities[part].mean() for part in parts]),
+        actual=np.array([labels[part].mean() for part in parts]),
+    )
+
+
+def _extra(config: PlatformConfig, table: str, day: date) -> dict[str, Any]:
+    if not storage.has_partition(config, table, day):
+        return {}
+    return dict(storage.read_manifest(config, table, day)["extra"])
+
+
+def _foundation(config: PlatformConfig, day: date) -> FoundationDay | None:
+    extra = _extra(config, "fm_snapshots", day)
+    if not extra:
+        return None
+    return FoundationDay(day, extra["fm_version"], extra["metrics"], extra.get("scored_unseen"))
+
+
+def _gate(config: PlatformConfig, stage: str, day: date) -> Gate:
+    table = results_table(stage)
+    if not storage.has_partition(config, table, day):
+        return Gate(stage, False, 0, [], [])
+    rows = storage.read_partition(config, table, day).to_pylist()
+    failed = [row for row in rows if not row["success"]]
+    return Gate(
+        stage=stage,
+        checked=True,
+        passed=len(rows) - len(failed),
+        critical=[row["message"] for row in failed if row["severity"] == "critical"],
+        warnings=[row["message"] for row in failed if row["severity"] == "warning"],
+    )
+
+
+def _vertical(config: PlatformConfig, name: str, day: date, examples: pa.Table) -> VerticalDay:
+    rows = examples.filter(pc.equal(examples["vertical"], name))
+    judged = verdict(config, name, day)
+    past = verdicts_until(config, name, day)
+    evaluations = None
+    if judged["metrics"]:
+        columns = ["user_id", "item_id", "label", "candidate", "fm", "fm_history_item_ids"]
+        evaluations = storage.read_partition(config, f"evaluations_{name}", day, columns=columns)
+    clicks = None if evaluations is None else int(pc.sum(evaluations["label"]).as_py() or 0)
+    return VerticalDay(
+        name=name,
+        impressions=rows.num_rows,
+        clicks=pc.sum(rows["label"]).as_py() or 0,
+        verdict=judged,
+        past=past,
+        calibration={} if evaluations is None else _calibration(evaluations),
+        held_out_clicks=clicks,
+        with_history=None if evaluations is None else _share_with_history(evaluations),
+        model=candidate(config, name, day, evaluations),
+        remarks=remarks(judged, clicks),
+    )
+
+
+def remarks(judged: dict[str, Any], held_out_clicks: int | None) -> list[str]:
+    """What a reader of a verdict's figures should not overlook.
+
+    Args:
+        judged: the verdict.
+        held_out_clicks: clicks among the rows it was judged on.
+    """
+    if not judged["metrics"]:
+        return []
+    baseline, vm, fm = (judged["metrics"][model] for model in ("baseline", "candidate", "fm"))
+    found = []
+    if not vm["ne"] < baseline["ne"]:
+        found.append("The candidate is no better than the baseline: what the FM passed on does not show on this day.")
+    if not fm["ne"] < baseline["ne"]:
+        found.append("The FM is no better than the baseline, so there is no headroom to close: the ratio is undefined.")
+    if vm["ece"] > HIGH_ECE and 0.9 <= vm["calibration"] <= 1.1:
+        found.append(
+            f"ECE {vm['ece']:.3f}: predictions are too high for some and too low for others, though they "
+            "cancel out in the calibration ratio."
+        )
+    elif vm["ece"] > HIGH_ECE:
+        found.append(f"ECE {vm['ece']:.3f}: the candidate's probabilities are far from the click rates.")
+    if held_out_clicks is not None and held_out_clicks < FEW_CLICKS:
+        found.append(f"Only {held_out_clicks} held-out clicks: the figures are rough.")
+    return found
+
+
+def _calibration(evaluations: pa.Table) -> dict[str, Curve]:
+    labels = evaluations["label"].to_numpy()
+    return {model: reliability(labels, evaluations[model].to_numpy()) for model in ("candidate", "fm")}
+
+
+def _share_with_history(evaluations: pa.Table) -> float | None:
+    lengths = pc.fill_null(pc.list_value_length(evaluations["fm_history_item_ids"]), 0)
+    return pc.mean(pc.greater(lengths, 0).cast(pa.float64())).as_py()
+
+
+def _freshness(config: PlatformConfig, day: date, examples: pa.Table) -> Freshness:
+    version = origin = share = history = None
+    if storage.has_partition(config, "fm_outputs", day):
+        version = storage.read_manifest(config, "fm_outputs", day)["extra"]["fm_version"]
+        origin = _origin(config, day, version)
+        labels = storage.read_partition(config, "fm_outputs", day, columns=["soft_label"])["soft_label"]
+        share = (len(labels) - labels.null_count) / len(labels) if len(labels) else None
+    if storage.has_partition(config, "user_fm_history", day):
+        snapshots = storage.read_partition(config, "user_fm_history", day, columns=["user_id", "event_timestamp"])
+        newest = snapshots.filter(pc.equal(snapshots["event_timestamp"], storage.day_ends(config, day)[-1]))
+        users = pc.unique(examples["user_id"])
+        known = pc.is_in(users, value_set=newest["user_id"].combine_chunks())
+        history = pc.mean(known.cast(pa.float64())).as_py()
+    store = storage.feast_dir(config) / "online.db"
+    return Freshness(version, origin, share, history, store.stat().st_size if store.is_file() else None)
+
+
+def _origin(config: PlatformConfig, day: date, version: str) -> str:
+    """Where the FM that scored a day came from, in words."""
+    previous = storage.previous_day(config, day)
+    if previous is None:
+        return "the FM that had learnt the first half of this first day; the first half itself has none"
+    now = _extra(config, "fm_snapshots", previous).get("fm_version")
+    if now == version:
+        return f"the snapshot that ended {previous}, so it had seen none of the day"
+    return f"a snapshot that ended {previous} and has since been replaced by {now}: run {day} again"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,0 +1,157 @@
+"""Plots as inline SVG: they take their colors and fonts from the page, so they follow light, dark and print."""
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from math import isfinite
+from typing import Any
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.day_facts import Curve
+
+# Colors that stand for the page's CSS variables until the SVG is written.
+PAGE_COLORS = {
+    "#010101": "currentColor",
+    "#020202": "var(--grid)",
+    "#030301": "var(--baseline)",
+    "#030302": "var(--candidate)",
+    "#030303": "var(--champion)",
+    "#030304": "var(--fm)",
+} | {f"#0404{n:02x}": f"var(--line-{n})" for n in range(8)}
+COLOR_OF = {variable: color for color, variable in PAGE_COLORS.items()}
+LINES: dict[str, dict[str, Any]] = {  # shape and dash tell models apart where color does not
+    "baseline": {"color": COLOR_OF["var(--baseline)"], "marker": "s", "linestyle": "--"},
+    "candidate": {"color": COLOR_OF["var(--candidate)"], "marker": "o", "linestyle": "-"},
+    "champion": {"color": COLOR_OF["var(--champion)"], "marker": "^", "linestyle": ":"},
+    "fm": {"color": COLOR_OF["var(--fm)"], "marker": "D", "linestyle": "-"},
+}
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "headwater",  # the same plot, the same bytes
+    "text.color": "#010101",
+    "axes.labelcolor": "#010101",
+    "axes.edgecolor": "#020202",
+    "xtick.color": "#010101",
+    "ytick.color": "#010101",
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "grid.color": "#020202",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "font.size": 9,
+    "lines.markersize": 4.5,
+    "lines.linewidth": 1.6,
+}
+SIZE = (4.2, 2.5)  # inches; the page scales it
+HEADROOM_RANGE = (-1.0, 2.0)  # a tiny gap makes ratios huge; beyond this only the table tells
+MAX_TICKS = 6
+Series = Mapping[date, float | None]
+
+
+def ne_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
+    """NE of models by platform day.
+
+    Args:
+        series: by model, one of `LINES`; figures by day.
+        label: what the plot shows, for those who cannot see it.
+    """
+    with _axes() as (figure, axes):
+        for model, points in series.items():
+            _line(axes, points, **LINES[model])
+        _days(axes, series.values())
+        axes.set_ylabel("NE (lower is better)")
+        return _inline(figure, label)
+
+
+def foundation_by_day(held_out: Series, scored: Series, *, label: str) -> Markup:
+    """The FM's NE by platform day: on held-out rows (solid), and as it scored each day before learning it (dashed)."""
+    with _axes() as (figure, axes):
+        _line(axes, held_out, **LINES["fm"])
+        _line(axes, scored, **LINES["fm"] | {"linestyle": "--", "marker": "o", "markerfacecolor": "none"})
+        _days(axes, [held_out, scored])
+        axes.set_ylabel("NE (lower is better)")
+        return _inline(figure, label)
+
+
+def headroom_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
+    """Headroom ratio of each vertical by platform day, in the order of the page's line colors."""
+    low, high = HEADROOM_RANGE
+    with _axes() as (figure, axes):
+        for n, points in enumerate(series.values()):
+            clipped = {day: None if v is None else min(max(v, low), high) for day, v in points.items()}
+            style: dict[str, Any] = {"color": COLOR_OF[f"var(--line-{n % 8})"], "marker": "osD^vP*X"[n % 8]}
+            _line(axes, clipped, linestyle="-" if n < 8 else "--", **style)
+        for level in (0.0, 1.0):
+            axes.axhline(level, color="#010101", linewidth=0.8)
+        axes.set_ylim(low - 0.1, high + 0.1)
+        _days(axes, series.values())
+        axes.set_ylabel("headroom ratio")
+        return _inline(figure, label)
+
+
+def calibration(curves: Mapping[str, Curve], *, label: str) -> Markup:
+    """Click rate against prediction; on the diagonal a model is calibrated."""
+    with _axes() as (figure, axes):
+        top = max(
+            (float(max(c.predicted.max(), c.actual.max())) for c in curves.values() if len(c.predicted)), default=1
+        )
+        axes.plot([0, top], [0, top], color="#010101", linewidth=0.8)
+        for model, curve in curves.items():
+            axes.plot(curve.predicted, curve.actual, **LINES[model])
+        axes.set_xlabel("mean prediction")
+        axes.set_ylabel("click rate")
+        return _inline(figure, label)
+
+
+@contextmanager
+def _axes() -> Iterator[tuple[Figure, Axes]]:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        yield figure, figure.add_subplot()
+
+
+def _line(axes: Axes, points: Series, **style: Any) -> None:
+    """One line; days without a figure are gaps."""
+    days = sorted(points)
+    values = [points[day] for day in days]
+    heights = [v if v is not None and isfinite(v) else float("nan") for v in values]
+    axes.plot([day.toordinal() for day in days], heights, **style)
+
+
+def _days(axes: Axes, series: Iterable[Series]) -> None:
+    """Ticks on days, at most `MAX_TICKS`."""
+    days = sorted({day for points in series for day in points})
+    if not days:
+        return
+    step = -(-len(days) // MAX_TICKS)
+    shown = days[::-1][::step][::-1]  # the newest day always
+    axes.set_xticks([day.toordinal() for day in shown], [f"{day:%m-%d}" for day in shown])
+    axes.set_xlim(days[0].toordinal() - 0.5, days[-1].toordinal() + 0.5)
+
+
+def _inline(figure: Figure, label: str) -> Markup:
+    """The figure's SVG for a page: no size of its own, no ids that another plot may have too."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style.*?</style>|font-family: [^;\"]*;? ?", "", svg, flags=re.DOTALL)  # the page has its own
+    svg = re.sub(r' id="\w+(?:\.\w+)?_\d+"', "", svg)
+    svg = re.sub(
+        r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', Markup(r'<svg \1 role="img" aria-label="{}">').format(label), svg
+    )
+    svg = svg.replace("xlink:href", "href")
+    for color, variable in PAGE_COLORS.items():
+        svg = svg.replace(color, variable)
+    return Markup(svg)
