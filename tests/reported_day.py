@@ -1,0 +1,111 @@
+"""A small whole day in storage, up to the verdicts: what write_report reads. Models are two tensors, not networks."""
+
+import json
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from clean_tables import clean_tables, write_tables
+from safetensors.numpy import save_file
+
+import storage
+from config import PlatformConfig
+from data.sources import source_schema
+from quality.verdict import STAGES, results_table
+
+CHECK = {"suite": "events_rows", "expectation": "expect_x", "column": "label", "severity": "warning", "observed": "1"}
+
+
+def write_day(config: PlatformConfig, day: date, *, verticals: list[str], quarantined: int = 0) -> None:
+    """Commits all tables of a day; those of a vertical for `verticals` only."""
+    tables = clean_tables(config, source_schema(config), day)
+    write_tables(config, day, tables, quarantined=quarantined)
+    storage.write_partition(config, "quarantine", day, tables["events"].slice(0, quarantined))
+    for stage, names in STAGES.items():
+        rows = [CHECK | {"table": names[0], "success": ok, "message": f"{stage} <checked>"} for ok in (True, False)]
+        inputs = dict.fromkeys(names, day)
+        storage.write_partition(config, results_table(stage), day, pa.Table.from_pylist(rows), inputs=inputs)
+    examples = tables["examples"].select(
+        ["impression_id", "user_id", "item_id", "event_timestamp", "label", "vertical"]
+    )
+    write_foundation(config, day, examples)
+    for vertical in verticals:
+        write_vertical(config, day, vertical, examples.filter(pc.equal(examples["vertical"], vertical)))
+
+
+def write_foundation(config: PlatformConfig, day: date, examples: pa.Table) -> None:
+    """Outputs (the first quarter without soft label), a snapshot of 12 parameters, and the history snapshot."""
+    known = np.arange(examples.num_rows) >= examples.num_rows // 4
+    outputs = examples.append_column("soft_label", pa.array(np.full(len(known), 0.3, np.float32), mask=~known))
+    previous = storage.previous_day(config, day)
+    version = f"fm-of-{previous}" if previous else f"{day}-half"
+    inputs = {"examples": day}
+    storage.write_partition(config, "fm_outputs", day, outputs, inputs=inputs, extra={"fm_version": version})
+    storage.write_partition(config, "fm_evaluations", day, examples, inputs=inputs)
+    extra = {"fm_version": f"fm-of-{day}", "metrics": {"ne": 0.7}, "scored_unseen": {"ne": 0.75}}
+    with storage.commit_partition(config, "fm_snapshots", day, inputs=inputs, extra=extra) as folder:
+        save_file({"a.weight": np.zeros((3, 4), np.float32)}, folder / "model.safetensors")
+    users = pc.unique(examples["user_id"])[:-1]  # one user has no history
+    end = storage.day_ends(config, day)[-1]
+    history = pa.table({"user_id": users, "event_timestamp": pa.array([end] * len(users))})
+    storage.write_partition(config, "user_fm_history", day, history, inputs={"fm_outputs": day})
+    storage.write_partition(config, "item_fm_embedding", day, history, inputs={"fm_outputs": day})
+
+
+def write_vertical(config: PlatformConfig, day: date, vertical: str, rows: pa.Table) -> None:
+    """Candidate, baseline, evaluations of `rows`, and a verdict that promotes."""
+    description = {
+        "settings": {"architecture": "dnn", "hyperparameters": {"hidden": [4]}},
+        "features": {"num_embeddings": {"item_id": 5}, "dense": ["user_ctr_1d"], "history_length": 3},
+        "use_history": True,
+    }
+    tensors = {"embeddings.item_id.weight": (5, 2), "head.weight": (1, 3), "norm.running_mean": (7,)}
+    for table in ("candidates", "baselines"):
+        extra = {"weights": f"weights-{day}"}
+        with storage.commit_partition(
+            config, f"{table}_{vertical}", day, inputs={"fm_outputs": day}, extra=extra
+        ) as folder:
+            (folder / "model").mkdir()
+            (folder / "model" / "model.json").write_text(json.dumps(description))
+            zeros = {name: np.zeros(shape, np.float32) for name, shape in tensors.items()}
+            save_file(zeros, folder / "model" / "model.safetensors")
+    write_evaluations(config, day, vertical, rows)
+    inputs = {f"evaluations_{vertical}": day}
+    judged = verdict(day, vertical)
+    storage.write_partition(
+        config, f"verdicts_{vertical}", day, pa.table({"vertical": [vertical]}), inputs=inputs, extra=judged
+    )
+
+
+def write_evaluations(
+    config: PlatformConfig, day: date, vertical: str, rows: pa.Table, *, candidate: float = 0.5
+) -> None:
+    """Held-out rows: the candidate predicts one value, the FM the label; half of the rows have a history."""
+    count = rows.num_rows
+    rows = rows.append_column("candidate", pa.array(np.full(count, candidate, np.float32)))
+    rows = rows.append_column("fm", rows["label"].cast(pa.float32()))
+    history = [["a1"] if n % 2 else None for n in range(count)]
+    rows = rows.append_column("fm_history_item_ids", pa.array(history, pa.list_(pa.string())))
+    storage.write_partition(config, f"evaluations_{vertical}", day, rows, inputs={"fm_evaluations": day})
+
+
+def verdict(day: date, vertical: str) -> dict[str, Any]:
+    """A verdict as promote_vertical commits it: no champion, no headroom, a gAUC that the rows do not define."""
+    metrics = {"rows": 60, "log_loss": 0.5, "auc": 0.6, "gauc": float("nan"), "calibration": 1.0, "ece": 0.2}
+    return {
+        "day": str(day),
+        "vertical": vertical,
+        "version": 3,
+        "champion_version": None,
+        "promoted": True,
+        "reasons": ["NE 0.9100 < 1, the base rate's (there is no champion)"],
+        "metrics": {
+            "baseline": metrics | {"ne": 0.9},
+            "candidate": metrics | {"ne": 0.91},
+            "champion": None,
+            "fm": metrics | {"ne": 0.95},
+        },
+        "headroom_ratio": float("nan"),
+    }

@@ -1,0 +1,92 @@
+from datetime import date
+
+import numpy as np
+import pytest
+from reported_day import verdict, write_day, write_evaluations
+
+import storage
+from config import PlatformConfig
+from reports.day_facts import collect, reliability, remarks
+
+DAY = date(2026, 1, 2)
+
+
+def test_a_day_in_figures(tiny_config: PlatformConfig) -> None:
+    write_day(tiny_config, DAY, verticals=["feed"], quarantined=2)
+    facts = collect(tiny_config, DAY)
+    assert facts.impressions == 240  # 120 a log day, the bootstrap day has two
+    assert sum(v.impressions for v in facts.verticals) == facts.impressions
+    assert sum(v.clicks for v in facts.verticals) == facts.clicks
+    assert (facts.raw_rows, facts.quarantined) == (242, {"null_user_id": 2})
+    assert facts.freshness.soft_label_share == 0.75
+    assert facts.freshness.history_share == pytest.approx((facts.users - 1) / facts.users)
+    assert facts.foundation is not None and facts.foundation.version == f"fm-of-{DAY}"
+    assert facts.foundation_parameters == 12
+    feed = facts.verticals[0]
+    assert feed.with_history == 0.5
+    assert feed.model is not None
+    assert (feed.model.parameters, feed.model.embedding_parameters) == (13, 10)  # running_mean is none
+    assert [(g.passed, g.critical, g.warnings) for g in facts.gates] == [
+        (1, [], ["events <checked>"]),
+        (1, [], ["features <checked>"]),
+    ]
+
+
+def test_the_summary_holds_verdicts_as_they_were_given_and_null_for_what_is_no_number(
+    tiny_config: PlatformConfig,
+) -> None:
+    write_day(tiny_config, DAY, verticals=["feed"])
+    entries = {entry["vertical"]: entry for entry in collect(tiny_config, DAY).summary()["verticals"]}
+    assert list(entries) == tiny_config.verticals
+    given = verdict(DAY, "feed")
+    assert entries["feed"]["metrics"]["candidate"] == given["metrics"]["candidate"] | {"gauc": None}
+    assert entries["feed"]["headroom_ratio"] is None
+    assert entries["search"] == {
+        "day": str(DAY),
+        "vertical": "search",
+        "version": None,
+        "champion_version": None,
+        "promoted": False,
+        "reasons": [f"no verdict: distill_vertical has no output (evaluations_search/ds={DAY})"],
+        "metrics": {},
+        "headroom_ratio": None,
+    }
+
+
+def test_a_verdict_on_replaced_evaluations_does_not_count(tiny_config: PlatformConfig) -> None:
+    write_day(tiny_config, DAY, verticals=["feed"])
+    rows = storage.read_partition(tiny_config, "fm_evaluations", DAY)
+    write_evaluations(tiny_config, DAY, "feed", rows, candidate=0.4)
+    feed = collect(tiny_config, DAY).verticals[0]
+    assert not feed.verdict["promoted"]
+    assert "verdicts_feed was made from an earlier evaluations_feed" in feed.verdict["reasons"][0]
+    assert feed.past == {}
+
+
+def test_soft_labels_of_a_replaced_snapshot_are_told(tiny_config: PlatformConfig) -> None:
+    following = date(2026, 1, 3)
+    for day in (DAY, following):
+        write_day(tiny_config, day, verticals=["feed"])
+    facts = collect(tiny_config, following)
+    assert facts.freshness.soft_label_origin == f"the snapshot that ended {DAY}, so it had seen none of the day"
+    assert [f.day for f in facts.foundation_days] == [DAY, following]
+    assert list(facts.verticals[0].past) == [DAY, following]
+    extra = {"fm_version": "another", "metrics": {"ne": 0.7}}
+    with storage.commit_partition(tiny_config, "fm_snapshots", DAY, extra=extra):
+        pass
+    origin = collect(tiny_config, following).freshness.soft_label_origin
+    assert origin is not None and "since been replaced by another" in origin
+
+
+def test_reliability_of_equally_filled_bins() -> None:
+    curve = reliability(np.array([1, 0, 1, 0]), np.array([0.8, 0.1, 0.6, 0.3]), bins=2)
+    np.testing.assert_allclose(curve.predicted, [0.2, 0.7])
+    np.testing.assert_allclose(curve.actual, [0.0, 1.0])
+
+
+def test_a_candidate_that_learnt_nothing_from_the_fm_is_remarked_on() -> None:
+    found = " ".join(remarks(verdict(DAY, "feed"), 12))
+    assert "no better than the baseline: what the FM passed on" in found
+    assert "The FM is no better than the baseline" in found
+    assert "ECE 0.200" in found and "cancel out" in found
+    assert "Only 12 held-out clicks" in found
