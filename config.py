@@ -62,6 +62,7 @@ class Source(Section):
     bootstrap_days: int = Field(ge=1)  # the first platform day covers this many days of the log
     days_per_day: int = Field(default=1, ge=1)  # calendar days of the log replayed as one platform day
     utc_offset_hours: int = Field(default=0, ge=-12, le=14)  # where the log's midnight lies
+    history_events: Literal["all", "clicked"] = "all"  # which past impressions a VM's FM history holds
     verticals: dict[Name, Vertical] = Field(min_length=1)
     columns: ColumnMapping | None = None  # for the `files` source only
     events_per_day: int = Field(default=20_000, ge=1)  # for the `synthetic` source only

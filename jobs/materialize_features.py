@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import storage
 from config import PlatformConfig
@@ -19,10 +20,17 @@ VIEWS = ["user_activity", "item_activity", "user_fm_history", "item_fm_embedding
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Commits `user_fm_history` and `item_fm_embedding`, registers the views, fills the online store."""
     days = storage.days_back(config, day, config.transfer.history_days)
-    log = FmLog.of(storage.dataset(config, "fm_outputs", days).to_table(), config.foundation_model.code_dim)
+    outputs = storage.dataset(config, "fm_outputs", days).to_table()
+    items = FmLog.of(outputs, config.foundation_model.code_dim)
+    users = items
+    if config.source.history_events == "clicked":
+        users = FmLog.of(outputs.filter(pc.equal(outputs["label"], 1)), config.foundation_model.code_dim)
     ends = storage.day_ends(config, day)
     rows = {}
-    for table, build in (("user_fm_history", user_fm_history), ("item_fm_embedding", item_fm_embedding)):
+    for table, log, build in (
+        ("user_fm_history", users, user_fm_history),
+        ("item_fm_embedding", items, item_fm_embedding),
+    ):
         snapshots = pa.concat_tables([build(log, at, config.transfer) for at in ends])
         storage.write_partition(config, table, day, snapshots, inputs={"fm_outputs": day})
         rows[table] = snapshots.num_rows

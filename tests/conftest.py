@@ -1,11 +1,16 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from config import PlatformConfig, load_config
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as python -m jobs sets it; before torch is imported
 
@@ -24,3 +29,23 @@ def tiny_config(tmp_path: Path) -> PlatformConfig:
             ),
         }
     )
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
+    """The one Spark session of all tests; jobs that run inside a test find and use it."""
+    from data.spark import spark_session
+
+    config = load_config(Path(__file__).parent.parent / "platform.yaml")
+    root = str(tmp_path_factory.mktemp("spark"))
+    storage, runtime = {"root": root}, {"spark_memory": "1g", "spark_master": "local[2]"}
+    session = spark_session(
+        config.model_copy(
+            update={
+                "storage": config.storage.model_copy(update=storage),
+                "runtime": config.runtime.model_copy(update=runtime),
+            }
+        )
+    )
+    yield session
+    session.stop()

@@ -80,7 +80,7 @@ class Dnn(nn.Module):
         if use_history:
             self.attention = TargetAttention(
                 embedding_dim + code_dim,
-                embedding_dim + code_dim + 2,
+                embedding_dim + code_dim + 4,
                 model_dim=code_dim,
                 num_heads=config.attention_heads,
             )
@@ -94,19 +94,21 @@ class Dnn(nn.Module):
         embedded = [table(ids) for table, ids in zip(self.embeddings.values(), batch.sparse.T, strict=True)]
         inputs = [*embedded, self.norm(batch.dense)]
         if self.attention is not None:
-            history = batch.history
-            items = self.embeddings["item_id"]
-            tokens = torch.cat(
-                [
-                    history.codes,
-                    items(history.item_ids),
-                    history.labels.unsqueeze(-1),
-                    history.ages.unsqueeze(-1),
-                ],
-                dim=-1,
-            )  # (B, L, d + embedding_dim + 2)
-            candidate = embedded[list(self.embeddings).index("item_id")]
-            query = torch.cat([history.item_code, candidate], dim=-1)
-            inputs += [self.attention(query, tokens, history.mask), history.item_code]
+            tokens, query = self._history(batch, embedded)
+            inputs += [self.attention(query, tokens, batch.history.mask), batch.history.item_code]
         hidden = self.trunk(torch.cat(inputs, dim=1))
         return VerticalOutput(self.head(hidden).squeeze(-1), hidden)
+
+    def _history(self, batch: VerticalBatch, embedded: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """History tokens, (B, L, d + embedding_dim + 4), and the candidate as query, (B, d + embedding_dim).
+
+        Beside code, item, label and age, a token says outright whether it is the candidate item and how close its
+        code is to the candidate's: a small model cannot learn that comparison from few clicks.
+        """
+        names = list(self.embeddings)
+        history, item = batch.history, names.index("item_id")
+        same_item = (history.item_ids == batch.sparse[:, item : item + 1]).to(history.codes.dtype)  # (B, L)
+        similarity = nn.functional.cosine_similarity(history.codes, history.item_code.unsqueeze(1), dim=-1)  # (B, L)
+        scalars = torch.stack([history.labels, history.ages, same_item, similarity], dim=-1)
+        tokens = torch.cat([history.codes, self.embeddings["item_id"](history.item_ids), scalars], dim=-1)
+        return tokens, torch.cat([history.item_code, embedded[item]], dim=-1)
