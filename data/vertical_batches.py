@@ -12,7 +12,7 @@ from config import PlatformConfig
 from data.encoding import dense_values, hash_ids, history_steps, ragged
 from data.fm_history import CODE_SCALE
 from data.schema import Schema
-from models.vertical.dnn import History, VerticalBatch
+from models.vertical.network import History, VerticalBatch
 
 
 @dataclass(frozen=True)

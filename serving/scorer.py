@@ -11,7 +11,7 @@ import mlflow
 import pandas as pd
 import pyarrow as pa
 from feast import FeatureStore
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from serving.vertical_model import VerticalModel
 

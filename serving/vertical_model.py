@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from config import VerticalModel as VerticalConfig
 from data.vertical_batches import VerticalFeatures
 from models.vertical import build_vertical
+from models.vertical.network import VerticalNetwork
 
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
@@ -24,7 +24,7 @@ SCORE_ROWS = 8192  # rows scored at once
 class VerticalModel:
     """A network with the description of its input."""
 
-    network: nn.Module
+    network: VerticalNetwork
     features: VerticalFeatures
     settings: VerticalConfig
     use_history: bool

@@ -24,9 +24,7 @@ def test_models_of_every_source_can_be_built(name: str):
 
 def test_unknown_architectures_name_the_known_ones():
     wrong = CONFIG.foundation_model.model_copy(update={"architecture": "wukog"})
-    with pytest.raises(
-        ValueError, match="Unknown architecture 'wukog' in foundation_model.architecture. Known: wukong"
-    ):
+    with pytest.raises(ValueError, match=r"'wukog' in foundation_model.architecture. Known: .*wukong"):
         FoundationModel(wrong, sparse=("user_id", "item_id"), num_dense=3)
 
 

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from config import PlatformConfig, Transfer
 from data.vertical_batches import VerticalFeatures
 from models.losses import AuxiliaryHead
+from models.vertical.network import VerticalNetwork
 from training.checkpoint import load_optimizers, save_optimizers
 from training.progress import track
 
@@ -26,7 +26,7 @@ class VerticalTrainer:
 
     config: PlatformConfig
     features: VerticalFeatures
-    network: nn.Module
+    network: VerticalNetwork
     transfer: Transfer | None  # None: the baseline, which takes nothing from the FM
 
     def __post_init__(self) -> None:

@@ -1,9 +1,8 @@
 """Vertical-model architectures: one per file, one line here."""
 
-from torch import nn
-
 from config import VerticalModel
 from models.vertical.dnn import Dnn
+from models.vertical.network import VerticalNetwork
 
 VERTICAL_MODELS = {
     "dnn": Dnn,
@@ -12,7 +11,7 @@ VERTICAL_MODELS = {
 
 def build_vertical(
     settings: VerticalModel, *, num_embeddings: dict[str, int], num_dense: int, code_dim: int, use_history: bool
-) -> nn.Module:
+) -> VerticalNetwork:
     """A fresh VM of the configured architecture; seed torch before.
 
     Args:

@@ -1,6 +1,6 @@
 """A small student: embeddings and dense features into an MLP, with target attention over the FM history."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -9,37 +9,12 @@ from torch import Tensor, nn
 from config import Section
 from models.layers.history import TargetAttention
 from models.layers.mlp import mlp
+from models.vertical.network import VerticalBatch, VerticalNetwork, VerticalOutput
 
 Count = Annotated[int, Field(gt=0)]
 
 
-class History(NamedTuple):
-    """A user's newest impressions with the FM's codes; B: batch, L: slots, d: code width."""
-
-    codes: Tensor  # (B, L, d)
-    item_ids: Tensor  # hashed, (B, L), int64
-    labels: Tensor  # 0 or 1, (B, L)
-    ages: Tensor  # log(1 + hours) between the impression and the history's snapshot, (B, L)
-    mask: Tensor  # True where a slot is filled, (B, L)
-    item_code: Tensor  # mean code of the candidate item, zeros where unknown, (B, d)
-
-
-class VerticalBatch(NamedTuple):
-    """B examples of a vertical; F: sparse features, N: dense features."""
-
-    dense: Tensor  # (B, N)
-    sparse: Tensor  # hashed ids, (B, F), int64
-    history: History
-
-
-class VerticalOutput(NamedTuple):
-    """What a vertical model says of B examples; H: width of the trunk's output."""
-
-    logits: Tensor  # (B,)
-    hidden: Tensor  # (B, H)
-
-
-class Dnn(nn.Module):
+class Dnn(VerticalNetwork):
     """Multi-layer perceptron over embeddings, dense features and, where `use_history`, the pooled FM history."""
 
     class Config(Section):
@@ -72,8 +47,8 @@ class Dnn(nn.Module):
         self.embeddings = nn.ModuleDict(
             {name: nn.Embedding(rows, embedding_dim) for name, rows in num_embeddings.items()}
         )
-        for table in self.embeddings.values():
-            nn.init.normal_(table.weight, std=0.05)
+        for weight in self.embeddings.parameters():
+            nn.init.normal_(weight, std=0.05)
         self.norm = nn.BatchNorm1d(num_dense)
         width = len(num_embeddings) * embedding_dim + num_dense
         self.attention: TargetAttention | None = None

@@ -1,7 +1,6 @@
 """The whole platform through real servers: days run by Airflow, jobs killed for real, the form filled in a browser."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import storage
 from config import ROOT, PlatformConfig, load_config
 from local import servers
 from local.airflow_api import Airflow
+from local.ports import free_ports
 from tests.e2e.browser import CHROMIUM, DRIVER, chromium
 
 pytestmark = pytest.mark.e2e
@@ -44,16 +44,6 @@ class Platform:
         password = servers.admin_password(self.config)
         url = servers.airflow_url(self.config)
         return Airflow(url, dag_id="daily_transfer", user=servers.ADMIN, password=password)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for probe in sockets:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in sockets]
-    for probe in sockets:
-        probe.close()
-    return ports
 
 
 def write_config(folder: Path) -> Path:

@@ -1,0 +1,38 @@
+"""What every vertical model takes and gives."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class History(NamedTuple):
+    """A user's newest impressions with the FM's codes; B: batch, L: slots, d: code width."""
+
+    codes: Tensor  # (B, L, d)
+    item_ids: Tensor  # hashed, (B, L), int64
+    labels: Tensor  # 0 or 1, (B, L)
+    ages: Tensor  # log(1 + hours) between the impression and the history's snapshot, (B, L)
+    mask: Tensor  # True where a slot is filled, (B, L)
+    item_code: Tensor  # mean code of the candidate item, zeros where unknown, (B, d)
+
+
+class VerticalBatch(NamedTuple):
+    """B examples of a vertical; F: sparse features, N: dense features."""
+
+    dense: Tensor  # (B, N)
+    sparse: Tensor  # hashed ids, (B, F), int64
+    history: History
+
+
+class VerticalOutput(NamedTuple):
+    """What a vertical model says of B examples; H: width of the trunk's output."""
+
+    logits: Tensor  # (B,)
+    hidden: Tensor  # (B, H)
+
+
+class VerticalNetwork(nn.Module):
+    """A student: `forward(batch: VerticalBatch) -> VerticalOutput`; its tables lie in `embeddings`."""
+
+    hidden_dim: int  # width of the trunk's output
+    embeddings: nn.ModuleDict  # one nn.Embedding a sparse feature, by name
