@@ -39,13 +39,13 @@ def spark_session(config: PlatformConfig) -> SparkSession:
         "spark.driver.memory": config.runtime.spark_memory,
         "spark.ui.enabled": False,
         "spark.ui.showConsoleProgress": sys.stderr.isatty(),
-        "spark.log.level": "ERROR",
         "spark.executorEnv.PYTHONPATH": str(ROOT),  # workers import data.point_in_time
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": str(storage.source_root(config) / "spark"),
         "spark.sql.shuffle.partitions": shuffle_partitions(master),
         "spark.sql.execution.arrow.maxRecordsPerBatch": 16_384,
         "spark.driver.extraJavaOptions": JAVA_OPTIONS,
+        "spark.log.level": "ERROR",
     }
     if master.startswith("local"):
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
