@@ -50,7 +50,6 @@ def examples(
     Args:
         day_events: events of the platform day, columns of Schema.events().
         past_events: events of the platform days before, as far back as history_days.
-
         cuts: times that cut the day into partitions of about the same size; none, one partition.
 
     Returns:
