@@ -61,7 +61,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
                 "day": str(day),
                 "vertical": vertical,
                 "weights": weights,
-                "parent": parent.version if parent else "",
+                "parent": str(parent.version) if parent else "",
                 "fm_version": storage.read_manifest(config, "fm_snapshots", day)["extra"]["fm_version"],
                 "code_version": storage.code_version(),
             },
@@ -71,7 +71,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     return {
         "day": str(day),
         "vertical": vertical,
-        "version": version.version,
+        "version": str(version.version),
         "learnt_rows": learn.num_rows,
         "metrics": metrics,
     }

@@ -32,7 +32,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
             raise RuntimeError(f"{name} has no version of {day} with weights {weights}; run distill_vertical again")
         champion = version_at(run.client, name, CHAMPION)
         earlier = _earlier_verdict(config, vertical, day, candidate)
-        if earlier is not None and champion is not None and champion.version != earlier["champion_version"]:
+        if earlier is not None and champion is not None and str(champion.version) != earlier["champion_version"]:
             return earlier  # the alias has moved since: to this candidate by the first run, or elsewhere by hand
         verdict = _judge(config, vertical, day, candidate, champion)
         _commit(config, vertical, day, verdict)
@@ -67,8 +67,8 @@ def _judge(
     return {
         "day": str(day),
         "vertical": vertical,
-        "version": candidate.version,
-        "champion_version": champion.version if champion else None,
+        "version": str(candidate.version),
+        "champion_version": str(champion.version) if champion else None,
         "promoted": promote,
         "reasons": reasons,
         "metrics": {name: m.as_dict() if m else None for name, m in metrics.items()},
@@ -99,4 +99,4 @@ def _earlier_verdict(
     if not storage.has_partition(config, f"verdicts_{vertical}", day):
         return None
     verdict: dict[str, Any] = storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"]
-    return verdict if verdict["version"] == candidate.version else None
+    return verdict if verdict["version"] == str(candidate.version) else None

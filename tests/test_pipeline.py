@@ -1,0 +1,249 @@
+"""Three synthetic days through every job, and what its users find behind Feast's and MLflow's doors."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import pytest
+from feast import FeatureStore
+from mlflow import MlflowClient
+
+import storage
+from config import ROOT, PlatformConfig, load_config
+from data.vertical_examples import vertical_impressions, with_features
+from feature_repo.store import FEATURE_SERVICE, open_store
+from jobs import (
+    check_quality,
+    distill_vertical,
+    extract_features,
+    ingest,
+    materialize_features,
+    promote_vertical,
+    train_foundation,
+    write_report,
+)
+from serving.registry import CHAMPION, PREVIOUS, version_at
+from training.tracking import tracking_client
+
+pytestmark = pytest.mark.e2e
+
+DAYS = [date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4)]  # the first covers two days of the log
+VERTICAL = "feed"
+DATED = ["events", "examples", "user_activity", "item_activity", "fm_outputs", "fm_snapshots", "user_fm_history"]
+
+
+@dataclass(frozen=True)
+class Platform:
+    config: PlatformConfig
+    results: dict[tuple[str, date], dict[str, Any]]
+
+    @property
+    def store(self) -> FeatureStore:
+        return open_store(self.config)
+
+    @property
+    def client(self) -> MlflowClient:
+        return tracking_client(self.config)
+
+
+def run_day(config: PlatformConfig, day: date) -> dict[tuple[str, date], dict[str, Any]]:
+    results: dict[str, Any] = {"ingest": ingest.main(config, day=day)}
+    check_quality.main(config, day=day, stage="events")
+    extract_features.main(config, day=day)
+    check_quality.main(config, day=day, stage="features")
+    results["train_foundation"] = train_foundation.main(config, day=day)
+    results["materialize_features"] = materialize_features.main(config, day=day)
+    results["distill"] = distill_vertical.main(config, day=day, vertical=VERTICAL)
+    results["promote"] = promote_vertical.main(config, day=day, vertical=VERTICAL)
+    results["report"] = write_report.main(config, day=day)
+    return {(job, day): result for job, result in results.items()}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("pipeline")
+    config = load_config(ROOT / "platform.yaml")
+    source = config.sources["synthetic"].model_copy(update={"events_per_day": 2500, "bootstrap_days": 2})
+    gates = config.gates.model_copy(update={"ne_tolerance": 0.5, "calibration": (0.1, 10.0)})  # tiny log, tiny models
+    places = {"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")}
+    changes = {"data_source": "synthetic", "sources": {"synthetic": source}, "gates": gates}
+    config = config.model_copy(update=changes | {"storage": config.storage.model_copy(update=places)})
+    results: dict[tuple[str, date], dict[str, Any]] = {}
+    for day in DAYS:
+        results |= run_day(config, day)
+    yield Platform(config, results)
+
+
+def test_soft_labels_come_from_a_snapshot_that_had_not_seen_the_day(platform: Platform):
+    for before, day in pairwise(DAYS):
+        outputs = storage.read_partition(platform.config, "fm_outputs", day)
+        snapshot = storage.read_manifest(platform.config, "fm_snapshots", before)["extra"]["fm_version"]
+        assert set(outputs["fm_version"].to_pylist()) == {snapshot}
+    first = storage.read_partition(platform.config, "fm_outputs", DAYS[0])
+    scored = pc.is_valid(first["soft_label"])
+    times = first["event_timestamp"]
+    assert 0.4 < pc.mean(scored.cast("int8")).as_py() < 0.6
+    assert pc.max(times.filter(pc.invert(scored))).as_py() < pc.min(times.filter(scored)).as_py()
+
+
+def test_every_history_slot_is_older_than_its_impression_and_equals_the_log(platform: Platform):
+    config = platform.config
+    impressions = vertical_impressions(config, VERTICAL, DAYS, start=None, end=None)
+    rows = with_features(platform.store, FEATURE_SERVICE, impressions).to_pandas()
+    log = storage.dataset(config, "fm_outputs", DAYS).to_table().to_pandas()
+    log = log[log.soft_label.notna()].sort_values(["event_timestamp", "impression_id"])
+    by_user = dict(list(log.groupby("user_id")))
+    checked = 0
+    for row in rows.sample(300, random_state=0).itertuples():
+        snapshot = row.event_timestamp.floor("D")  # the newest day end at or before the impression
+        past = by_user.get(row.user_id, log.iloc[:0])
+        past = past[past.event_timestamp < snapshot].tail(config.transfer.history_length)
+        found = [] if row.fm_history_item_ids is None else list(row.fm_history_item_ids)
+        assert found == list(past.item_id)
+        if found:
+            ages = (snapshot - past.event_timestamp) / pd.Timedelta(hours=1)
+            assert np.allclose(row.fm_history_ages_h, ages, atol=1e-3) and min(row.fm_history_ages_h) > 0
+            checked += 1
+    assert checked > 50
+
+
+def test_offline_and_online_give_the_same_values_for_the_same_instant(platform: Platform):
+    config = platform.config
+    at = storage.day_ends(config, DAYS[-1])[-1]
+    rows = storage.read_partition(config, "examples", DAYS[-1], columns=["user_id", "item_id"]).slice(0, 40)
+    pairs = rows.to_pandas().drop_duplicates()
+    store = platform.store
+    service = store.get_feature_service(FEATURE_SERVICE)
+    offline = store.get_historical_features(
+        pairs.assign(event_timestamp=at), service, filter_by_created_timestamp=True
+    ).to_df()
+    online = store.get_online_features(service, pairs.to_dict("records")).to_df()
+    offline = offline.set_index(["user_id", "item_id"]).loc[list(pairs.itertuples(index=False, name=None))]
+    online = online.set_index(["user_id", "item_id"])
+    assert len(online.columns) > 20
+    for name in online.columns:
+        for a, b in zip(offline[name], online[name], strict=True):
+            same = (a is None or a is pd.NA or (np.isscalar(a) and pd.isna(a))) and b is None
+            assert same or np.array_equal(np.asarray(a), np.asarray(b)), name
+
+
+def test_running_a_day_again_changes_nothing(platform: Platform):
+    config, day = platform.config, DAYS[-1]
+    name = storage.registered_model(VERTICAL)
+    before = {t: storage.read_manifest(config, t, day)["content_hash"] for t in DATED}
+    versions = len(platform.client.search_model_versions(f"name = '{name}'"))
+    again = run_day(config, day)
+    assert {t: storage.read_manifest(config, t, day)["content_hash"] for t in DATED} == before
+    assert len(platform.client.search_model_versions(f"name = '{name}'")) == versions
+    for job in ("train_foundation", "distill", "promote"):
+        assert again[job, day] == platform.results[job, day]
+    assert len(platform.client.search_runs(_experiments(platform.client), "tags.job = 'distill_vertical'")) == len(DAYS)
+
+
+def _experiments(client: MlflowClient) -> list[str]:
+    return [e.experiment_id for e in client.search_experiments()]
+
+
+def test_candidates_descend_from_the_champion_and_learn_what_it_had_not_seen(platform: Platform):
+    name = storage.registered_model(VERTICAL)
+    third = platform.client.get_model_version(name, "3")
+    assert (third.tags["day"], third.tags["parent"]) == (str(DAYS[2]), "2")
+    distilled = platform.results["distill", DAYS[2]]
+    rows = storage.dataset(platform.config, "fm_outputs", DAYS).to_table(filter=pc.field("vertical") == VERTICAL)
+    from data.split import held_out_from  # the split of each day
+
+    since, until = (held_out_from(platform.config, day) for day in DAYS[1:])
+    times = rows["event_timestamp"]
+    expected = pc.sum(pc.and_(pc.greater_equal(times, since), pc.less(times, until))).as_py()
+    assert distilled["learnt_rows"] == expected
+    assert str(version_at(platform.client, name, CHAMPION).version) == "3"
+    assert str(version_at(platform.client, name, PREVIOUS).version) == "2"
+
+
+def score_in_a_process_of_its_own(config: PlatformConfig, pairs: pd.DataFrame, alias: str = CHAMPION) -> dict[str, Any]:
+    """What `mlflow models serve` does with a request, and which modules that loaded."""
+    script = """
+import json, sys
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+answer = model.predict(pd.read_json(sys.stdin, dtype=str))
+loaded = [m for m in sys.modules if m.startswith(("models.foundation", "torchrec", "fbgemm"))]
+print(json.dumps({"probability": answer["probability"].tolist(), "loaded": loaded}))
+"""
+    env = os.environ | {
+        "MLFLOW_TRACKING_URI": storage.mlflow_tracking_uri(config),
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    }
+    uri = f"models:/{storage.registered_model(VERTICAL)}@{alias}"
+    command = [sys.executable, "-W", "ignore", "-c", script, uri]
+    request = pairs.to_json(orient="records")
+    done = subprocess.run(command, input=request, env=env, capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads([line for line in done.stdout.splitlines() if line.startswith("{")][-1])
+
+
+def test_the_registered_model_scores_ids_from_feast_without_the_foundation_model(platform: Platform):
+    rows = storage.read_partition(platform.config, f"evaluations_{VERTICAL}", DAYS[-1], columns=["user_id", "item_id"])
+    pairs = rows.slice(0, 20).to_pandas()
+    stranger = pd.DataFrame({"user_id": ["nobody"], "item_id": ["nothing"]})
+    answer = score_in_a_process_of_its_own(platform.config, pd.concat([pairs, stranger]))
+    assert answer["loaded"] == []
+    assert len(answer["probability"]) == 21 and all(0 < p < 1 for p in answer["probability"])
+    assert len(set(answer["probability"])) > 10
+
+
+def test_no_pickle_lies_in_the_registry_or_the_lake(platform: Platform):
+    files = [p for p in storage.source_root(platform.config).rglob("*") if p.is_file()]
+    assert len(files) > 50
+    assert not [p for p in files if p.suffix in {".pkl", ".pickle", ".pt", ".pth", ".joblib"}]
+
+
+def test_an_alias_moved_by_hand_is_served_and_respected(platform: Platform):
+    config, client, name = platform.config, platform.client, storage.registered_model(VERTICAL)
+    pairs = pd.DataFrame({"user_id": ["nobody"], "item_id": ["nothing"]})
+    client.set_registered_model_alias(name, CHAMPION, "1")
+    try:
+        served = score_in_a_process_of_its_own(config, pairs)
+        assert served["probability"] != score_in_a_process_of_its_own(config, pairs, PREVIOUS)["probability"]
+        # The day that promoted version 3 does not undo what was done by hand afterwards.
+        promote_vertical.main(config, day=DAYS[2], vertical=VERTICAL)
+        assert str(version_at(client, name, CHAMPION).version) == "1"
+        # The next day's candidate starts from the champion, learns from its day on, and is compared with it.
+        following = DAYS[2] + timedelta(days=1)
+        results = run_day(config, following)
+        assert client.get_model_version(name, str(results["distill", following]["version"])).tags["parent"] == "1"
+        assert results["distill", following]["learnt_rows"] > platform.results["distill", DAYS[2]]["learnt_rows"]
+        assert results["promote", following]["champion_version"] == "1"
+    finally:
+        client.set_registered_model_alias(name, CHAMPION, "3")
+
+
+def test_the_feast_command_line_lists_the_views(platform: Platform):
+    command = [os.path.join(os.path.dirname(sys.executable), "feast")]
+    command += ["-c", str(storage.feature_repo_dir(platform.config)), "feature-views", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for view in ("user_activity", "item_activity", "user_fm_history", "item_fm_embedding"):
+        assert view in listed
+
+
+def test_a_changed_table_is_not_promoted(platform: Platform):
+    config, day = platform.config, DAYS[-1]
+    name = storage.registered_model(VERTICAL)
+    platform.client.delete_registered_model_alias(name, CHAMPION)
+    examples = storage.read_partition(config, "examples", day)
+    try:
+        storage.write_partition(config, "examples", day, examples.slice(1))
+        verdict = promote_vertical.main(config, day=day, vertical=VERTICAL)
+        assert not verdict["promoted"] and "examples" in " ".join(verdict["reasons"])
+        assert version_at(platform.client, name, CHAMPION) is None
+    finally:
+        platform.client.set_registered_model_alias(name, CHAMPION, "3")
