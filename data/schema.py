@@ -65,9 +65,7 @@ class Schema:
 
 
 def _counts(entity: str, windows_days: list[int]) -> tuple[str, ...]:
-    return tuple(
-        f"{entity}_{what}_{window}d" for window in windows_days for what in ("impressions", "clicks", "ctr")
-    )
+    return tuple(f"{entity}_{what}_{window}d" for window in windows_days for what in ("impressions", "clicks", "ctr"))
 
 
 HISTORY_COLUMNS: dict[str, pa.DataType] = {

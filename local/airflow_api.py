@@ -81,10 +81,14 @@ class Airflow:
         return self._call("POST", self._runs_path(), json=body)
 
     def clear_failed(self, run_id: str) -> None:
-        """Lets a failed run go on from what failed; single tasks behind that (the report) are done again too."""
+        """Lets a failed run go on from what failed; single tasks behind that (the report) are done again too.
+
+        Where a quality check failed, all is done again: its tables must be made anew from a source since corrected.
+        """
         instances = self.task_instances(run_id)
         order = self.task_order()
-        again = [i for i in instances if i["state"] != "success"]
+        gated = any(i["state"] == "failed" and ".check_" in i["task_id"] for i in instances)
+        again = [i for i in instances if gated or i["state"] != "success"]
         first = min(order.index(i["task_id"]) for i in again)
         later = [i for i in instances if i["map_index"] < 0 and order.index(i["task_id"]) > first and i not in again]
         body = {

@@ -17,6 +17,7 @@ import requests
 
 import storage
 from config import ROOT, PlatformConfig, jobs_python
+from feature_repo.store_file import write_feature_store_yaml
 
 ADMIN = "admin"
 START_SECONDS = 240
@@ -237,6 +238,7 @@ def start(config: PlatformConfig, say: Callable[[str], None] = print) -> None:
     for folder in (airflow_home(config), logs_dir(config), storage.docs_dir(config), storage.mlflow_dir(config)):
         folder.mkdir(parents=True, exist_ok=True)
     admin_password(config)
+    write_feature_store_yaml(config)
     _stop_other_sources(config, say)
     wanted = servers(config)
     stale = [server for server in wanted if running(config, server.name) and not _as_recorded(config, server)]
@@ -258,8 +260,11 @@ def start(config: PlatformConfig, say: Callable[[str], None] = print) -> None:
 
 
 def stop(config: PlatformConfig) -> list[str]:
-    """Stops the servers of the chosen source, and tasks they run; returns the names of those that ran."""
-    return _stop_records([_record_path(config, server.name) for server in servers(config)])
+    """Stops the servers of every source of this checkout, and tasks they run; returns the names of those that ran."""
+    by_source: dict[Path, list[Path]] = {}
+    for record in _records(storage.source_root(config).parent):
+        by_source.setdefault(record.parent, []).append(record)
+    return [name for records in by_source.values() for name in _stop_records(records)]
 
 
 def status(config: PlatformConfig) -> dict[str, str]:

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, list[str]] = {
         "config",
     ],
     "dags": ["config"],  # the scheduler imports no torch, no Spark: a job is known by its name
-    "local": ["storage", "config"],
+    "local": ["feature_repo", "storage", "config"],
 }
 
 

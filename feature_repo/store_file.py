@@ -1,0 +1,32 @@
+"""feature_store.yaml, which the Feast SDK and CLI open, derived from platform.yaml."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import storage
+from config import PlatformConfig
+
+
+def write_feature_store_yaml(config: PlatformConfig) -> Path:
+    """Writes feature_store.yaml, which the Feast SDK and CLI read, where it differs; returns its path."""
+    folder = storage.feast_dir(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    content: dict[str, Any] = {
+        "project": "headwater",
+        "provider": "local",
+        "registry": str(folder / "registry.db"),
+        "offline_store": {"type": "duckdb"},
+        "online_store": {"type": "sqlite", "path": str(folder / "online.db")},
+        "entity_key_serialization_version": 3,
+    }
+    path = storage.feature_repo_dir(config) / "feature_store.yaml"
+    text = "# Written from platform.yaml by the platform; change it there.\n" + yaml.safe_dump(content, sort_keys=False)
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(f".{os.getpid()}.tmp")
+        aside.write_text(text)
+        os.replace(aside, path)
+    return path
