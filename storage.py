@@ -216,6 +216,12 @@ def has_partition(config: PlatformConfig, table: str, day: date) -> bool:
     return (partition_dir(config, table, day) / MANIFEST).is_file()
 
 
+def committed_days(config: PlatformConfig, table: str) -> list[date]:
+    """Days of a table's committed partitions, oldest first."""
+    found = table_dir(config, table).glob(f"ds=*/{MANIFEST}")
+    return sorted(date.fromisoformat(path.parent.name.removeprefix("ds=")) for path in found)
+
+
 def tables(config: PlatformConfig, day: date) -> list[str]:
     """Names of all tables that have a committed partition of a day, sorted."""
     return sorted(p.parent.parent.name for p in table_dir(config, "").glob(f"*/ds={day}/{MANIFEST}"))

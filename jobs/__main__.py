@@ -1,6 +1,7 @@
 """`python -m jobs NAME --day 2026-01-01`: runs one job; without a name, lists them."""
 
 import argparse
+import ast
 import importlib
 import inspect
 import json
@@ -10,6 +11,7 @@ import pkgutil
 import sys
 import time
 from datetime import date
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -57,8 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or argv[0] in {"-h", "--help"}:
         print("usage: python -m jobs NAME [--day YYYY-MM-DD] [--config platform.yaml] [options]\n")
         for name in names:
-            doc = inspect.getdoc(importlib.import_module(f"jobs.{name}")) or ""
-            print(f"  {name:22}{doc.splitlines()[0] if doc else ''}")
+            print(f"  {name:22}{_first_sentence(name)}")
         return 0
     if argv[0] not in names:
         print(f"error: no job named {argv[0]!r}; jobs: {', '.join(names)}", file=sys.stderr)
@@ -87,6 +88,12 @@ def main(argv: list[str] | None = None) -> int:
     sys.stderr.flush()
     print(json.dumps(result if result is not None else {}, default=str), flush=True)
     return 0
+
+
+def _first_sentence(name: str) -> str:
+    """Of a job's docstring, without importing what the job needs."""
+    source = Path(__file__).with_name(f"{name}.py").read_text()
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
 def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:

@@ -40,7 +40,8 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     with tracked_run(config, experiment=f"vertical_{vertical}", name=str(day), key=key) as run:
         parent = parent_before(run.client, storage.registered_model(vertical), day)
         candidate_from = day_of(parent) if parent else None
-        baseline_from = _newest_before(config, f"baselines_{vertical}", day)
+        baselines = [d for d in storage.committed_days(config, f"baselines_{vertical}") if d < day]
+        baseline_from = max(baselines, default=None)
         learn, held_out = _rows(config, vertical, day, candidate_from, baseline_from)
         run.log_params(config.vertical_model.model_dump() | config.transfer.model_dump())
 
@@ -179,8 +180,3 @@ def _evaluate(
     return {
         name: evaluate(labels, rows[name].to_numpy(), users=users).as_dict() for name in ("baseline", "candidate", "fm")
     }
-
-
-def _newest_before(config: PlatformConfig, table: str, day: date) -> date | None:
-    found = [date.fromisoformat(p.name.removeprefix("ds=")) for p in storage.table_dir(config, table).glob("ds=*")]
-    return max((d for d in found if d < day and storage.has_partition(config, table, d)), default=None)

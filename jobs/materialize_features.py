@@ -36,8 +36,17 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         rows[table] = snapshots.num_rows
     store = open_store(config)
     register(store, config, source_schema(config))
-    # An explicit window: the registry's own watermark is reset by every apply.
-    LOG.info("materialize %s into the online store", ", ".join(VIEWS))
-    store.materialize(ends[-1] - timedelta(days=1), ends[-1], feature_views=VIEWS)
+    newest = storage.committed_days(config, "user_fm_history")[-1]
+    if newest > day:
+        LOG.warning("the online store holds %s, which is newer; it stays as it is", newest)
+    else:
+        LOG.info("materialize %s into the online store", ", ".join(VIEWS))
+        # An explicit window: the registry's own watermark is reset by every apply.
+        store.materialize(ends[-1] - timedelta(days=1), ends[-1], feature_views=VIEWS)
     online = storage.feast_dir(config) / "online.db"
-    return {"day": str(day), "rows": rows, "online_store_mb": round(online.stat().st_size / 1e6, 1)}
+    return {
+        "day": str(day),
+        "rows": rows,
+        "online_day": str(newest),
+        "online_store_mb": round(online.stat().st_size / 1e6, 1),
+    }
