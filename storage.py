@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,15 @@ def write_partition(
         pa.parquet.write_table(rows, folder / "part-0.parquet", compression="zstd", coerce_timestamps="us")
 
 
+def finite(value: Any) -> Any:
+    """A result as strict JSON can hold it: numbers that are not finite become null, in mappings and lists too."""
+    if isinstance(value, Mapping):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
 def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, Any]:
     """The manifest of a committed partition: rows, schema, schema_hash, content_hash, code_version, inputs, extra.
 
@@ -264,7 +274,7 @@ def _manifest(
         "inputs": {
             f"{table}/ds={day}": read_manifest(config, table, day)["content_hash"] for table, day in inputs.items()
         },
-        "extra": dict(extra),
+        "extra": finite(extra),
     }
 
 

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import jobs
+import storage
 from config import ConfigError, load_config
 
 LOG = logging.getLogger("headwater")
@@ -86,7 +87,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     LOG.info("job done", extra={"job": argv[0], "seconds": round(time.monotonic() - started, 1)})
     sys.stderr.flush()
-    print(json.dumps(result if result is not None else {}, default=str), flush=True)
+    # Strict JSON, as Airflow's API takes no NaN.
+    print(json.dumps(storage.finite(result or {}), default=str, allow_nan=False), flush=True)
     return 0
 
 

@@ -62,9 +62,9 @@ def _judge(
             [f"the champion, version {champion.version}, is of {day_of(champion)}, after {day}"],
         )
     else:
-        verdict = judge(of_candidate, metrics["champion"], quality=quality_passed(config, day), gates=config.gates)
-        promote, reasons = verdict.promote, verdict.reasons
-    return {
+        gate = judge(of_candidate, metrics["champion"], quality=quality_passed(config, day), gates=config.gates)
+        promote, reasons = gate.promote, gate.reasons
+    verdict = {
         "day": str(day),
         "vertical": vertical,
         "version": str(candidate.version),
@@ -74,6 +74,7 @@ def _judge(
         "metrics": {name: m.as_dict() if m else None for name, m in metrics.items()},
         "headroom_ratio": headroom_ratio(of_baseline.ne, of_candidate.ne, of_fm.ne),
     }
+    return storage.finite(verdict)
 
 
 def _metrics(rows: pa.Table, probabilities: Any) -> Metrics:

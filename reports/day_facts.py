@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import date
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -112,7 +111,7 @@ class DayFacts:
 
     def summary(self) -> dict[str, Any]:
         """What programs read of the day: every vertical's verdict; figures that are not finite are null."""
-        return {"day": str(self.day), "verticals": [_finite(vertical.verdict) for vertical in self.verticals]}
+        return {"day": str(self.day), "verticals": [storage.finite(vertical.verdict) for vertical in self.verticals]}
 
 
 def collect(config: PlatformConfig, day: date) -> DayFacts:
@@ -282,11 +281,3 @@ def _origin(config: PlatformConfig, day: date, version: str) -> str:
     if now == version:
         return f"the snapshot that ended {previous}, so it had seen none of the day"
     return f"a snapshot that ended {previous} and has since been replaced by {now}: run {day} again"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
