@@ -30,11 +30,7 @@ def line_of(text: str) -> int:
         ("data_source: complete_journey", "data_source: nowhere", "data_source 'nowhere' has no entry under sources"),
         ("meat: {column: department, values: [MEAT]}", "meat: {}", "both take the rest"),
         ("meat: {column: department, values: [MEAT]}", "meat: {column: department}", "give both column and values"),
-        (
-            "bootstrap_days: 8\n    verticals:\n      gro",
-            "bootstrap_days: 80\n    verticals:\n      gro",
-            "beyond last_day",
-        ),
+        ("bootstrap_days: 8\n    hist", "bootstrap_days: 80\n    hist", "bootstrap_days reaches beyond last_day"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str):
