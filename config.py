@@ -114,6 +114,10 @@ class NumEmbeddings(Section):
     item_id: int = Field(default=65_536, ge=2)
     other: int = Field(default=4_096, ge=2)  # every other categorical feature
 
+    def rows(self, feature: str) -> int:
+        """Rows of a feature's table."""
+        return {"user_id": self.user_id, "item_id": self.item_id}.get(feature, self.other)
+
 
 class Optimizer(Section):
     """Batch and step sizes."""

@@ -43,9 +43,7 @@ class FoundationFeatures:
 
     def rows(self, name: str) -> int:
         """Rows of a feature's embedding table."""
-        return {"user_id": self.num_embeddings.user_id, "item_id": self.num_embeddings.item_id}.get(
-            name, self.num_embeddings.other
-        )
+        return self.num_embeddings.rows(name)
 
 
 @dataclass(frozen=True)

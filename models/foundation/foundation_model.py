@@ -46,13 +46,12 @@ class FoundationModel(nn.Module):
             )
         architecture = FOUNDATION_MODELS[config.architecture]
         self.features = [*sparse, HISTORY_FEATURE]
-        rows = {"user_id": config.num_embeddings.user_id, "item_id": config.num_embeddings.item_id}
         self.embeddings = EmbeddingBagCollection(
             tables=[
                 EmbeddingBagConfig(
                     name=name,
                     embedding_dim=config.embedding_dim,
-                    num_embeddings=rows.get(name, config.num_embeddings.other),
+                    num_embeddings=config.num_embeddings.rows(name),
                     feature_names=[name, HISTORY_FEATURE] if name == "item_id" else [name],
                     pooling=PoolingType.MEAN,
                 )
