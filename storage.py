@@ -53,12 +53,19 @@ def day_window(config: PlatformConfig, day: date) -> tuple[datetime, datetime]:
 
 
 def day_ends(config: PlatformConfig, day: date) -> list[datetime]:
-    """Ends (UTC) of every log day inside a platform day's window, oldest first: one, but for the bootstrap day.
+    """Ends (UTC) of every day of the log inside a platform day's window, oldest first.
 
-    Activity and history snapshots are taken at these instants.
+    A platform day holds `days_per_day` of them, the bootstrap day `bootstrap_days` times as many. Activity and history
+    snapshots are taken at these instants.
     """
     start, end = day_window(config, day)
-    return [start + timedelta(days=n) for n in range(1, (end - start).days + 1)]
+    a_day = config.source.days_per_day
+    return [start + timedelta(days=1) * n / a_day for n in range(1, (end - start).days * a_day + 1)]
+
+
+def epoch_us(instant: datetime) -> int:
+    """Whole microseconds since 1970, as timestamps are stored."""
+    return (instant - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 
 def previous_day(config: PlatformConfig, day: date) -> date | None:

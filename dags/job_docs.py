@@ -23,13 +23,14 @@ Stops the run as *skipped* when the day's report exists and `force` is off.""",
 
 - **Reads:** `examples`, yesterday's snapshot.
 - **Writes:** `fm_outputs` (soft labels, embeddings), the new snapshot.""",
-    "materialize_features": """Puts the day's histories and activity into Feast, offline and online.
+    "materialize_features": """Puts the day's histories and activity into Feast; reads its impressions' features back.
 
 - **Reads:** `fm_outputs`, `user_activity`, `item_activity`.
-- **Writes:** `user_fm_history`, `item_fm_embedding`, Feast's stores.""",
+- **Writes:** `user_fm_history`, `item_fm_embedding`, Feast's stores, `vertical_examples` (features as of each
+  impression).""",
     "distill_vertical": """Trains one vertical's candidate with what the foundation model passes down.
 
-- **Reads:** `examples`, `fm_outputs`, Feast's history as of each impression.
+- **Reads:** `vertical_examples`, the champion.
 - **Writes:** a candidate of `vertical_<name>` in the MLflow registry.""",
     "promote_vertical": """Makes the candidate champion if the day's gates hold, or refuses and says why.
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import storage
 from config import Transfer
 from data.schema import TIMESTAMP
 
@@ -68,8 +69,8 @@ class FmLog:
 
     def before(self, at: datetime, transfer: Transfer) -> npt.NDArray[np.int64]:
         """Positions of the impressions a snapshot at `at` may use: [at − history_days, at − delay)."""
-        end = _micros(at - timedelta(seconds=transfer.delay_s))
-        start = _micros(at - timedelta(days=transfer.history_days))
+        end = storage.epoch_us(at - timedelta(seconds=transfer.delay_s))
+        start = storage.epoch_us(at - timedelta(days=transfer.history_days))
         return np.flatnonzero((self.micros >= start) & (self.micros < end))
 
 
@@ -82,7 +83,7 @@ def user_fm_history(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
     users = log.users.take(pa.array(rows))
     starts, counts = _runs(users)
     offsets = np.concatenate([starts, [len(rows)]]).astype(np.int32)
-    ages_h = ((_micros(at) - log.micros[rows]) / 3.6e9).astype(np.float32)
+    ages_h = ((storage.epoch_us(at) - log.micros[rows]) / 3.6e9).astype(np.float32)
     return pa.table(
         [
             users.take(pa.array(starts)),
@@ -114,10 +115,6 @@ def item_fm_embedding(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
         schema=ITEM_FM_EMBEDDING,
     )
     return table.sort_by("item_id")
-
-
-def _micros(at: datetime) -> int:
-    return int(pa.scalar(at, TIMESTAMP).cast(pa.int64()).as_py())
 
 
 def _runs(sorted_values: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

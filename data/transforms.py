@@ -6,7 +6,7 @@ data.parquet_parts writes them as lists.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from pyspark.sql.functions import col, lit, when
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
+import storage
 from config import Features
 from data.packing import packed_schema, unpack
 from data.point_in_time import (
@@ -30,7 +31,6 @@ from data.point_in_time import (
 )
 from data.schema import Schema
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ORDER = ("event_timestamp", "impression_id")
 
 
@@ -92,7 +92,7 @@ def activity(
     computed = partial(
         snapshots,
         entity=entity,
-        instants=[(instant - EPOCH) // timedelta(microseconds=1) for instant in sorted(instants)],
+        instants=[storage.epoch_us(instant) for instant in sorted(instants)],
         schema=schema,
         lookback=lookback,
     )

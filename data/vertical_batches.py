@@ -14,6 +14,8 @@ from data.fm_history import CODE_SCALE
 from data.schema import Schema
 from models.vertical.network import History, VerticalBatch
 
+ROWS_ENCODED = 8192  # at once: cheaper than batch by batch, and still little memory
+
 
 @dataclass(frozen=True)
 class VerticalFeatures:
@@ -54,9 +56,12 @@ class VerticalFeatures:
 
     def batches(self, rows: pa.Table, size: int) -> Iterator[tuple[pa.Table, VerticalBatch]]:
         """Rows in their order, `size` at a time, each slice beside its batch."""
-        for start in range(0, rows.num_rows, size):
-            part = rows.slice(start, size)
-            yield part, self.batch(part)
+        at_once = max(1, ROWS_ENCODED // size) * size
+        for first in range(0, rows.num_rows, at_once):
+            encoded = rows.slice(first, at_once)
+            batch = self.batch(encoded)
+            for start in range(0, encoded.num_rows, size):
+                yield encoded.slice(start, size), batch.part(start, size)
 
     def _history(self, rows: pa.Table) -> History:
         n, slots, width = rows.num_rows, self.history_length, self.code_dim

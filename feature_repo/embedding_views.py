@@ -5,7 +5,7 @@ from feast.types import Array, Bytes, Float32, Int32, Int64, String
 
 from config import PlatformConfig
 from feature_repo.entities import item, user
-from feature_repo.feature_views import SNAPSHOT_TTL, snapshot_source
+from feature_repo.feature_views import snapshot_source, snapshot_ttl
 
 CODES = "INT8: code = value / 127, each in [-1, 1]"
 
@@ -25,7 +25,7 @@ def embedding_views(config: PlatformConfig) -> list[FeatureView]:
                 Field(name="fm_history_ages_h", dtype=Array(Float32), description="Hours before the snapshot."),
             ],
             source=snapshot_source(config, "user_fm_history"),
-            ttl=SNAPSHOT_TTL,
+            ttl=snapshot_ttl(config),
             description="The FM's codes of a user's newest impressions, at the end of a day.",
         ),
         FeatureView(
@@ -37,7 +37,7 @@ def embedding_views(config: PlatformConfig) -> list[FeatureView]:
                 Field(name="fm_item_impressions", dtype=Int64, description="Impressions the mean is over."),
             ],
             source=snapshot_source(config, "item_fm_embedding"),
-            ttl=SNAPSHOT_TTL,
+            ttl=snapshot_ttl(config),
             description="Mean of the FM's codes of an item's impressions, at the end of a day.",
         ),
     ]

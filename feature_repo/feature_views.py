@@ -11,8 +11,10 @@ from config import PlatformConfig
 from data.schema import Schema
 from feature_repo.entities import item, user
 
-# Snapshots are taken daily and hold every entity, so one is enough; a second day forgives one late run.
-SNAPSHOT_TTL = timedelta(days=2)
+
+def snapshot_ttl(config: PlatformConfig) -> timedelta:
+    """How long a snapshot holds: each day of the log has one, with every entity; two forgive a day that came late."""
+    return 2 * timedelta(days=1) / config.source.days_per_day
 
 
 def snapshot_source(config: PlatformConfig, table: str) -> FileSource:
@@ -44,7 +46,7 @@ def activity_views(config: PlatformConfig, schema: Schema) -> list[FeatureView]:
             entities=[user],
             schema=[Field(name="user_id", dtype=String), *user_fields],
             source=snapshot_source(config, "user_activity"),
-            ttl=SNAPSHOT_TTL,
+            ttl=snapshot_ttl(config),
             description="Counts, click rates, attributes and history of a user at the end of a day.",
         ),
         FeatureView(
@@ -52,7 +54,7 @@ def activity_views(config: PlatformConfig, schema: Schema) -> list[FeatureView]:
             entities=[item],
             schema=[Field(name="item_id", dtype=String), *item_fields],
             source=snapshot_source(config, "item_activity"),
-            ttl=SNAPSHOT_TTL,
+            ttl=snapshot_ttl(config),
             description="Counts, click rates and attributes of an item at the end of a day.",
         ),
     ]

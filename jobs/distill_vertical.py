@@ -17,8 +17,7 @@ from config import PlatformConfig
 from data.sources import source_schema
 from data.split import held_out_from
 from data.vertical_batches import VerticalFeatures
-from data.vertical_examples import vertical_impressions, with_features
-from feature_repo.store import FEATURE_SERVICE, open_store
+from data.vertical_examples import vertical_examples
 from serving.registry import day_of, load_version, parent_before, register
 from serving.vertical_model import VerticalModel
 from training.checkpoint import weights_version
@@ -35,7 +34,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     """
     if vertical not in config.verticals:
         raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
-    torch.set_num_threads(config.runtime.torch_threads)
+    torch.set_num_threads(1)  # a VM's batches are too small to share: two threads take twice as long
     key = {"job": "distill_vertical", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=str(day), key=key) as run:
         parent = parent_before(run.client, storage.registered_model(vertical), day)
@@ -88,8 +87,7 @@ def _rows(
     behind = candidate_from is None or baseline_from is None or first > min(candidate_from, baseline_from)
     start = None if behind else held_out_from(config, first)
     cut = held_out_from(config, day)
-    impressions = vertical_impressions(config, vertical, days, start=start, end=None)
-    rows = with_features(open_store(config), FEATURE_SERVICE, impressions)
+    rows = vertical_examples(config, vertical, days, start=start)
     learn = rows.filter(pc.less(rows["event_timestamp"], cut))
     held_out = rows.filter(pc.greater_equal(rows["event_timestamp"], cut))
     for part, what in ((learn, "to learn"), (held_out, "held out")):
@@ -158,7 +156,7 @@ def _since(config: PlatformConfig, learn: pa.Table, day: date) -> pa.Table:
 def _commit(config: PlatformConfig, table: str, day: date, model: VerticalModel, trainer: VerticalTrainer) -> str:
     """Commits a model with its training state; returns the version of its weights."""
     weights = weights_version(dict(model.network.state_dict()))
-    inputs = {"fm_outputs": day, "user_fm_history": day}
+    inputs = {"vertical_examples": day}
     with storage.commit_partition(config, table, day, inputs=inputs, extra={"weights": weights}) as folder:
         (folder / "model").mkdir()
         model.save(folder / "model")

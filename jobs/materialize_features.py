@@ -1,4 +1,7 @@
-"""Builds FM-history snapshots from the logged codes, and materializes the day's snapshots into Feast's online store."""
+"""Fills Feast: FM-history snapshots from the logged codes, the online store, and the day's rows as Feast joins them.
+
+`vertical_examples` are the day's impressions with what Feast serves as of each, read back once for all verticals.
+"""
 
 import logging
 from datetime import date, timedelta
@@ -6,19 +9,23 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet
+from feast import FeatureStore
 
 import storage
 from config import PlatformConfig
 from data.fm_history import FmLog, item_fm_embedding, user_fm_history
 from data.sources import source_schema
+from data.vertical_examples import IMPRESSION
 from feature_repo.store import open_store, register
+from feature_repo.training_rows import with_features
 
 LOG = logging.getLogger("headwater")
 VIEWS = ["user_activity", "item_activity", "user_fm_history", "item_fm_embedding"]
 
 
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
-    """Commits `user_fm_history` and `item_fm_embedding`, registers the views, fills the online store."""
+    """Commits `user_fm_history`, `item_fm_embedding` and `vertical_examples`, and fills the online store."""
     days = storage.days_back(config, day, config.transfer.history_days)
     outputs = storage.dataset(config, "fm_outputs", days).to_table()
     items = FmLog.of(outputs, config.foundation_model.code_dim)
@@ -41,8 +48,9 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         LOG.warning("the online store holds %s, which is newer; it stays as it is", newest)
     else:
         LOG.info("materialize %s into the online store", ", ".join(VIEWS))
-        # An explicit window: the registry's own watermark is reset by every apply.
-        store.materialize(ends[-1] - timedelta(days=1), ends[-1], feature_views=VIEWS)
+        # An explicit window, of the newest snapshot: the registry's own watermark is reset by every apply.
+        store.materialize(ends[-1] - timedelta(microseconds=1), ends[-1], feature_views=VIEWS)
+    rows["vertical_examples"] = _write_examples(config, day, store)
     online = storage.feast_dir(config) / "online.db"
     return {
         "day": str(day),
@@ -50,3 +58,18 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         "online_day": str(newest),
         "online_store_mb": round(online.stat().st_size / 1e6, 1),
     }
+
+
+def _write_examples(config: PlatformConfig, day: date, store: FeatureStore) -> int:
+    """Commits the day's impressions with Feast's features as of each; returns how many."""
+    impressions = storage.read_partition(config, "fm_outputs", day, columns=IMPRESSION)
+    LOG.info("read the features of %d impressions back from Feast", impressions.num_rows)
+    inputs = dict.fromkeys(["fm_outputs", *VIEWS], day)
+    with storage.commit_partition(config, "vertical_examples", day, inputs=inputs) as folder:
+        writer = None
+        for rows in with_features(store, impressions):
+            writer = writer or pa.parquet.ParquetWriter(folder / "part-0.parquet", rows.schema, compression="zstd")
+            writer.write_table(rows.cast(writer.schema))
+        if writer is not None:
+            writer.close()
+    return impressions.num_rows

@@ -13,7 +13,7 @@ raw_rows, quarantined.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +152,9 @@ def _differences(expected: pa.Schema, found: pa.Schema) -> dict[str, str]:
 def _window(config: PlatformConfig, day: date, before: date | None) -> dict[str, Any]:
     start, end = storage.day_window(config, day)
     return {
-        "window_start_us": _micros(start),
-        "window_end_us": _micros(end),
-        "day_ends_us": [_micros(instant) for instant in storage.day_ends(config, day)],
+        "window_start_us": storage.epoch_us(start),
+        "window_end_us": storage.epoch_us(end),
+        "day_ends_us": [storage.epoch_us(instant) for instant in storage.day_ends(config, day)],
         "log_days": len(storage.day_ends(config, day)),
         "previous_log_days": len(storage.day_ends(config, before)) if before else 1,
     }
@@ -168,10 +168,6 @@ def _quarantine(config: PlatformConfig, day: date) -> dict[str, int]:
             f"rejected; run ingest for {day} again"
         )
     return {"raw_rows": int(extra["raw_rows"]), "quarantined": sum(extra["quarantined"].values())}
-
-
-def _micros(instant: datetime) -> int:
-    return round(instant.timestamp()) * 1_000_000
 
 
 def _literal(value: Any) -> str:

@@ -39,7 +39,7 @@ def day_tables(config: PlatformConfig) -> dict[str, tuple[str, str]]:
         "extract_features": ("user_activity", "item_activity", "examples"),
         "check_quality --stage features": ("gate_results_features",),
         "train_foundation": ("fm_outputs", "fm_evaluations", "fm_snapshots"),
-        "materialize_features": ("user_fm_history", "item_fm_embedding"),
+        "materialize_features": ("user_fm_history", "item_fm_embedding", "vertical_examples"),
     }
     tables = {table: (job, table) for job, written in writers.items() for table in written}
     for vertical in config.verticals:

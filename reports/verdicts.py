@@ -18,7 +18,7 @@ def verdict(config: PlatformConfig, vertical: str, day: date) -> dict[str, Any]:
     steps = {
         "fm_outputs": "train_foundation",
         "fm_snapshots": "train_foundation",
-        "user_fm_history": "materialize_features",
+        "vertical_examples": "materialize_features",
         f"evaluations_{vertical}": "distill_vertical",
         f"verdicts_{vertical}": "promote_vertical",
     }

@@ -10,7 +10,6 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pyarrow as pa
-from feast import FeatureStore
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from serving.vertical_model import VerticalModel
@@ -23,6 +22,8 @@ class VerticalScorer(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Loads the network and opens the feature store named in the model's configuration."""
+        from feast import FeatureStore  # slow to import, and MLflow runs this file to log the model, too
+
         self.model = VerticalModel.load(Path(context.artifacts["model"]))
         self.store = FeatureStore(context.model_config["feature_repo"])
         self.service = self.store.get_feature_service(FEATURE_SERVICE)

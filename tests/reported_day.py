@@ -52,6 +52,7 @@ def write_foundation(config: PlatformConfig, day: date, examples: pa.Table) -> N
     history = pa.table({"user_id": users, "event_timestamp": pa.array([end] * len(users))})
     storage.write_partition(config, "user_fm_history", day, history, inputs={"fm_outputs": day})
     storage.write_partition(config, "item_fm_embedding", day, history, inputs={"fm_outputs": day})
+    storage.write_partition(config, "vertical_examples", day, outputs, inputs={"user_fm_history": day})
 
 
 def write_vertical(config: PlatformConfig, day: date, vertical: str, rows: pa.Table) -> None:

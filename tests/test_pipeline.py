@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 
 import storage
 from config import ROOT, PlatformConfig, load_config
-from data.vertical_examples import vertical_impressions, with_features
+from data.vertical_examples import vertical_examples
 from feature_repo.store import FEATURE_SERVICE, open_store
 from jobs import (
     check_quality,
@@ -39,6 +39,7 @@ pytestmark = pytest.mark.e2e
 DAYS = [date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4)]  # the first covers two days of the log
 VERTICAL = "feed"
 DATED = ["events", "examples", "user_activity", "item_activity", "fm_outputs", "fm_snapshots", "user_fm_history"]
+DATED += ["item_fm_embedding", "vertical_examples"]
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,7 @@ def test_soft_labels_come_from_a_snapshot_that_had_not_seen_the_day(platform: Pl
 
 def test_every_history_slot_is_older_than_its_impression_and_equals_the_log(platform: Platform):
     config = platform.config
-    impressions = vertical_impressions(config, VERTICAL, DAYS, start=None, end=None)
-    rows = with_features(platform.store, FEATURE_SERVICE, impressions).to_pandas()
+    rows = vertical_examples(config, VERTICAL, DAYS).to_pandas()
     log = storage.dataset(config, "fm_outputs", DAYS).to_table().to_pandas()
     log = log[log.soft_label.notna()].sort_values(["event_timestamp", "impression_id"])
     by_user = dict(list(log.groupby("user_id")))

@@ -23,6 +23,17 @@ def test_windows_are_half_open_and_the_bootstrap_day_covers_its_days(tiny_config
     assert storage.previous_day(tiny_config, DAY) is None and storage.previous_day(tiny_config, after) == DAY
 
 
+def test_a_platform_day_of_a_week_ends_seven_days_of_the_log(tiny_config: PlatformConfig):
+    source = tiny_config.source.model_copy(update={"days_per_day": 7})
+    config = tiny_config.model_copy(update={"sources": {**tiny_config.sources, "synthetic": source}})
+    day = date(2026, 1, 3)
+    start, end = storage.day_window(config, day)
+    ends = storage.day_ends(config, day)
+    assert len(ends) == 7 and ends[-1] == end and ends == sorted(set(ends))
+    assert storage.epoch_us(ends[0]) == storage.epoch_us(start) + 12_342_857_143  # 24 h / 7, to the microsecond
+    assert len(storage.day_ends(config, DAY)) == 14
+
+
 def test_offset_moves_the_windows(tiny_config: PlatformConfig):
     source = tiny_config.source.model_copy(update={"utc_offset_hours": 8})
     config = tiny_config.model_copy(update={"sources": {**tiny_config.sources, "synthetic": source}})

@@ -44,8 +44,8 @@ class VerticalTrainer:
             dense += list(self.auxiliary.parameters())
         self.clipped = dense
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "dense": torch.optim.Adam(dense, lr=settings.learning_rate, weight_decay=settings.weight_decay),
-            "tables": torch.optim.Adagrad(tables, lr=settings.embedding_learning_rate),
+            "dense": torch.optim.Adam(dense, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True),
+            "tables": torch.optim.Adagrad(tables, lr=settings.embedding_learning_rate, fused=True),
         }
 
     def learn(self, rows: pa.Table, what: str) -> npt.NDArray[np.float32]:

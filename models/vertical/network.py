@@ -23,6 +23,11 @@ class VerticalBatch(NamedTuple):
     sparse: Tensor  # hashed ids, (B, F), int64
     history: History
 
+    def part(self, start: int, size: int) -> "VerticalBatch":
+        """Examples start to start + size of the batch."""
+        rows = slice(start, start + size)
+        return VerticalBatch(self.dense[rows], self.sparse[rows], History(*(values[rows] for values in self.history)))
+
 
 class VerticalOutput(NamedTuple):
     """What a vertical model says of B examples; H: width of the trunk's output."""
