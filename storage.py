@@ -63,11 +63,6 @@ def day_ends(config: PlatformConfig, day: date) -> list[datetime]:
     return [start + timedelta(days=1) * n / a_day for n in range(1, (end - start).days * a_day + 1)]
 
 
-def epoch_us(instant: datetime) -> int:
-    """Whole microseconds since 1970, as timestamps are stored."""
-    return (instant - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
-
-
 def previous_day(config: PlatformConfig, day: date) -> date | None:
     """The platform day before, or None on the bootstrap day."""
     return None if day <= config.source.bootstrap_day else day - timedelta(days=1)

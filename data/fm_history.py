@@ -8,9 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import storage
 from config import Transfer
-from data.schema import TIMESTAMP
+from data.schema import TIMESTAMP, epoch_us
 
 CODE_SCALE = 127.0  # INT8: code in [-1, 1] ↔ integer in [-127, 127]
 
@@ -69,8 +68,8 @@ class FmLog:
 
     def before(self, at: datetime, transfer: Transfer) -> npt.NDArray[np.int64]:
         """Positions of the impressions a snapshot at `at` may use: [at − history_days, at − delay)."""
-        end = storage.epoch_us(at - timedelta(seconds=transfer.delay_s))
-        start = storage.epoch_us(at - timedelta(days=transfer.history_days))
+        end = epoch_us(at - timedelta(seconds=transfer.delay_s))
+        start = epoch_us(at - timedelta(days=transfer.history_days))
         return np.flatnonzero((self.micros >= start) & (self.micros < end))
 
 
@@ -83,7 +82,7 @@ def user_fm_history(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
     users = log.users.take(pa.array(rows))
     starts, counts = _runs(users)
     offsets = np.concatenate([starts, [len(rows)]]).astype(np.int32)
-    ages_h = ((storage.epoch_us(at) - log.micros[rows]) / 3.6e9).astype(np.float32)
+    ages_h = ((epoch_us(at) - log.micros[rows]) / 3.6e9).astype(np.float32)
     return pa.table(
         [
             users.take(pa.array(starts)),

@@ -1,6 +1,7 @@
 """The common schema: the columns of every table, derived from a source's features."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
@@ -14,6 +15,11 @@ EVENT_COLUMNS: dict[str, pa.DataType] = {
     "vertical": pa.string(),
     "label": pa.int32(),
 }
+
+
+def epoch_us(instant: datetime) -> int:
+    """Whole microseconds since 1970, as TIMESTAMP holds them."""
+    return (instant - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from pyspark.sql.functions import col, lit, when
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-import storage
 from config import Features
 from data.packing import packed_schema, unpack
 from data.point_in_time import (
@@ -29,7 +28,7 @@ from data.point_in_time import (
     with_item_counts,
     with_user_features,
 )
-from data.schema import Schema
+from data.schema import Schema, epoch_us
 
 ORDER = ("event_timestamp", "impression_id")
 
@@ -92,7 +91,7 @@ def activity(
     computed = partial(
         snapshots,
         entity=entity,
-        instants=[storage.epoch_us(instant) for instant in sorted(instants)],
+        instants=[epoch_us(instant) for instant in sorted(instants)],
         schema=schema,
         lookback=lookback,
     )

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 import storage
 from config import PlatformConfig
-from data.schema import EVENT_COLUMNS
+from data.schema import EVENT_COLUMNS, epoch_us
 from quality.suite import Suite
 
 DUCKDB_TYPES = {
@@ -152,9 +152,9 @@ def _differences(expected: pa.Schema, found: pa.Schema) -> dict[str, str]:
 def _window(config: PlatformConfig, day: date, before: date | None) -> dict[str, Any]:
     start, end = storage.day_window(config, day)
     return {
-        "window_start_us": storage.epoch_us(start),
-        "window_end_us": storage.epoch_us(end),
-        "day_ends_us": [storage.epoch_us(instant) for instant in storage.day_ends(config, day)],
+        "window_start_us": epoch_us(start),
+        "window_end_us": epoch_us(end),
+        "day_ends_us": [epoch_us(instant) for instant in storage.day_ends(config, day)],
         "log_days": len(storage.day_ends(config, day)),
         "previous_log_days": len(storage.day_ends(config, before)) if before else 1,
     }

@@ -11,6 +11,7 @@ import pytest
 
 import storage
 from config import ROOT, PlatformConfig
+from data.schema import epoch_us
 
 DAY = date(2026, 1, 2)  # the bootstrap day of tiny_config
 
@@ -30,7 +31,7 @@ def test_a_platform_day_of_a_week_ends_seven_days_of_the_log(tiny_config: Platfo
     start, end = storage.day_window(config, day)
     ends = storage.day_ends(config, day)
     assert len(ends) == 7 and ends[-1] == end and ends == sorted(set(ends))
-    assert storage.epoch_us(ends[0]) == storage.epoch_us(start) + 12_342_857_143  # 24 h / 7, to the microsecond
+    assert epoch_us(ends[0]) == epoch_us(start) + 12_342_857_143  # 24 h / 7, to the microsecond
     assert len(storage.day_ends(config, DAY)) == 14
 
 
