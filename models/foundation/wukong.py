@@ -4,16 +4,17 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from config import Section
+from models.foundation.network import FoundationInput, FoundationNetwork, FoundationOutput, Sizes
 from models.layers.interaction import WukongLayer
 from models.layers.mlp import mlp
 
 Count = Annotated[int, Field(gt=0)]
 
 
-class Wukong(nn.Module):
+class Wukong(FoundationNetwork):
     """Interaction layers over feature tokens, then an MLP head (section 3).
 
     B: batch, F: sparse features, d: embedding width, N: dense features, H: first head layer
@@ -30,11 +31,11 @@ class Wukong(nn.Module):
         head: list[Count] = [256, 64]
         num_dense_tokens: Count = 1  # tokens the dense features become
 
-    def __init__(self, config: Config, *, num_sparse: int, num_dense: int, embedding_dim: int) -> None:
+    def __init__(self, config: Config, sizes: Sizes) -> None:
         super().__init__()
-        self.embedding_dim = embedding_dim
-        self.bottom = mlp(num_dense, config.mlp, config.num_dense_tokens * embedding_dim)
-        num_tokens = num_sparse + config.num_dense_tokens
+        self.embedding_dim = embedding_dim = sizes.embedding_dim
+        self.bottom = mlp(sizes.num_dense, config.mlp, config.num_dense_tokens * embedding_dim)
+        num_tokens = sizes.num_sparse + config.num_dense_tokens
         layers = []
         for _ in range(config.num_layers):
             layers.append(
@@ -53,16 +54,8 @@ class Wukong(nn.Module):
         self.head = mlp(config.head[0], config.head[1:], 1)
         self.hidden_dim = config.head[0]
 
-    def forward(self, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores examples.
-
-        Args:
-            sparse: one embedding a feature, (B, F, d).
-            dense: dense features, (B, N).
-
-        Returns:
-            logits, (B,); activations of the first head layer, (B, H).
-        """
-        tokens = torch.cat([sparse, self.bottom(dense).unflatten(1, (-1, self.embedding_dim))], dim=1)
+    def forward(self, x: FoundationInput) -> FoundationOutput:
+        """Scores examples; the history comes in as its pooled token."""
+        tokens = torch.cat([x.sparse, self.bottom(x.dense).unflatten(1, (-1, self.embedding_dim))], dim=1)
         hidden = self.hidden(self.layers(tokens).flatten(1))  # (B, H)
-        return self.head(hidden).squeeze(-1), hidden
+        return FoundationOutput(self.head(hidden).squeeze(-1), hidden)

@@ -61,7 +61,7 @@ def test_parameter_count_is_the_formulas():
 def test_every_architecture_gives_gradient_to_every_parameter_and_overfits(name):
     torch.manual_seed(0)
     architecture = FOUNDATION_MODELS[name]
-    model = architecture(architecture.Config(), num_sparse=5, num_dense=3, embedding_dim=8)
+    model = architecture(architecture.Config(), Sizes(num_sparse=5, num_dense=3, embedding_dim=8, sequence_length=4, target=1))
     sparse, dense = torch.randn(32, 5, 8), torch.randn(32, 3)
     labels = (torch.rand(32) < 0.5).float()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -78,7 +78,7 @@ def test_every_architecture_gives_gradient_to_every_parameter_and_overfits(name)
 
 def test_wukong_tells_two_inputs_apart_that_differ_in_one_interaction():
     torch.manual_seed(0)
-    model = Wukong(Wukong.Config(), num_sparse=3, num_dense=1, embedding_dim=4)
+    model = Wukong(Wukong.Config(), Sizes(num_sparse=3, num_dense=1, embedding_dim=4, sequence_length=0, target=1))
     x = torch.randn(1, 3, 4)
     swapped = x[:, [1, 0, 2]]
     dense = torch.zeros(1, 1)
