@@ -1,6 +1,6 @@
 """The foundation model as the platform trains it: embedding tables, an architecture, the compressor of its codes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -38,8 +38,12 @@ class FoundationModel(nn.Module):
             ValueError: an architecture is unknown, or does not know a hyperparameter.
         """
         super().__init__()
-        inputs = {"sparse": sparse, "num_dense": num_dense, "sequence_length": sequence_length}
-        inputs["num_embeddings"] = config.num_embeddings
+        inputs: dict[str, Any] = {
+            "sparse": sparse,
+            "num_dense": num_dense,
+            "sequence_length": sequence_length,
+            "num_embeddings": config.num_embeddings,
+        }
         self.network: EmbeddedNetwork | CETNet
         if config.architecture == "cetnet":
             ensemble = CETNet.Config.model_validate(config.hyperparameters)
@@ -47,7 +51,7 @@ class FoundationModel(nn.Module):
             for place, member in enumerate(ensemble.members):
                 width = member.embedding_dim or config.embedding_dim
                 members.append(
-                    _embedded(member.architecture, member.hyperparameters, width, prefix=f"{place}.", **inputs)
+                    _embedded(member.architecture, member.hyperparameters, width, prefix=f"member{place}_", **inputs)
                 )
             self.network = CETNet(ensemble, members)
         else:
@@ -72,7 +76,9 @@ def reads_sequence(config: FoundationConfig) -> bool:
     return any(FOUNDATION_MODELS[name].reads_sequence for name in names if name in FOUNDATION_MODELS)
 
 
-def _embedded(name: str, hyperparameters: dict, embedding_dim: int, *, prefix: str = "", **inputs) -> EmbeddedNetwork:
+def _embedded(
+    name: str, hyperparameters: dict[str, Any], embedding_dim: int, *, prefix: str = "", **inputs: Any
+) -> EmbeddedNetwork:
     if name not in FOUNDATION_MODELS:
         raise ValueError(
             f"Unknown architecture {name!r} in foundation_model.architecture. "

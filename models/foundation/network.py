@@ -4,11 +4,14 @@ B: batch, F: sparse features, d: embedding width, N: dense features, T: history 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+Count = Annotated[int, Field(gt=0)]
+Widths = Annotated[list[Count], Field(min_length=1)]  # of hidden layers
 SEQUENCE_EXTRAS = 2  # a history step has, beside the item's embedding, its label and age
 
 
@@ -51,6 +54,7 @@ class FoundationNetwork(nn.Module):
     A subclass has a nested `Config` and `__init__(config, sizes)`.
     """
 
+    Config: ClassVar[Any]  # a Section
     reads_sequence: ClassVar[bool] = False  # True: x.sequence and x.mask are given; else they are empty, T = 0
     hidden_dim: int  # H
 
