@@ -1,8 +1,8 @@
 """Sharded training: two ranks learn what one learns, and what torchrec's planner makes of 1e9 rows on many GPUs.
 
 `two_ranks_ok`: one and two gloo ranks train on the same global batches from the same weights; both hold tables, and
-their losses agree to 1e-4. `simulated`: plans for 8, 64 and 128 GPUs, made without any; step_ms is the
-planner's estimate of the slowest rank's embedding work at an H100's bandwidths, without the dense network and latencies;
+their losses agree to 1e-4. `simulated`: plans for 8, 64 and 128 GPUs, made without any; step_ms is the planner's
+estimate of the slowest rank's embedding work at an H100's bandwidths, without the dense network and latencies; and
 imbalance is that rank's time over the mean.
 """
 

@@ -13,12 +13,13 @@ from torch import Tensor
 from torchrec import KeyedJaggedTensor
 
 import storage
-from config import NumEmbeddings, PlatformConfig
+from config import ManagedCollision, NumEmbeddings, PlatformConfig
 from data.encoding import Ids, dense_values, hash_ids, ragged
 from data.schema import HISTORY_COLUMNS, Schema
 from data.sources import source_schema
 from models.foundation.embedded_network import CLICKED, SEQUENCE, FoundationBatch
 from models.foundation.foundation_model import reads_sequence
+from models.foundation.tables import ID_RANGE
 
 KEYS = ["impression_id", "user_id", "item_id", "event_timestamp", "vertical", "label"]
 CHUNK_ROWS = 16_384  # rows read and encoded at once; what bounds memory, whatever the day's size
@@ -32,6 +33,7 @@ class FoundationFeatures:
     sparse: tuple[str, ...]
     dense: tuple[str, ...]
     num_embeddings: NumEmbeddings
+    managed: ManagedCollision | None
     sequence_length: int  # most history steps of a row; 0: the architecture reads none
 
     @classmethod
@@ -42,6 +44,7 @@ class FoundationFeatures:
             sparse=("user_id", "item_id", "vertical", *schema.categorical),
             dense=schema.user_counts(windows) + schema.item_counts(windows) + schema.cross_counts() + schema.dense,
             num_embeddings=config.foundation_model.num_embeddings,
+            managed=config.foundation_model.managed_collision,
             sequence_length=config.features.history_length if reads_sequence(config.foundation_model) else 0,
         )
 
@@ -52,7 +55,8 @@ class FoundationFeatures:
 
     def ids(self, name: str, column: pa.Array | pa.ChunkedArray) -> Ids:
         """Ids of a feature in its table."""
-        return hash_ids(column, self.num_embeddings.rows(name))
+        handed_out = self.managed is not None and name in self.managed.tables
+        return hash_ids(column, ID_RANGE if handed_out else self.num_embeddings.rows(name))
 
 
 @dataclass(frozen=True)

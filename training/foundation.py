@@ -29,6 +29,7 @@ class Progress:
 
     phase: int = 0  # phases done
     step: int = 0  # steps done of the next one
+    steps: int = 0  # steps done of all
     loss: float = 0.0  # sum of LogLoss over what this rank learnt, each before it was learnt
     examples: int = 0  # how many that were
 
@@ -43,6 +44,15 @@ class FoundationTrainer:
     model: DistributedModelParallel  # the same weights, placed
     optimizer: torch.optim.Optimizer
     device: torch.device
+
+    @property
+    def whole_steps(self) -> int:
+        """A checkpoint after any multiple of these steps holds all of the run's state.
+
+        Tables that hand rows out count the ids they see between two hand-outs in memory only.
+        """
+        managed = self.config.foundation_model.managed_collision
+        return managed.eviction_interval if managed else 1
 
     @property
     def part(self) -> dict[str, int]:
@@ -99,6 +109,7 @@ class FoundationTrainer:
                 click = float(binary_cross_entropy_with_logits(logits, examples.labels, reduction="sum"))
             recent.add(click, float(examples.labels.sum()), len(examples.labels))
             progress.step += 1
+            progress.steps += 1
             progress.loss += click
             progress.examples += len(examples.labels)
             after_step(recent.value())

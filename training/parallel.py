@@ -26,6 +26,7 @@ from torchrec.distributed.types import ShardedModule
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
 from config import Runtime
+from training.managed_collision import ManagedBagsSharder, ManagedStepsSharder
 
 
 def in_group() -> bool:
@@ -96,6 +97,7 @@ def shard(model: nn.Module, device: torch.device, *, embedding_learning_rate: fl
             apply_optimizer_in_backward(RowWiseAdagrad, module.parameters(), {"lr": embedding_learning_rate})
     topology = Topology(world_size=dist.get_world_size(), compute_device=device.type)
     sharders = [EmbeddingBagCollectionSharder(), EmbeddingCollectionSharder()]
+    sharders += [ManagedBagsSharder(), ManagedStepsSharder()]
     planner = EmbeddingShardingPlanner(topology=topology)
     plan = planner.collective_plan(model, sharders, dist.group.WORLD)
     return DistributedModelParallel(model, device=device, plan=plan, sharders=sharders)

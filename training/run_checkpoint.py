@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from math import lcm
 from pathlib import Path
 from types import FrameType
 
@@ -89,7 +90,8 @@ class RunCheckpoint:
         Raises:
             StoppedBySignal: it was, and is saved.
         """
-        if dist.get_world_size() > 1 and progress.step % AGREE_EVERY:
+        every = trainer.whole_steps if dist.get_world_size() == 1 else lcm(trainer.whole_steps, AGREE_EVERY)
+        if progress.steps % every:
             return
         stop = any_rank(self._stop, trainer.device)
         if stop or any_rank(time.monotonic() - self._saved_at >= self.every_s, trainer.device):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
-from benchmarks.fm_training_contestants.task import LEARNING_RATE, Batch
+from benchmarks.fm_training_contestants.task import DENSE_LEARNING_RATE, Batch
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def dense_adam(model: nn.Module, prepare: Callable[[Batch], Any], *, dense_param
         prepare: makes (input, labels) of a batch.
         dense_parameters: outside the tables.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=DENSE_LEARNING_RATE, fused=True)
 
     def step(prepared: tuple[Any, Tensor]) -> None:
         model.train()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.fm_training_contestants import task as sizes
 from benchmarks.fm_training_contestants.contestant import Contestant, dense_adam, outside_tables
-from benchmarks.fm_training_contestants.task import LEARNING_RATE, Batch, Task
+from benchmarks.fm_training_contestants.task import Batch, Task
 
 
 class _Probabilities(nn.Module):
@@ -48,7 +48,7 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
             project_dim=sizes.WUKONG_RANK,
             mlp_hidden_units=sizes.MLP,
             dropout_rate=0,
-            learning_rate=LEARNING_RATE,
+            learning_rate=sizes.DENSE_LEARNING_RATE,
             optimizer="adam",
             loss="binary_crossentropy",
             metrics=[],

@@ -28,6 +28,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         "wukong",
         {
             "num_layers": sizes.WUKONG_LAYERS,
+            "num_dense_tokens": sizes.WUKONG_DENSE_TOKENS,
             "num_fmb_tokens": sizes.WUKONG_TOKENS,
             "num_lcb_tokens": sizes.WUKONG_TOKENS,
             "rank": sizes.WUKONG_RANK,

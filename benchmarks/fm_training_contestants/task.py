@@ -12,9 +12,11 @@ MLP = [256, 128]
 WUKONG_LAYERS = 3
 WUKONG_RANK = 8
 WUKONG_HIDDEN = [64]
+WUKONG_DENSE_TOKENS = 13  # one a dense feature, as FuxiCTR has it
 WUKONG_TOKENS = 8  # that an FMB and an LCB give; FuxiCTR counts their width, tokens x dim
 EMBEDDING_LEARNING_RATE = 0.05  # row-wise Adagrad
-LEARNING_RATE = 1e-3  # Adam
+LEARNING_RATE = 1e-3  # Adam, beside row-wise Adagrad
+DENSE_LEARNING_RATE = 3e-3  # Adam over tables too: with 1e-3 the peers' tables, which begin near 0, lag behind
 
 SKEW = 1.1  # exponent of the ids' power law
 SPREAD = 2_654_435_761  # coprime to every table size of the form 10^k, so that frequent ids lie far apart

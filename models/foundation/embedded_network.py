@@ -1,19 +1,13 @@
 """An architecture with embedding tables of its own: hashed ids in, logits and a representation out."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchrec import (
-    EmbeddingBagCollection,
-    EmbeddingBagConfig,
-    EmbeddingCollection,
-    EmbeddingConfig,
-    KeyedJaggedTensor,
-    PoolingType,
-)
+from torchrec import KeyedJaggedTensor
 
-from config import NumEmbeddings
+from config import ManagedCollision, NumEmbeddings
+from models.foundation import tables
 from models.foundation.network import FoundationInput, FoundationNetwork, FoundationOutput, Sizes
 
 ITEM = "item_id"
@@ -46,6 +40,7 @@ class EmbeddedNetwork(nn.Module):
         num_embeddings: NumEmbeddings,
         embedding_dim: int,
         sequence_length: int,
+        managed: ManagedCollision | None = None,
         prefix: str = "",
     ) -> None:
         """Builds the module; the tables stay on the meta device until they are sharded.
@@ -58,29 +53,26 @@ class EmbeddedNetwork(nn.Module):
             num_embeddings: rows of each table.
             embedding_dim: width of every table.
             sequence_length: most history steps of a row.
+            managed: which tables hand their rows out; their ids are below `tables.ID_RANGE`.
             prefix: of the tables' names; tells the members of an ensemble apart.
         """
         super().__init__()
         self.sparse, self.sequence_length = sparse, sequence_length if architecture.reads_sequence else 0
-        tables = {
-            name: {
-                "name": prefix + name,
-                "embedding_dim": embedding_dim,
-                "num_embeddings": num_embeddings.rows(name),
-                "feature_names": [name],
-            }
-            for name in sparse
-        }
-        meta = torch.device("meta")
-        self.steps: EmbeddingCollection | None = None
+        handed_out = set(managed.tables) if managed else set()
+
+        def of(name: str) -> dict[str, Any]:
+            features = [name] if name != ITEM else [ITEM, SEQUENCE if architecture.reads_sequence else CLICKED]
+            rows = num_embeddings.rows(name)
+            return tables.table(prefix + name, features, rows=rows, embedding_dim=embedding_dim)
+
+        bagged = [name for name in sparse if name != ITEM or not architecture.reads_sequence]
+        self.pooled = tables.bags([of(name) for name in bagged if name not in handed_out])
+        self.managed: nn.Module | None = None
+        if names := [name for name in bagged if name in handed_out]:
+            self.managed = tables.bags([of(name) for name in names], managed)
+        self.steps: nn.Module | None = None
         if architecture.reads_sequence:
-            item = tables.pop(ITEM) | {"feature_names": [ITEM, SEQUENCE]}
-            self.steps = EmbeddingCollection(tables=[EmbeddingConfig(**item)], device=meta)
-        else:
-            tables[ITEM]["feature_names"] = [ITEM, CLICKED]
-        self.pooled = EmbeddingBagCollection(
-            tables=[EmbeddingBagConfig(**table, pooling=PoolingType.MEAN) for table in tables.values()], device=meta
-        )
+            self.steps = tables.steps(of(ITEM), managed if ITEM in handed_out else None)
         self.network = architecture(
             config,
             Sizes(
@@ -96,11 +88,15 @@ class EmbeddedNetwork(nn.Module):
     def embed(self, batch: FoundationBatch) -> FoundationInput:
         """Looks the ids up."""
         found = self.pooled(batch.sparse).to_dict()
+        if self.managed is not None:
+            found |= self.managed(batch.sparse)[0].to_dict()
         B = batch.dense.shape[0]
         if self.steps is None:
             sequence, mask = batch.dense.new_zeros(B, 0, 0), batch.dense.new_zeros(B, 0, dtype=torch.bool)
         else:
             looked_up = self.steps(batch.sparse)
+            if isinstance(looked_up, tuple):  # managed tables give the rows they took, too
+                looked_up = looked_up[0]
             found[ITEM] = looked_up[ITEM].values()
             history = looked_up[SEQUENCE]
             sequence, mask = self._padded(history.values(), batch.steps, history.lengths())

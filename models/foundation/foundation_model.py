@@ -43,6 +43,7 @@ class FoundationModel(nn.Module):
             "num_dense": num_dense,
             "sequence_length": sequence_length,
             "num_embeddings": config.num_embeddings,
+            "managed": config.managed_collision,
         }
         self.network: EmbeddedNetwork | CETNet
         if config.architecture == "cetnet":
