@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for library in ("py.warnings", "feast", "alembic", "py4j"):  # their notes are for their own developers
+    for library in ("py.warnings", "feast", "alembic", "py4j", "torchrec"):  # their notes are for their own developers
         logging.getLogger(library).setLevel(logging.ERROR)
     started = time.monotonic()
     module = importlib.import_module(f"jobs.{argv[0]}")

@@ -84,7 +84,7 @@ def _run(config: PlatformConfig, day: date) -> None:
         for place in range(progress.phase, len(phases)):
             phase = phases[place]
             if phase.scores and progress.step == 0:
-                scored_from = storage.day_window(config, day)[0] if place == 0 else phase.start
+                scored_from = phase.start if place and phase.start else storage.day_window(config, day)[0]
                 write_outputs(config, day, trainer, version=_scoring_version(config, day), scored_from=scored_from)
             _learn(config, trainer, phase, progress, checkpoint, run)
         _commit(config, day, trainer, progress, run)
@@ -112,7 +112,6 @@ def _learn(
     checkpoint: RunCheckpoint,
     run: TrackedRun | None,
 ) -> None:
-    window = {"start": phase.start, "end": phase.end}
     logged_at = started = time.monotonic()
     before = progress.examples
 
@@ -126,10 +125,10 @@ def _learn(
             logged_at = now
 
     trainer.learn(
-        foundation_batches(config, phase.day, **window, **trainer.part),
+        foundation_batches(config, phase.day, start=phase.start, end=phase.end, **trainer.part),
         phase.what,
         progress=progress,
-        total=count_examples(config, phase.day, **window),
+        total=count_examples(config, phase.day, start=phase.start, end=phase.end),
         after_step=after_step,
     )
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import torch
 import torch.distributed as dist
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torchrec import KeyedJaggedTensor
 
@@ -24,10 +25,11 @@ def save_batch(config: PlatformConfig, examples: Examples, *, name: str) -> Path
     """
     folder = storage.failure_dir(config, f"{name}, rank {dist.get_rank()}")
     folder.mkdir(parents=True, exist_ok=True)
-    sparse, dense, steps = (value.to("cpu") for value in examples.batch)
+    sparse, dense, steps = examples.batch
+    sparse = sparse.to(torch.device("cpu"))
     tensors = {"values": sparse.values(), "lengths": sparse.lengths(), "dense": dense, "steps": steps}
-    tensors["labels"] = examples.labels.cpu()
-    tensors = {key: value.contiguous() for key, value in tensors.items()}
+    tensors["labels"] = examples.labels
+    tensors = {key: value.cpu().contiguous() for key, value in tensors.items()}
     save_file(tensors, folder / "batch.safetensors", metadata={"features": ",".join(sparse.keys())})
     pa.parquet.write_table(pa.Table.from_batches([examples.keys]), folder / "keys.parquet")
     return folder
@@ -35,8 +37,6 @@ def save_batch(config: PlatformConfig, examples: Examples, *, name: str) -> Path
 
 def load_batch(folder: Path) -> Examples:
     """What `save_batch` wrote."""
-    from safetensors import safe_open
-
     tensors = load_file(folder / "batch.safetensors")
     with safe_open(folder / "batch.safetensors", framework="pt") as file:
         features = file.metadata()["features"].split(",")

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 
 import storage
 from training.checkpoint import load_optimizers, save_optimizers
@@ -71,7 +71,7 @@ class RunCheckpoint:
         if found["key"] != self.key:
             LOG.info("the checkpoint %s is of a run on other data or settings; starting anew", self.folder)
             return None
-        dcp.load(sharded_state(trainer.model), checkpoint_id=self.folder / "tables")
+        state_dict_loader.load(sharded_state(trainer.model), checkpoint_id=self.folder / "tables")
         load_optimizers(self.folder, {"dense": trainer.optimizer})
         progress = Progress(**found["ranks"][dist.get_rank()]) if len(found["ranks"]) == dist.get_world_size() else None
         if progress is None:  # sums of other ranks: their total goes on on rank 0
@@ -109,7 +109,7 @@ class RunCheckpoint:
         with on_every_rank(
             storage.replace_folder(self.folder, staging_root=self.folder.parent, name=f".{self.folder.name}")
         ) as folder:
-            dcp.save(sharded_state(trainer.model), checkpoint_id=folder / "tables")
+            state_dict_saver.save(sharded_state(trainer.model), checkpoint_id=folder / "tables")
             if dist.get_rank() == 0:
                 save_optimizers(folder, {"dense": trainer.optimizer})
                 (folder / PROGRESS_FILE).write_text(json.dumps({"key": self.key, "ranks": ranks}))

@@ -66,10 +66,10 @@ class EmbeddedNetwork(nn.Module):
             return tables.table(prefix + name, features, rows=rows, embedding_dim=embedding_dim)
 
         bagged = [name for name in sparse if name != ITEM or not architecture.reads_sequence]
-        self.pooled = tables.bags([of(name) for name in bagged if name not in handed_out])
-        self.managed: nn.Module | None = None
-        if names := [name for name in bagged if name in handed_out]:
-            self.managed = tables.bags([of(name) for name in names], managed)
+        hashed = [name for name in bagged if name not in handed_out]
+        taken = [name for name in bagged if name in handed_out]
+        self.pooled = tables.bags([of(name) for name in hashed]) if hashed else None
+        self.managed = tables.bags([of(name) for name in taken], managed) if taken else None
         self.steps: nn.Module | None = None
         if architecture.reads_sequence:
             self.steps = tables.steps(of(ITEM), managed if ITEM in handed_out else None)
@@ -87,7 +87,9 @@ class EmbeddedNetwork(nn.Module):
 
     def embed(self, batch: FoundationBatch) -> FoundationInput:
         """Looks the ids up."""
-        found = self.pooled(batch.sparse).to_dict()
+        found: dict[str, Tensor] = {}
+        if self.pooled is not None:
+            found |= self.pooled(batch.sparse).to_dict()
         if self.managed is not None:
             found |= self.managed(batch.sparse)[0].to_dict()
         B = batch.dense.shape[0]

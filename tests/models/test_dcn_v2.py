@@ -4,14 +4,15 @@ import pytest
 import torch
 from foundation_inputs import SIZES, foundation_input, network
 
-WIDTH = SIZES.num_sparse * SIZES.embedding_dim + SIZES.num_dense
+FEATURES = SIZES.num_sparse * SIZES.embedding_dim + SIZES.num_dense
+WIDTH = -(-FEATURES // 16) * 16  # zeros fill the rest
 
 
 @pytest.mark.parametrize("structure", ["stacked", "parallel"])
 @pytest.mark.parametrize("rank", [None, 4])
 def test_equals_the_formula(structure, rank):
     model, x = network("dcnv2", structure=structure, rank=rank, num_cross_layers=2), foundation_input([0, 0])
-    x0 = torch.cat([x.sparse.flatten(1), x.dense], dim=1)
+    x0 = torch.cat([x.sparse.flatten(1), x.dense, torch.zeros(2, WIDTH - FEATURES)], dim=1)
     crossed = x0
     for place in range(2):
         if rank is None:
