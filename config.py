@@ -129,6 +129,13 @@ class Optimizer(Section):
     gradient_clip_norm: float = Field(default=10.0, gt=0)
 
 
+class ManagedCollision(Section):
+    """Zero-collision hashing: a table's rows are handed out to ids, and taken back from ids that no longer come."""
+
+    tables: list[Name] = ["user_id", "item_id"]  # the others hash
+    eviction_interval: int = Field(default=100, ge=1)  # steps between two hand-outs; until then new ids share a row
+
+
 class FoundationModel(Section):
     """The foundation model (FM): network, tables, training."""
 
@@ -136,9 +143,14 @@ class FoundationModel(Section):
     hyperparameters: dict[str, Any] = {}  # the network's own Config
     embedding_dim: int = Field(gt=0)
     num_embeddings: NumEmbeddings = NumEmbeddings()
+    managed_collision: ManagedCollision | None = None  # None: every id is hashed to a row
     optimizer: Optimizer
     eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day kept from learning until the next
     code_dim: int = Field(default=32, gt=0)  # width of the compressed embedding that VMs see
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the dense part's arithmetic; weights and tables stay fp32
+    compile: bool = False  # torch.compile the network: a minute at the start for faster steps, worth it on GPUs
+    processes: int = Field(default=1, ge=1)  # that train together on this machine, one a GPU; tables are shared out
+    checkpoint_minutes: float = Field(default=10, gt=0)  # a killed run loses at most this
 
 
 class VerticalModel(Section):

@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -125,6 +126,16 @@ def docs_dir(config: PlatformConfig) -> Path:
 def report_dir(config: PlatformConfig, day: date) -> Path:
     """Folder of a day's report: index.html for people, summary.json for programs. The day is done once it is there."""
     return docs_dir(config) / "reports" / f"ds={day}"
+
+
+def checkpoint_dir(config: PlatformConfig, job: str, day: date) -> Path:
+    """Folder where a job that runs for long keeps what a retry goes on from."""
+    return source_root(config) / "checkpoints" / f"{job}.ds={day}"
+
+
+def failure_dir(config: PlatformConfig, what: str) -> Path:
+    """Folder for what a failed step leaves to be looked at."""
+    return source_root(config) / "failures" / "-".join(re.findall(r"[a-z0-9]+", what.lower()))
 
 
 def registered_model(vertical: str) -> str:

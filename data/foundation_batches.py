@@ -13,14 +13,17 @@ from torch import Tensor
 from torchrec import KeyedJaggedTensor
 
 import storage
-from config import NumEmbeddings, PlatformConfig
-from data.encoding import dense_values, hash_ids, ragged
-from data.schema import Schema
+from config import ManagedCollision, NumEmbeddings, PlatformConfig
+from data.encoding import Ids, dense_values, hash_ids, ragged
+from data.schema import HISTORY_COLUMNS, Schema
 from data.sources import source_schema
+from models.foundation.embedded_network import CLICKED, SEQUENCE, FoundationBatch
+from models.foundation.foundation_model import reads_sequence
+from models.foundation.tables import ID_RANGE
 
-HISTORY = "history_clicked_item_ids"
 KEYS = ["impression_id", "user_id", "item_id", "event_timestamp", "vertical", "label"]
-CHUNK_ROWS = 65_536  # rows decoded at once; what bounds memory, whatever the day's size
+CHUNK_ROWS = 16_384  # rows read and encoded at once; what bounds memory, whatever the day's size
+HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class FoundationFeatures:
     sparse: tuple[str, ...]
     dense: tuple[str, ...]
     num_embeddings: NumEmbeddings
+    managed: ManagedCollision | None
+    sequence_length: int  # most history steps of a row; 0: the architecture reads none
 
     @classmethod
     def of(cls, schema: Schema, config: PlatformConfig) -> "FoundationFeatures":
@@ -39,25 +44,35 @@ class FoundationFeatures:
             sparse=("user_id", "item_id", "vertical", *schema.categorical),
             dense=schema.user_counts(windows) + schema.item_counts(windows) + schema.cross_counts() + schema.dense,
             num_embeddings=config.foundation_model.num_embeddings,
+            managed=config.foundation_model.managed_collision,
+            sequence_length=config.features.history_length if reads_sequence(config.foundation_model) else 0,
         )
 
-    def rows(self, name: str) -> int:
-        """Rows of a feature's embedding table."""
-        return self.num_embeddings.rows(name)
+    @property
+    def columns(self) -> list[str]:
+        """Columns of `examples` to read."""
+        return list(dict.fromkeys([*KEYS, *self.sparse, *self.dense, *HISTORY_COLUMNS]))
+
+    def ids(self, name: str, column: pa.Array | pa.ChunkedArray) -> Ids:
+        """Ids of a feature in its table."""
+        handed_out = self.managed is not None and name in self.managed.tables
+        return hash_ids(column, ID_RANGE if handed_out else self.num_embeddings.rows(name))
 
 
 @dataclass(frozen=True)
-class FoundationBatch:
-    """B examples in time order."""
+class Examples:
+    """B examples in time order, of which this process holds a slice."""
 
-    sparse: KeyedJaggedTensor  # one id a feature, and the clicked items of the history
-    dense: Tensor  # (B, N)
-    labels: Tensor  # (B,)
-    keys: pa.RecordBatch  # KEYS of the same rows
+    batch: FoundationBatch
+    labels: Tensor  # (b,), b of the B examples
+    keys: pa.RecordBatch  # KEYS of the same b rows
+    size: int  # B
 
-    def to(self, device: torch.device) -> "FoundationBatch":
+    def to(self, device: torch.device) -> "Examples":
         """The batch on a device."""
-        return FoundationBatch(self.sparse.to(device), self.dense.to(device), self.labels.to(device), self.keys)
+        return Examples(
+            FoundationBatch(*(t.to(device) for t in self.batch)), self.labels.to(device), self.keys, self.size
+        )
 
 
 def foundation_batches(
@@ -66,62 +81,115 @@ def foundation_batches(
     *,
     start: datetime | None = None,
     end: datetime | None = None,
-) -> Iterator[FoundationBatch]:
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[Examples]:
     """Batches of a day's examples with start <= event_timestamp < end, in time order, with constant memory.
+
+    Args:
+        config: the platform.
+        day: of the partition.
+        start: None: from the day's first example.
+        end: None: to the day's last example.
+        rank: of this process; of each batch it gets one of `world_size` neighbouring slices, as equal as can be. All
+            processes get the same number of batches, though a slice of the last one may be empty.
+        world_size: how many processes share a batch.
 
     Raises:
         PartitionMissing: the day has no examples.
     """
     features = FoundationFeatures.of(source_schema(config), config)
     size = config.foundation_model.optimizer.batch_size
-    columns = [*dict.fromkeys([*KEYS, *features.sparse, *features.dense]), "history_item_ids", "history_labels"]
     pending: list[pa.Table] = []
     for file in storage.dataset(config, "examples", [day]).files:
-        for chunk in pa.parquet.ParquetFile(file).iter_batches(CHUNK_ROWS, columns=columns):
-            rows = pa.Table.from_batches([chunk])
-            if start is not None:
-                rows = rows.filter(pc.greater_equal(rows["event_timestamp"], start))
-            if end is not None:
-                rows = rows.filter(pc.less(rows["event_timestamp"], end))
+        for chunk in pa.parquet.ParquetFile(file).iter_batches(CHUNK_ROWS, columns=features.columns):
+            rows = _between(pa.Table.from_batches([chunk]), start, end)
             pending.append(rows)
             table = pa.concat_tables(pending)
             whole = table.num_rows // size * size
-            yield from _encode(table.slice(0, whole), features, size)
+            yield from _encode(table.slice(0, whole), features, size, rank, world_size)
             pending = [table.slice(whole)]
-    yield from _encode(pa.concat_tables(pending), features, size) if pending else ()
+    yield from _encode(pa.concat_tables(pending), features, size, rank, world_size) if pending else ()
 
 
-def _encode(table: pa.Table, features: FoundationFeatures, size: int) -> Iterator[FoundationBatch]:
+def count_examples(config: PlatformConfig, day: date, *, start: datetime | None, end: datetime | None) -> int:
+    """How many examples `foundation_batches` gives, for all processes together."""
+    where = pc.scalar(True)
+    if start is not None:
+        where &= pc.field("event_timestamp") >= start
+    if end is not None:
+        where &= pc.field("event_timestamp") < end
+    return int(storage.dataset(config, "examples", [day]).count_rows(filter=where))
+
+
+def _between(rows: pa.Table, start: datetime | None, end: datetime | None) -> pa.Table:
+    if start is not None:
+        rows = rows.filter(pc.greater_equal(rows["event_timestamp"], start))
+    if end is not None:
+        rows = rows.filter(pc.less(rows["event_timestamp"], end))
+    return rows
+
+
+def _encode(table: pa.Table, features: FoundationFeatures, size: int, rank: int, world_size: int) -> Iterator[Examples]:
     if not table.num_rows:
         return
-    ids = torch.from_numpy(np.stack([hash_ids(table[name], features.rows(name)) for name in features.sparse]))
+    ids = torch.from_numpy(np.stack([features.ids(name, table[name]) for name in features.sparse]))
     dense = torch.from_numpy(dense_values(table, features.dense))
     labels = torch.from_numpy(table["label"].to_numpy().astype(np.float32))
-    history, history_lengths = _clicked_history(table, features.rows("item_id"))
-    offsets = np.concatenate([[0], np.cumsum(history_lengths)])
+    history = _History.of(table, features)
     keys = table.select(KEYS).combine_chunks()
-    names = [*features.sparse, HISTORY]
-    for first in range(0, table.num_rows, size):
-        last = min(first + size, table.num_rows)
-        sparse = KeyedJaggedTensor(
-            keys=names,
-            values=torch.cat([ids[:, first:last].flatten(), torch.from_numpy(history[offsets[first] : offsets[last]])]),
-            lengths=torch.cat(
-                [
-                    torch.ones(len(features.sparse) * (last - first), dtype=torch.int64),
-                    torch.from_numpy(history_lengths[first:last]),
-                ]
-            ),
-        )
-        yield FoundationBatch(
-            sparse, dense[first:last], labels[first:last], keys.slice(first, last - first).to_batches()[0]
+    for batch_first in range(0, table.num_rows, size):
+        count = min(size, table.num_rows - batch_first)
+        first, last = (batch_first + count * part // world_size for part in (rank, rank + 1))
+        names, values = list(features.sparse), [ids[:, first:last].flatten()]
+        lengths = [torch.ones(len(names) * (last - first), dtype=torch.int64)]
+        parts = {CLICKED: history.clicked} | ({SEQUENCE: history.steps} if features.sequence_length else {})
+        for name, part in parts.items():
+            names.append(name)
+            values.append(part.values[part.offsets[first] : part.offsets[last]])
+            lengths.append(part.lengths[first:last])
+        sparse = KeyedJaggedTensor(keys=names, values=torch.cat(values), lengths=torch.cat(lengths))
+        steps = history.extras[history.steps.offsets[first] : history.steps.offsets[last]]
+        slice_keys = keys.slice(first, last - first).combine_chunks()
+        yield Examples(
+            FoundationBatch(sparse, dense[first:last], steps),
+            labels[first:last],
+            slice_keys.to_batches()[0] if len(slice_keys) else pa.RecordBatch.from_pylist([], schema=keys.schema),
+            count,
         )
 
 
-def _clicked_history(table: pa.Table, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashed ids of the history's clicked items, flat, and how many each row has."""
-    items, lengths = ragged(table["history_item_ids"])
-    labels, _ = ragged(table["history_labels"])
-    clicked = labels.to_numpy(zero_copy_only=False) == 1
-    owners = np.repeat(np.arange(len(lengths)), lengths)
-    return hash_ids(items, rows)[clicked], np.bincount(owners[clicked], minlength=len(lengths)).astype(np.int64)
+class _Ragged:
+    """Ids of n rows, any number each."""
+
+    def __init__(self, values: Ids, lengths: Ids) -> None:
+        self.values = torch.from_numpy(values)
+        self.lengths = torch.from_numpy(lengths)
+        self.offsets = np.concatenate([[0], np.cumsum(lengths)])
+
+
+@dataclass(frozen=True)
+class _History:
+    """The histories of n rows."""
+
+    clicked: _Ragged  # the clicked items
+    steps: _Ragged  # all items, newest first
+    extras: Tensor  # label and log(1 + age in hours) of each step, (steps, 2)
+
+    @classmethod
+    def of(cls, table: pa.Table, features: FoundationFeatures) -> "_History":
+        items, lengths = ragged(table["history_item_ids"])
+        labels = ragged(table["history_labels"])[0].to_numpy(zero_copy_only=False)
+        ids, clicked = features.ids("item_id", items), labels == 1
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        of_clicked = _Ragged(ids[clicked], np.bincount(owners[clicked], minlength=len(lengths)).astype(np.int64))
+        if not features.sequence_length:
+            nothing = np.zeros(0, np.int64)
+            return cls(of_clicked, _Ragged(nothing, np.zeros_like(lengths)), torch.zeros(0, 2))
+        times = ragged(table["history_timestamps"])[0].to_numpy(zero_copy_only=False)
+        now = table["event_timestamp"].cast(pa.int64()).to_numpy()
+        ages = np.log1p((now[owners] - times) / HOUR_US)
+        ends = np.cumsum(lengths)
+        newest_first = (ends - lengths)[owners] + ends[owners] - 1 - np.arange(len(owners))
+        extras = np.stack([labels, ages], axis=1).astype(np.float32)[newest_first]
+        return cls(of_clicked, _Ragged(ids[newest_first], lengths), torch.from_numpy(extras))

@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for library in ("py.warnings", "feast", "alembic", "py4j"):  # their notes are for their own developers
+    for library in ("py.warnings", "feast", "alembic", "py4j", "torchrec"):  # their notes are for their own developers
         logging.getLogger(library).setLevel(logging.ERROR)
     started = time.monotonic()
     module = importlib.import_module(f"jobs.{argv[0]}")
@@ -88,7 +88,8 @@ def main(argv: list[str] | None = None) -> int:
     LOG.info("job done", extra={"job": argv[0], "seconds": round(time.monotonic() - started, 1)})
     sys.stderr.flush()
     # Strict JSON, as Airflow's API takes no NaN.
-    print(json.dumps(storage.finite(result or {}), default=str, allow_nan=False), flush=True)
+    if os.environ.get("RANK", "0") == "0":  # one of several processes that torchrun started
+        print(json.dumps(storage.finite(result or {}), default=str, allow_nan=False), flush=True)
     return 0
 
 

@@ -3,147 +3,183 @@
 Order matters: soft labels and codes come from a snapshot that has not seen the impression, and are committed before
 the first step of learning. On the bootstrap day, where no snapshot exists, the FM learns the first half by time and
 scores the second; the first half keeps null outputs. The day's newest `eval_fraction` is learnt tomorrow.
+
+A run that is killed goes on from its last checkpoint and ends with the same model.
 """
 
-from collections.abc import Iterable
+import hashlib
+import json
+import tempfile
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet
+import yaml
 
 import storage
 from config import PlatformConfig
-from data.foundation_batches import foundation_batches
-from data.schema import TIMESTAMP
+from data.foundation_batches import count_examples, foundation_batches
 from data.sources import source_schema
 from data.split import held_out_from
-from training.foundation import FoundationTrainer, foundation_trainer
-from training.metrics import evaluate
+from training.fm_outputs import evaluate_held_out, evaluate_outputs, write_outputs
+from training.foundation import FoundationTrainer, Progress, foundation_trainer
+from training.parallel import in_group, leads, run_in_group, summed
+from training.run_checkpoint import RunCheckpoint, on_every_rank
 from training.sharded_checkpoint import load_sharded, save_sharded
-from training.tracking import tracked_run
+from training.tracking import TrackedRun, tracked_run
 
-OUTPUTS = pa.schema(
-    {
-        "impression_id": pa.string(),
-        "user_id": pa.string(),
-        "item_id": pa.string(),
-        "event_timestamp": TIMESTAMP,
-        "vertical": pa.string(),
-        "label": pa.int32(),
-        "soft_label": pa.float32(),
-        "embedding": pa.list_(pa.float32()),
-        "fm_version": pa.string(),
-    }
-)
+LOG_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of impressions to learn, in time order; `scores` says that the day is scored before it."""
+
+    what: str
+    day: date
+    start: datetime | None
+    end: datetime | None
+    scores: bool = False
 
 
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Writes `fm_outputs`, `fm_evaluations` (fresh FM on the held-out rows) and `fm_snapshots` of a day."""
-    previous = storage.previous_day(config, day)
-    held_out = held_out_from(config, day)
+    processes = config.foundation_model.processes
+    if processes > 1 and not in_group():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "platform.yaml"
+            path.write_text(yaml.safe_dump(json.loads(config.model_dump_json())))
+            run_in_group(["jobs", "train_foundation", "--day", str(day), "--config", str(path)], processes=processes)
+    else:
+        _run(config, day)
+    extra = storage.read_manifest(config, "fm_snapshots", day)["extra"]
+    figures = {"held_out": extra["metrics"], "scored_unseen": extra["scored_unseen"]}
+    return {"day": str(day), "fm_version": extra["fm_version"]} | figures
+
+
+def _run(config: PlatformConfig, day: date) -> None:
+    """The day, in each of the processes that train together."""
+    phases = _phases(config, day)
+    checkpoint = RunCheckpoint(
+        storage.checkpoint_dir(config, "train_foundation", day),
+        key=_key(config, day),
+        every_s=config.foundation_model.checkpoint_minutes * 60,
+    )
     with (
-        tracked_run(
-            config, experiment="foundation", name=str(day), key={"job": "train_foundation", "day": str(day)}
-        ) as run,
+        _tracked(config, day) as run,
         foundation_trainer(config, source_schema(config)) as trainer,
+        checkpoint,
     ):
-        run.log_params(config.foundation_model.model_dump())
-        if previous is None:
-            middle = _middle(config, day)
-            losses = [trainer.learn(foundation_batches(config, day, end=middle), "learn the first half")]
-            scored_from, version = middle, f"{day}-half"
-        else:
-            manifest = storage.read_manifest(config, "fm_snapshots", previous)
-            load_sharded(storage.partition_dir(config, "fm_snapshots", previous), trainer.model, trainer.optimizer)
-            losses = []
-            scored_from, version = storage.day_window(config, day)[0], manifest["extra"]["fm_version"]
-        _write_outputs(config, day, trainer, version=version, scored_from=scored_from)
-        if previous is not None:
-            learnt_to = held_out_from(config, previous)
-            losses.append(
-                trainer.learn(foundation_batches(config, previous, start=learnt_to), "learn yesterday's rest")
-            )
-        losses.append(trainer.learn(foundation_batches(config, day, start=scored_from, end=held_out), "learn the day"))
+        if run:
+            run.log_params(config.foundation_model.model_dump())
+        progress = checkpoint.restore(trainer)
+        if progress is None:
+            progress, previous = Progress(), storage.previous_day(config, day)
+            if previous is not None:
+                folder = storage.partition_dir(config, "fm_snapshots", previous)
+                load_sharded(folder, trainer.model, trainer.optimizer)
+        for place in range(progress.phase, len(phases)):
+            phase = phases[place]
+            if phase.scores and progress.step == 0:
+                scored_from = phase.start if place and phase.start else storage.day_window(config, day)[0]
+                write_outputs(config, day, trainer, version=_scoring_version(config, day), scored_from=scored_from)
+            _learn(config, trainer, phase, progress, checkpoint, run)
+        _commit(config, day, trainer, progress, run)
+        checkpoint.clear()
 
-        metrics = _evaluate(config, day, trainer, held_out)
-        progressive = evaluate_outputs(config, day)
-        loss = float(np.concatenate(losses).mean())
-        extra: dict[str, Any] = {"held_out_from": held_out.isoformat(), "metrics": metrics}
-        extra["scored_unseen"] = progressive
-        with storage.commit_partition(config, "fm_snapshots", day, inputs={"examples": day}, extra=extra) as folder:
-            extra["fm_version"] = save_sharded(folder, trainer.model, trainer.optimizer)
-        run.log_metrics({"log_loss_progressive": loss} | {f"held_out_{k}": v for k, v in metrics.items()})
-        run.log_metrics({f"scored_{k}": v for k, v in progressive.items()})
+
+def _phases(config: PlatformConfig, day: date) -> list[Phase]:
+    """What is learnt on a day, in order."""
+    previous, held_out = storage.previous_day(config, day), held_out_from(config, day)
+    if previous is None:
+        middle = _middle(config, day)
+        return [
+            Phase("learn the first half", day, None, middle),
+            Phase("learn the day", day, middle, held_out, scores=True),
+        ]
+    rest = Phase("learn yesterday's rest", previous, held_out_from(config, previous), None, scores=True)
+    return [rest, Phase("learn the day", day, None, held_out)]
+
+
+def _learn(
+    config: PlatformConfig,
+    trainer: FoundationTrainer,
+    phase: Phase,
+    progress: Progress,
+    checkpoint: RunCheckpoint,
+    run: TrackedRun | None,
+) -> None:
+    logged_at = started = time.monotonic()
+    before = progress.examples
+
+    def after_step(ne: float | None) -> None:
+        nonlocal logged_at
+        checkpoint.after_step(trainer, progress)
+        now = time.monotonic()
+        if run and ne is not None and now - logged_at > LOG_EVERY_S:
+            speed = (progress.examples - before) / (now - started)
+            run.log_metrics({"ne_recent": ne, "examples_per_s": speed}, step=progress.examples)
+            logged_at = now
+
+    trainer.learn(
+        foundation_batches(config, phase.day, start=phase.start, end=phase.end, **trainer.part),
+        phase.what,
+        progress=progress,
+        total=count_examples(config, phase.day, start=phase.start, end=phase.end),
+        after_step=after_step,
+    )
+
+
+def _commit(
+    config: PlatformConfig, day: date, trainer: FoundationTrainer, progress: Progress, run: TrackedRun | None
+) -> None:
+    """Judges the FM and commits its snapshot."""
+    held_out = held_out_from(config, day)
+    metrics = evaluate_held_out(config, day, trainer, held_out)
+    loss, examples = summed([progress.loss, progress.examples], trainer.device)
+    extra: dict[str, Any] = {"held_out_from": held_out.isoformat(), "metrics": metrics}
+    extra["scored_unseen"] = evaluate_outputs(config, day)
+    snapshot = storage.commit_partition(config, "fm_snapshots", day, inputs={"examples": day}, extra=extra)
+    with on_every_rank(snapshot) as folder:
+        extra["fm_version"] = save_sharded(folder, trainer.model, trainer.optimizer)
+    if run:
+        figures = {f"held_out_{k}": v for k, v in metrics.items()}
+        figures |= {f"scored_{k}": v for k, v in extra["scored_unseen"].items()}
+        run.log_metrics({"log_loss_progressive": loss / max(examples, 1)} | figures)
         run.set_tags({"fm_version": extra["fm_version"]})
-    return {"day": str(day), "fm_version": extra["fm_version"], "held_out": metrics, "scored_unseen": progressive}
 
 
-def evaluate_outputs(config: PlatformConfig, day: date) -> dict[str, float]:
-    """Metrics of the logged soft labels, which come from a snapshot that had not seen the impressions."""
-    rows = storage.read_partition(config, "fm_outputs", day, columns=["label", "soft_label", "user_id"])
-    return _metrics(rows.filter(pc.is_valid(rows["soft_label"])), "soft_label")
+def _tracked(config: PlatformConfig, day: date) -> AbstractContextManager[TrackedRun | None]:
+    if not leads():
+        return nullcontext()
+    key = {"job": "train_foundation", "day": str(day)}
+    return tracked_run(config, experiment="foundation", name=str(day), key=key, system_metrics=True)
 
 
-def _metrics(rows: pa.Table, column: str) -> dict[str, float]:
-    users = rows["user_id"].to_numpy()
-    return evaluate(rows["label"].to_numpy(), rows[column].to_numpy(), users=users).as_dict()
+def _scoring_version(config: PlatformConfig, day: date) -> str:
+    previous = storage.previous_day(config, day)
+    if previous is None:
+        return f"{day}-half"
+    return str(storage.read_manifest(config, "fm_snapshots", previous)["extra"]["fm_version"])
+
+
+def _key(config: PlatformConfig, day: date) -> str:
+    """Of all that the day's training depends on."""
+    previous = storage.previous_day(config, day)
+    settings = config.foundation_model.model_dump(exclude={"processes", "checkpoint_minutes", "compile"})
+    parts = [settings, config.runtime.seed, storage.read_manifest(config, "examples", day)["content_hash"]]
+    if previous is not None:
+        parts += [
+            storage.read_manifest(config, table, previous)["content_hash"] for table in ("examples", "fm_snapshots")
+        ]
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
 
 
 def _middle(config: PlatformConfig, day: date) -> datetime:
     """The median instant of a day's impressions; what happens at it belongs to the second half."""
     column = storage.read_partition(config, "examples", day, columns=["event_timestamp"])["event_timestamp"]
-    return column[len(column) // 2].as_py()
-
-
-def _write_outputs(
-    config: PlatformConfig, day: date, trainer: FoundationTrainer, *, version: str, scored_from: datetime
-) -> None:
-    inputs = {"examples": day}
-    previous = storage.previous_day(config, day)
-    if previous is not None:
-        inputs["fm_snapshots"] = previous
-    with storage.commit_partition(config, "fm_outputs", day, inputs=inputs, extra={"fm_version": version}) as folder:
-        _write(folder, _unscored(config, day, scored_from), _scored(config, day, trainer, version, scored_from))
-
-
-def _write(folder: Path, *parts: Iterable[pa.Table]) -> None:
-    with pa.parquet.ParquetWriter(folder / "part-0.parquet", OUTPUTS, compression="zstd") as writer:
-        for part in parts:
-            for rows in part:
-                writer.write_table(rows)
-
-
-def _unscored(config: PlatformConfig, day: date, scored_from: datetime) -> Iterable[pa.Table]:
-    """Rows before `scored_from`, with null outputs."""
-    for batch in foundation_batches(config, day, end=scored_from):
-        rows = pa.Table.from_batches([batch.keys])
-        for name in ("soft_label", "embedding", "fm_version"):
-            rows = rows.append_column(OUTPUTS.field(name), pa.nulls(rows.num_rows, OUTPUTS.field(name).type))
-        yield rows.cast(OUTPUTS)
-
-
-def _scored(
-    config: PlatformConfig, day: date, trainer: FoundationTrainer, version: str, scored_from: datetime
-) -> Iterable[pa.Table]:
-    batches = foundation_batches(config, day, start=scored_from)
-    for keys, probabilities, codes in trainer.score(batches, "score unseen impressions"):
-        rows = pa.Table.from_batches([keys])
-        width = codes.shape[1]
-        offsets = np.arange(0, len(codes) * width + 1, width, dtype=np.int32)
-        rows = rows.append_column("soft_label", pa.array(probabilities, pa.float32()))
-        rows = rows.append_column("embedding", pa.ListArray.from_arrays(offsets, pa.array(codes.ravel())))
-        yield rows.append_column("fm_version", pa.array([version] * len(rows))).cast(OUTPUTS)
-
-
-def _evaluate(config: PlatformConfig, day: date, trainer: FoundationTrainer, held_out: datetime) -> dict[str, float]:
-    """Commits the fresh FM's probabilities on the held-out rows, and measures them."""
-    parts = []
-    for keys, probabilities, _ in trainer.score(foundation_batches(config, day, start=held_out), "score held-out rows"):
-        parts.append(pa.Table.from_batches([keys]).append_column("probability", pa.array(probabilities)))
-    rows = pa.concat_tables(parts)
-    storage.write_partition(config, "fm_evaluations", day, rows, inputs={"examples": day})
-    return _metrics(rows, "probability")
+    instant: datetime = column[len(column) // 2].as_py()
+    return instant

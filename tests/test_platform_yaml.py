@@ -18,14 +18,14 @@ def test_models_of_every_source_can_be_built(name: str):
     config = CONFIG.model_copy(update={"data_source": name})
     schema = source_schema(config)
     features = FoundationFeatures.of(schema, config)
-    FoundationModel(config.foundation_model, sparse=features.sparse, num_dense=len(features.dense))
+    FoundationModel(config.foundation_model, sparse=features.sparse, num_dense=len(features.dense), sequence_length=9)
     VerticalModel.fresh(config.vertical_model, VerticalFeatures.of(schema, config), use_history=True)
 
 
 def test_unknown_architectures_name_the_known_ones():
     wrong = CONFIG.foundation_model.model_copy(update={"architecture": "wukog"})
     with pytest.raises(ValueError, match=r"'wukog' in foundation_model.architecture. Known: .*wukong"):
-        FoundationModel(wrong, sparse=("user_id", "item_id"), num_dense=3)
+        FoundationModel(wrong, sparse=("user_id", "item_id"), num_dense=3, sequence_length=9)
 
 
 def test_vertical_columns_exist_in_the_sources_schema():

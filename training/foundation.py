@@ -1,22 +1,37 @@
 """The foundation model's daily life: score what has not been seen, then learn it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
+import torch.distributed as dist
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchrec.distributed.model_parallel import DistributedModelParallel
 
 from config import PlatformConfig
-from data.foundation_batches import FoundationBatch, FoundationFeatures
+from data.foundation_batches import Examples, FoundationFeatures
+from data.prefetch import prefetched
 from data.schema import Schema
-from models.foundation.foundation_model import FoundationModel
+from models.foundation.foundation_model import CodedOutput, FoundationModel
+from models.foundation.network import FoundationNetwork
 from training.parallel import dense_parameters, process_group, shard
-from training.progress import track
+from training.progress import RecentNE, track
+from training.replay import save_batch, what_is_not_finite
+
+
+@dataclass
+class Progress:
+    """How far a run has come; saved with every checkpoint."""
+
+    phase: int = 0  # phases done
+    step: int = 0  # steps done of the next one
+    steps: int = 0  # steps done of all
+    loss: float = 0.0  # sum of LogLoss over what this rank learnt, each before it was learnt
+    examples: int = 0  # how many that were
 
 
 @dataclass
@@ -24,54 +39,112 @@ class FoundationTrainer:
     """A sharded FM with its dense optimizer; the sparse one is fused into the tables."""
 
     config: PlatformConfig
-    model: DistributedModelParallel
+    features: FoundationFeatures
+    module: FoundationModel
+    model: DistributedModelParallel  # the same weights, placed
     optimizer: torch.optim.Optimizer
     device: torch.device
 
-    def learn(self, batches: Iterable[FoundationBatch], what: str) -> npt.NDArray[np.float32]:
-        """Learns batches in their order, one pass.
+    @property
+    def whole_steps(self) -> int:
+        """A checkpoint after any multiple of these steps holds all of the run's state.
 
-        Returns:
-            Loss of each step, before it was learnt, (steps,): a progressive estimate of LogLoss.
+        Tables that hand rows out count the ids they see between two hand-outs in memory only.
+        """
+        managed = self.config.foundation_model.managed_collision
+        return managed.eviction_interval if managed else 1
+
+    @property
+    def part(self) -> dict[str, int]:
+        """Which slice of each batch is this rank's, as `foundation_batches` wants it."""
+        return {"rank": dist.get_rank(), "world_size": dist.get_world_size()}
+
+    def learn(
+        self,
+        batches: Iterable[Examples],
+        what: str,
+        *,
+        progress: Progress,
+        total: int | None = None,
+        after_step: Callable[[float | None], None] = lambda ne: None,
+    ) -> None:
+        """Learns batches in their order, one pass, from the step that `progress` names on, and moves it along.
+
+        Args:
+            batches: this rank's slices.
+            what: for the progress line.
+            progress: of the run; its phase is done when this returns.
+            total: examples of the phase, on all ranks.
+            after_step: called with the NE of the newest batches, None while it is not defined.
 
         Raises:
-            FloatingPointError: a loss is not finite; nothing has been saved.
+            FloatingPointError: a loss is not finite; its batch has been saved, the model has not.
         """
         settings = self.config.foundation_model.optimizer
-        losses = []
+        recent = RecentNE()
+        ranks = dist.get_world_size()
         self.model.train()
-        for step, batch in enumerate(track(batches, what, size=settings.batch_size)):
-            batch = batch.to(self.device)
-            output = self.model(batch.sparse, batch.dense)
-            click = binary_cross_entropy_with_logits(output.logits, batch.labels)
-            loss = click + output.reconstruction_loss
+        ahead = prefetched(islice(iter(batches), progress.step, None))
+        for examples in track(
+            ahead,
+            what,
+            size=settings.batch_size,
+            total=total,
+            done=progress.step * settings.batch_size,
+            status=lambda: _shown(recent),
+        ):
+            examples = examples.to(self.device)
+            coded = self._forward(examples)
+            loss_of_each = self.module.loss(coded.output, examples.labels) + coded.reconstruction_loss
+            # DistributedDataParallel and torchrec average gradients over ranks, whose slices may differ in size.
+            loss = loss_of_each.sum() * (ranks / examples.size)
             if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"{what}: loss is {loss.item()} at step {step}, impressions from "
-                    f"{batch.keys['event_timestamp'][0]}; lower foundation_model.optimizer.learning_rate, "
-                    "or look for extreme dense values in the day's examples"
-                )
+                self._stop_at(examples, what, progress.step)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(dense_parameters(self.model), settings.gradient_clip_norm)
             self.optimizer.step()
-            losses.append(click.item())
-        return np.asarray(losses, np.float32)
+            with torch.no_grad():
+                logits = coded.output.logits.float()
+                click = float(binary_cross_entropy_with_logits(logits, examples.labels, reduction="sum"))
+            recent.add(click, float(examples.labels.sum()), len(examples.labels))
+            progress.step += 1
+            progress.steps += 1
+            progress.loss += click
+            progress.examples += len(examples.labels)
+            after_step(recent.value())
+        progress.phase, progress.step = progress.phase + 1, 0
 
     @torch.no_grad()
     def score(
-        self, batches: Iterable[FoundationBatch], what: str
+        self, batches: Iterable[Examples], what: str, *, total: int | None = None
     ) -> Iterator[tuple[pa.RecordBatch, np.ndarray, np.ndarray]]:
-        """Probabilities and codes, without learning.
+        """Probabilities and codes of this rank's slices, without learning.
 
         Yields:
-            keys of the rows; probability, (B,); code, (B, code_dim).
+            keys of the rows; probability, (b,); code, (b, code_dim).
         """
         self.model.eval()
-        for batch in track(batches, what, size=self.config.foundation_model.optimizer.batch_size):
-            batch = batch.to(self.device)
-            output = self.model(batch.sparse, batch.dense)
-            yield batch.keys, torch.sigmoid(output.logits).cpu().numpy(), output.code.cpu().numpy()
+        size = self.config.foundation_model.optimizer.batch_size
+        for examples in track(prefetched(batches), what, size=size, total=total):
+            examples = examples.to(self.device)
+            coded = self._forward(examples)
+            probabilities = torch.sigmoid(coded.output.logits.float())
+            yield examples.keys, probabilities.cpu().numpy(), coded.code.float().cpu().numpy()
+
+    def _forward(self, examples: Examples) -> CodedOutput:
+        half = self.config.foundation_model.precision == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            return self.model(examples.batch)
+
+    def _stop_at(self, examples: Examples, what: str, step: int) -> None:
+        feature = what_is_not_finite(examples.batch, self.module, self.features)
+        folder = save_batch(self.config, examples, name=f"{what}, step {step}")
+        raise FloatingPointError(
+            f"{what}: the loss is not finite at step {step}, impressions from {examples.keys['event_timestamp'][0]}: "
+            f"{feature}. The batch is in {folder}, the model as it was is in the last checkpoint. Correct the feature "
+            "at its source, or lower foundation_model.optimizer.learning_rate"
+        )
 
 
 @contextmanager
@@ -81,9 +154,23 @@ def foundation_trainer(config: PlatformConfig, schema: Schema) -> Iterator[Found
     settings = config.foundation_model.optimizer
     with process_group(config.runtime) as device:
         torch.manual_seed(config.runtime.seed)
-        module = FoundationModel(config.foundation_model, sparse=features.sparse, num_dense=len(features.dense))
-        model = shard(module, device, embedding_learning_rate=settings.embedding_learning_rate)
-        optimizer = torch.optim.Adam(
-            dense_parameters(model), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        module = FoundationModel(
+            config.foundation_model,
+            sparse=features.sparse,
+            num_dense=len(features.dense),
+            sequence_length=features.sequence_length,
         )
-        yield FoundationTrainer(config, model, optimizer, device)
+        model = shard(module, device, embedding_learning_rate=settings.embedding_learning_rate)
+        if config.foundation_model.compile:
+            for part in module.modules():
+                if isinstance(part, FoundationNetwork):
+                    part.compile(dynamic=True)  # in place: names in checkpoints stay
+        optimizer = torch.optim.Adam(
+            dense_parameters(model), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        yield FoundationTrainer(config, features, module, model, optimizer, device)
+
+
+def _shown(recent: RecentNE) -> str:
+    ne = recent.value()
+    return "" if ne is None else f"NE {ne:.4f}"

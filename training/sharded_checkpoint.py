@@ -22,13 +22,14 @@ def save_sharded(folder: Path, model: DistributedModelParallel, optimizer: torch
     Returns:
         Version of the model: the first 12 hex digits of the SHA-256 of its weights.
     """
-    weights = {name: _whole(value) for name, value in model.state_dict().items()}
-    sparse = {key: _whole(value) for key, value in _fused_state(model).items()}
+    weights, sparse = _gathered(dict(model.state_dict())), _gathered(_fused_state(model))
     if dist.get_rank() == 0:
         save_file(weights, folder / MODEL_FILE)
         save_file(sparse, folder / SPARSE_OPTIMIZER_FILE)
         save_optimizers(folder, {"dense": optimizer})
-    return weights_version(weights)
+    version = [weights_version(weights) if dist.get_rank() == 0 else ""]
+    dist.broadcast_object_list(version)
+    return version[0]
 
 
 def load_sharded(folder: Path, model: DistributedModelParallel, optimizer: torch.optim.Optimizer) -> None:
@@ -42,13 +43,31 @@ def load_sharded(folder: Path, model: DistributedModelParallel, optimizer: torch
     load_optimizers(folder, {"dense": optimizer})
 
 
-def _whole(value: Any) -> Tensor:
-    """The full tensor on the CPU of rank 0 (on other ranks its content is undefined)."""
-    if not isinstance(value, ShardedTensor):
-        return value.detach().cpu().contiguous()
-    whole = torch.zeros(value.size(), dtype=value.dtype)
-    value.gather(0, whole if dist.get_rank() == 0 else None)
-    return whole
+def sharded_state(model: DistributedModelParallel) -> dict[str, Any]:
+    """Weights and sparse optimizer state by flat names, sharded as the model is."""
+    weights = {f"model/{name}": value for name, value in model.state_dict().items()}
+    return weights | {f"sparse_optimizer/{key}": value for key, value in _fused_state(model).items()}
+
+
+def _gathered(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The full tensors on the CPU of rank 0; empty on the other ranks."""
+    mine = {name: (tuple(value.size()), _local_parts(value)) for name, value in state.items()}
+    everyone: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+    dist.gather_object(mine, everyone)
+    whole: dict[str, Tensor] = {}
+    for rank in everyone or []:  # a rank knows the optimizer state of its own tables only
+        for name, (size, parts) in rank.items():
+            for offsets, part in parts:
+                target = whole.setdefault(name, torch.empty(size, dtype=part.dtype))
+                target[tuple(slice(o, o + n) for o, n in zip(offsets, part.shape, strict=True))] = part
+    return {name: whole[name] for name in sorted(whole)}
+
+
+def _local_parts(value: Any) -> list[tuple[tuple[int, ...], Tensor]]:
+    """Offsets and content of what this rank holds of a tensor."""
+    if isinstance(value, ShardedTensor):
+        return [(tuple(part.metadata.shard_offsets), part.tensor.detach().cpu()) for part in value.local_shards()]
+    return [((0,) * value.dim(), value.detach().cpu())]
 
 
 def _fused_state(model: DistributedModelParallel) -> dict[str, Any]:
@@ -59,7 +78,9 @@ def _fused_state(model: DistributedModelParallel) -> dict[str, Any]:
 
 def _fill(targets: dict[str, Any], saved: dict[str, Tensor], folder: Path) -> None:
     """Copies saved tensors into (shards of) the targets."""
-    shapes = {name: tuple(t.size()) for name, t in targets.items()}
+    everyone: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, {name: tuple(t.size()) for name, t in targets.items()})
+    shapes = {name: shape for rank in everyone for name, shape in rank.items()}
     found = {name: tuple(t.shape) for name, t in saved.items()}
     if shapes != found:
         differing = sorted(n for n in shapes.keys() | found.keys() if shapes.get(n) != found.get(n))

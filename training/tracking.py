@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 import storage
 from config import PlatformConfig
@@ -25,10 +26,10 @@ class TrackedRun:
     client: MlflowClient
     run_id: str
 
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Logs figures."""
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+        """Logs figures, at a step where they have one."""
         finite = {k: float(v) for k, v in metrics.items() if v is not None and abs(v) < float("inf")}
-        mlflow.log_metrics(finite, run_id=self.run_id, synchronous=True)
+        mlflow.log_metrics(finite, run_id=self.run_id, step=step, synchronous=True)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Logs settings; nested ones as JSON. Settings logged by an earlier attempt of the run are kept."""
@@ -53,8 +54,18 @@ def tracking_client(config: PlatformConfig) -> MlflowClient:
 
 
 @contextmanager
-def tracked_run(config: PlatformConfig, *, experiment: str, name: str, key: Mapping[str, str]) -> Iterator[TrackedRun]:
-    """Opens the run of a key: the one an earlier attempt left, else a new one. Marks it failed if the block raises."""
+def tracked_run(
+    config: PlatformConfig, *, experiment: str, name: str, key: Mapping[str, str], system_metrics: bool = False
+) -> Iterator[TrackedRun]:
+    """Opens the run of a key: the one an earlier attempt left, else a new one. Marks it failed if the block raises.
+
+    Args:
+        config: the platform.
+        experiment: made on first use.
+        name: of the run, for people.
+        key: tags that no other run has.
+        system_metrics: also log the use of processor, memory and GPU.
+    """
     client = tracking_client(config)
     experiment_id = experiment_named(config, client, experiment)
     run = _find(client, experiment_id, key)
@@ -62,11 +73,17 @@ def tracked_run(config: PlatformConfig, *, experiment: str, name: str, key: Mapp
         run = client.create_run(experiment_id, run_name=name, tags=dict(key) | {"code_version": storage.code_version()})
     else:
         client.update_run(run.info.run_id, status="RUNNING")
+    monitor = SystemMetricsMonitor(run.info.run_id, sampling_interval=5, resume_logging=True)
+    if system_metrics:
+        monitor.start()
     try:
         yield TrackedRun(client, run.info.run_id)
     except BaseException:
         client.set_terminated(run.info.run_id, "FAILED")
         raise
+    finally:
+        if system_metrics:
+            monitor.finish()
     client.set_terminated(run.info.run_id, "FINISHED")
 
 

@@ -1,19 +1,19 @@
 """Wukong: stacked factorization machines with a scaling law (arXiv:2403.02545)."""
 
-from typing import Annotated
+from typing import Literal
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from pydantic import model_validator
+from torch import nn
 
 from config import Section
-from models.layers.interaction import WukongLayer
+from models.foundation.head import Head
+from models.foundation.network import Count, FoundationInput, FoundationNetwork, FoundationOutput, Sizes, Widths
+from models.layers.interaction import Machine, WukongLayer
 from models.layers.mlp import mlp
 
-Count = Annotated[int, Field(gt=0)]
 
-
-class Wukong(nn.Module):
+class Wukong(FoundationNetwork):
     """Interaction layers over feature tokens, then an MLP head (section 3).
 
     B: batch, F: sparse features, d: embedding width, N: dense features, H: first head layer
@@ -25,16 +25,29 @@ class Wukong(nn.Module):
         num_layers: Count = 2
         num_fmb_tokens: Count = 8
         num_lcb_tokens: Count = 8
-        rank: Count = 16
+        rank: Count = 16  # of the optimised interaction
+        interaction: Literal["naive", "optimised"] = "optimised"  # X Xᵀ, or X (XᵀY)
+        attentive_projection: bool = False  # Y depends on the example
         mlp: list[Count] = [128]  # hidden layers of each FMB and of the bottom MLP
-        head: list[Count] = [256, 64]
+        head: Widths = [256, 64]
         num_dense_tokens: Count = 1  # tokens the dense features become
 
-    def __init__(self, config: Config, *, num_sparse: int, num_dense: int, embedding_dim: int) -> None:
+        @model_validator(mode="after")
+        def _attention_has_a_projection(self) -> "Wukong.Config":
+            if self.attentive_projection and self.interaction == "naive":
+                raise ValueError("attentive_projection needs interaction: optimised; the naive one has no projection")
+            return self
+
+        @property
+        def machine(self) -> Machine:
+            """Which factorization machine a layer has."""
+            return "attentive" if self.attentive_projection else self.interaction
+
+    def __init__(self, config: Config, sizes: Sizes) -> None:
         super().__init__()
-        self.embedding_dim = embedding_dim
-        self.bottom = mlp(num_dense, config.mlp, config.num_dense_tokens * embedding_dim)
-        num_tokens = num_sparse + config.num_dense_tokens
+        self.embedding_dim = embedding_dim = sizes.embedding_dim
+        self.bottom = mlp(sizes.num_dense, config.mlp, config.num_dense_tokens * embedding_dim)
+        num_tokens = sizes.num_sparse + config.num_dense_tokens
         layers = []
         for _ in range(config.num_layers):
             layers.append(
@@ -45,24 +58,15 @@ class Wukong(nn.Module):
                     num_lcb=config.num_lcb_tokens,
                     rank=config.rank,
                     hidden=config.mlp,
+                    machine=config.machine,
                 )
             )
             num_tokens = config.num_fmb_tokens + config.num_lcb_tokens
         self.layers = nn.Sequential(*layers)
-        self.hidden = mlp(num_tokens * embedding_dim, config.head[:1])
-        self.head = mlp(config.head[0], config.head[1:], 1)
-        self.hidden_dim = config.head[0]
+        self.head = Head(num_tokens * embedding_dim, config.head)
+        self.hidden_dim = self.head.hidden_dim
 
-    def forward(self, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores examples.
-
-        Args:
-            sparse: one embedding a feature, (B, F, d).
-            dense: dense features, (B, N).
-
-        Returns:
-            logits, (B,); activations of the first head layer, (B, H).
-        """
-        tokens = torch.cat([sparse, self.bottom(dense).unflatten(1, (-1, self.embedding_dim))], dim=1)
-        hidden = self.hidden(self.layers(tokens).flatten(1))  # (B, H)
-        return self.head(hidden).squeeze(-1), hidden
+    def forward(self, x: FoundationInput) -> FoundationOutput:
+        """Scores examples; the history comes in as its pooled token."""
+        tokens = torch.cat([x.sparse, self.bottom(x.dense).unflatten(1, (-1, self.embedding_dim))], dim=1)
+        return self.head(self.layers(tokens).flatten(1))

@@ -24,8 +24,8 @@ class Compressor(nn.Module):
             hidden: activations of the FM, (B, H). No gradient flows back into them.
 
         Returns:
-            code in (−1, 1), (B, d); mean squared reconstruction error, scalar.
+            code in (−1, 1), (B, d); squared reconstruction error of each example, mean over H, (B,).
         """
         target = self.norm(hidden.detach())
         code = torch.tanh(self.encoder(target))
-        return code, (self.decoder(code) - target).square().mean()
+        return code, (self.decoder(code) - target).square().mean(dim=1)

@@ -1,14 +1,25 @@
 """Feature interaction of Wukong (arXiv:2403.02545, section 3): stacked factorization machines.
 
-B: batch, n: tokens in, d: embedding width, k: rank, n_F: FMB tokens out, n_L: LCB tokens out.
+B: batch, n: tokens in, d: embedding width, k: rank, m: compressed tokens, n_F: FMB tokens out, n_L: LCB tokens out.
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from models.layers.mlp import mlp
+
+Machine = Literal["naive", "optimised", "attentive"]
+
+
+class NaiveMachine(nn.Module):
+    """Basic FM: X Xᵀ, all pairwise dot products, O(n²d) (section 3.4)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n, d) -> (B, n, n)."""
+        return x @ x.transpose(1, 2)
 
 
 class FactorizationMachine(nn.Module):
@@ -27,13 +38,49 @@ class FactorizationMachine(nn.Module):
         return x @ (x.transpose(1, 2) @ self.projection)
 
 
+class AttentiveMachine(nn.Module):
+    """X (XᵀY) with a Y for each example: the linearly compressed tokens through an MLP (section 3.4).
+
+    The paper gives no sizes: m = 4, one hidden layer.
+    """
+
+    def __init__(self, num_tokens: int, embedding_dim: int, rank: int, *, hidden: int, num_compressed: int = 4) -> None:
+        super().__init__()
+        self.rank = rank
+        self.compress = LinearCompression(num_tokens, num_compressed)
+        self.mlp = mlp(num_compressed * embedding_dim, [hidden], num_tokens * rank)
+
+    def projection(self, x: Tensor) -> Tensor:
+        """Y of each example: (B, n, d) -> (B, n, k)."""
+        return self.mlp(self.compress(x).flatten(1)).unflatten(1, (-1, self.rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n, d) -> (B, n, k)."""
+        return x @ (x.transpose(1, 2) @ self.projection(x))
+
+
 class FactorizationMachineBlock(nn.Module):
     """FMB: reshape(MLP(LN(flatten(FM(X))))), linear in its last layer (section 3.4)."""
 
-    def __init__(self, num_tokens: int, embedding_dim: int, *, num_outputs: int, rank: int, hidden: list[int]) -> None:
+    def __init__(
+        self,
+        num_tokens: int,
+        embedding_dim: int,
+        *,
+        num_outputs: int,
+        rank: int,
+        hidden: list[int],
+        machine: Machine = "optimised",
+    ) -> None:
         super().__init__()
         self.embedding_dim = embedding_dim
-        self.machine = FactorizationMachine(num_tokens, rank)
+        self.machine: nn.Module
+        if machine == "naive":
+            self.machine, rank = NaiveMachine(), num_tokens
+        elif machine == "optimised":
+            self.machine = FactorizationMachine(num_tokens, rank)
+        else:
+            self.machine = AttentiveMachine(num_tokens, embedding_dim, rank, hidden=[*hidden, rank][0])
         self.norm = nn.LayerNorm(num_tokens * rank)
         self.mlp = mlp(num_tokens * rank, hidden, num_outputs * embedding_dim)
 
@@ -63,11 +110,21 @@ class WukongLayer(nn.Module):
     """
 
     def __init__(
-        self, num_tokens: int, embedding_dim: int, *, num_fmb: int, num_lcb: int, rank: int, hidden: list[int]
+        self,
+        num_tokens: int,
+        embedding_dim: int,
+        *,
+        num_fmb: int,
+        num_lcb: int,
+        rank: int,
+        hidden: list[int],
+        machine: Machine = "optimised",
     ) -> None:
         super().__init__()
         num_outputs = num_fmb + num_lcb
-        self.fmb = FactorizationMachineBlock(num_tokens, embedding_dim, num_outputs=num_fmb, rank=rank, hidden=hidden)
+        self.fmb = FactorizationMachineBlock(
+            num_tokens, embedding_dim, num_outputs=num_fmb, rank=rank, hidden=hidden, machine=machine
+        )
         self.lcb = LinearCompression(num_tokens, num_lcb)
         self.residual = nn.Identity() if num_tokens == num_outputs else LinearCompression(num_tokens, num_outputs)
         self.norm = nn.LayerNorm(embedding_dim)

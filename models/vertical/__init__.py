@@ -1,11 +1,20 @@
 """Vertical-model architectures: one per file, one line here."""
 
 from config import VerticalModel
+from models.vertical.dcnv2 import DCNv2
+from models.vertical.din import DIN
+from models.vertical.dlrm import DLRM
 from models.vertical.dnn import Dnn
-from models.vertical.network import VerticalNetwork
+from models.vertical.network import Sizes, VerticalNetwork
+from models.vertical.trunk import TrunkNetwork
+from models.vertical.wukong import Wukong
 
-VERTICAL_MODELS = {
+VERTICAL_MODELS: dict[str, type[TrunkNetwork]] = {
+    "dcnv2": DCNv2,
+    "din": DIN,
+    "dlrm": DLRM,
     "dnn": Dnn,
+    "wukong": Wukong,
 }
 
 
@@ -30,11 +39,5 @@ def build_vertical(
             f"Known: {', '.join(sorted(VERTICAL_MODELS))}."
         )
     architecture = VERTICAL_MODELS[settings.architecture]
-    return architecture(
-        architecture.Config.model_validate(settings.hyperparameters),
-        num_embeddings=num_embeddings,
-        num_dense=num_dense,
-        embedding_dim=settings.embedding_dim,
-        code_dim=code_dim,
-        use_history=use_history,
-    )
+    sizes = Sizes(num_embeddings, num_dense, settings.embedding_dim, code_dim, use_history)
+    return architecture(architecture.Config.model_validate(settings.hyperparameters), sizes)

@@ -1,8 +1,36 @@
 """What every vertical model takes and gives."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
+from pydantic import Field
 from torch import Tensor, nn
+
+Count = Annotated[int, Field(gt=0)]
+Widths = Annotated[list[Count], Field(min_length=1)]  # of hidden layers
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a vertical network must know of its input."""
+
+    num_embeddings: dict[
+        str, int
+    ]  # rows of each sparse feature's table, in the order of a batch's columns; has item_id
+    num_dense: int
+    embedding_dim: int  # width of every table
+    code_dim: int  # width of the FM's codes
+    use_history: bool  # False: the baseline, which takes nothing of the FM from `batch.history`
+
+    @property
+    def num_sparse(self) -> int:
+        """Number of sparse features."""
+        return len(self.num_embeddings)
+
+    @property
+    def item(self) -> int:
+        """Which of the sparse features is the candidate item."""
+        return list(self.num_embeddings).index("item_id")
 
 
 class History(NamedTuple):

@@ -1,0 +1,125 @@
+"""An architecture with embedding tables of its own: hashed ids in, logits and a representation out."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchrec import KeyedJaggedTensor
+
+from config import ManagedCollision, NumEmbeddings
+from models.foundation import tables
+from models.foundation.network import FoundationInput, FoundationNetwork, FoundationOutput, Sizes
+
+ITEM = "item_id"
+CLICKED = "history_clicked_item_ids"  # pooled; shares the table of item_id
+SEQUENCE = "history_item_ids"  # every step, newest first; shares the table of item_id
+
+
+class FoundationBatch(NamedTuple):
+    """B examples as a foundation model takes them."""
+
+    sparse: KeyedJaggedTensor  # one id of each sparse feature, and of CLICKED and SEQUENCE any number
+    dense: Tensor  # (B, N)
+    steps: Tensor  # label and log(1 + age in hours) of each element of SEQUENCE, flat, (elements, 2)
+
+
+class EmbeddedNetwork(nn.Module):
+    """torchrec tables -> tokens and history -> architecture.
+
+    An architecture that reads the sequence has its item table in an EmbeddingCollection, as it needs every step; all
+    other tables pool, and an update touches only the rows looked up in both.
+    """
+
+    def __init__(
+        self,
+        architecture: type[FoundationNetwork],
+        config: object,
+        *,
+        sparse: tuple[str, ...],
+        num_dense: int,
+        num_embeddings: NumEmbeddings,
+        embedding_dim: int,
+        sequence_length: int,
+        managed: ManagedCollision | None = None,
+        prefix: str = "",
+    ) -> None:
+        """Builds the module; the tables stay on the meta device until they are sharded.
+
+        Args:
+            architecture: of the network.
+            config: the architecture's Config.
+            sparse: names of the one-id features, with item_id; the pooled clicks are added to them.
+            num_dense: number of dense features.
+            num_embeddings: rows of each table.
+            embedding_dim: width of every table.
+            sequence_length: most history steps of a row.
+            managed: which tables hand their rows out; their ids are below `tables.ID_RANGE`.
+            prefix: of the tables' names; tells the members of an ensemble apart.
+        """
+        super().__init__()
+        self.sparse, self.sequence_length = sparse, sequence_length if architecture.reads_sequence else 0
+        handed_out = set(managed.tables) if managed else set()
+
+        def of(name: str) -> dict[str, Any]:
+            features = [name] if name != ITEM else [ITEM, SEQUENCE if architecture.reads_sequence else CLICKED]
+            rows = num_embeddings.rows(name)
+            return tables.table(prefix + name, features, rows=rows, embedding_dim=embedding_dim)
+
+        bagged = [name for name in sparse if name != ITEM or not architecture.reads_sequence]
+        hashed = [name for name in bagged if name not in handed_out]
+        taken = [name for name in bagged if name in handed_out]
+        self.pooled = tables.bags([of(name) for name in hashed]) if hashed else None
+        self.managed = tables.bags([of(name) for name in taken], managed) if taken else None
+        self.steps: nn.Module | None = None
+        if architecture.reads_sequence:
+            self.steps = tables.steps(of(ITEM), managed if ITEM in handed_out else None)
+        self.network = architecture(
+            config,
+            Sizes(
+                num_sparse=len(sparse) + 1,
+                num_dense=num_dense,
+                embedding_dim=embedding_dim,
+                sequence_length=self.sequence_length,
+                target=sparse.index(ITEM),
+            ),
+        )
+        self.hidden_dim = self.network.hidden_dim
+
+    def embed(self, batch: FoundationBatch) -> FoundationInput:
+        """Looks the ids up."""
+        found: dict[str, Tensor] = {}
+        if self.pooled is not None:
+            found |= self.pooled(batch.sparse).to_dict()
+        if self.managed is not None:
+            found |= self.managed(batch.sparse)[0].to_dict()
+        B = batch.dense.shape[0]
+        if self.steps is None:
+            sequence, mask = batch.dense.new_zeros(B, 0, 0), batch.dense.new_zeros(B, 0, dtype=torch.bool)
+        else:
+            looked_up = self.steps(batch.sparse)
+            if isinstance(looked_up, tuple):  # managed tables give the rows they took, too
+                looked_up = looked_up[0]
+            found[ITEM] = looked_up[ITEM].values()
+            history = looked_up[SEQUENCE]
+            sequence, mask = self._padded(history.values(), batch.steps, history.lengths())
+            clicked = sequence[..., -2:-1]  # labels, 0 where padded, (B, T, 1)
+            count = clicked.sum(dim=1).clamp(min=1)
+            found[CLICKED] = (sequence[..., :-2] * clicked).sum(dim=1) / count
+        tokens = torch.stack([found[name] for name in (*self.sparse, CLICKED)], dim=1)  # (B, F, d)
+        return FoundationInput(tokens, batch.dense, sequence, mask)
+
+    def forward(self, batch: FoundationBatch) -> FoundationOutput:
+        """Scores a batch."""
+        return self.network(self.embed(batch))
+
+    def loss(self, output: FoundationOutput, labels: Tensor) -> Tensor:
+        """Loss of each example, (B,)."""
+        return self.network.loss(output, labels)
+
+    def _padded(self, embedded: Tensor, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, d + 2) and its mask (B, T)."""
+        position = torch.arange(self.sequence_length, device=lengths.device)
+        mask = position < lengths.unsqueeze(1)  # (B, T)
+        values = torch.cat([embedded, steps.to(embedded.dtype)], dim=1)  # (elements, d + 2)
+        laid = values.new_zeros(*mask.shape, values.shape[1])
+        return laid.masked_scatter(mask.unsqueeze(-1), values), mask

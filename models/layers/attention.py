@@ -1,0 +1,74 @@
+"""Attention over padded sequences with a boolean mask.
+
+B: batch, L: positions, d: width, D: width of a head, n: learned queries
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+
+def rotate(x: Tensor, positions: Tensor) -> Tensor:
+    """Rotary position embedding: dot products of rotated vectors depend on the distance only (arXiv:2104.09864).
+
+    Args:
+        x: queries or keys, (B, heads, L, D), D even.
+        positions: of the L vectors, (L,).
+    """
+    half = x.shape[-1] // 2
+    frequency = 10_000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)  # (D/2,)
+    angle = positions.to(torch.float32).unsqueeze(-1) * frequency  # (L, D/2)
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    first, second = x.split(half, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention, rotary where positions are given.
+
+    Queries and keys have no bias: softmax ignores a key's.
+    """
+
+    def __init__(self, width: int, *, num_heads: int) -> None:
+        """Sets up the projections.
+
+        Raises:
+            ValueError: width is no multiple of 2 · num_heads, so that a head could not be rotated.
+        """
+        super().__init__()
+        if width % (2 * num_heads):
+            raise ValueError(f"embedding width {width} is not a multiple of 2 · num_heads = {2 * num_heads}")
+        self.num_heads = num_heads
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
+        """(B, L, d) -> (B, L, d); mask: True where a key may be read, (B, L), one at least in each row."""
+        query, key, value = (_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, dim=-1))
+        if positions is not None:
+            query, key = rotate(query, positions), rotate(key, positions)
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        return self.output(attended.transpose(1, 2).flatten(2))
+
+
+class AttentionPooling(nn.Module):
+    """PMA: n learned queries attend over a set (Set Transformer, arXiv:1810.00825, section 3.2)."""
+
+    def __init__(self, width: int, *, num_queries: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.queries = nn.Parameter(torch.randn(1, num_queries, width))
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, L, d) -> (B, n, d); mask: True where a key may be read, (B, L), one at least in each row."""
+        key, value = (_heads(part, self.num_heads) for part in self.key_value(x).chunk(2, dim=-1))
+        query = _heads(self.queries, self.num_heads).expand(x.shape[0], -1, -1, -1)  # (B, heads, n, D)
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        return self.output(attended.transpose(1, 2).flatten(2))
+
+
+def _heads(x: Tensor, num_heads: int) -> Tensor:
+    """(B, L, d) -> (B, heads, L, D)."""
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)

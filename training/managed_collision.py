@@ -1,0 +1,92 @@
+"""Places tables whose rows are handed out to ids (zero-collision hashing), on CPUs as on GPUs.
+
+torchrec offers the row-wise sharding that such tables need for GPUs only, and resets evicted rows by a CUDA kernel.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchrec.distributed.embedding import EmbeddingCollectionSharder
+from torchrec.distributed.embedding_types import EmbeddingComputeKernel
+from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
+from torchrec.distributed.mc_embedding import (
+    ManagedCollisionEmbeddingCollectionSharder,
+    ShardedManagedCollisionEmbeddingCollection,
+)
+from torchrec.distributed.mc_embeddingbag import (
+    ManagedCollisionEmbeddingBagCollectionSharder,
+    ShardedManagedCollisionEmbeddingBagCollection,
+)
+from torchrec.distributed.types import ShardingType
+
+
+class _RowWiseBags(EmbeddingBagCollectionSharder):
+    def sharding_types(self, compute_device_type: str) -> list[str]:
+        return [ShardingType.ROW_WISE.value]
+
+
+class _RowWiseSteps(EmbeddingCollectionSharder):
+    def sharding_types(self, compute_device_type: str) -> list[str]:
+        return [ShardingType.ROW_WISE.value]
+
+
+class _Evicts:
+    """A row that is handed to another id starts anew: fresh weights, no optimizer state."""
+
+    _table_to_tbe_and_index: dict[str, tuple[Any, Tensor]]
+    _embedding_module: Any
+
+    def _evict(self, evictions_per_table: dict[str, Tensor | None]) -> None:
+        for table, rows in evictions_per_table.items():
+            if rows is None or not len(rows):
+                continue
+            kernel, index = self._table_to_tbe_and_index[table]
+            fresh = torch.empty_like(kernel.split_embedding_weights()[int(index)])
+            self._embedding_module._table_name_to_config[table].init_fn(fresh)
+            with torch.no_grad():
+                kernel.split_embedding_weights()[int(index)][rows] = fresh[rows]
+                for state in kernel.split_optimizer_states()[int(index)]:
+                    state[rows] = 0
+
+
+class _ShardedBags(_Evicts, ShardedManagedCollisionEmbeddingBagCollection):
+    pass
+
+
+class _ShardedSteps(_Evicts, ShardedManagedCollisionEmbeddingCollection):
+    pass
+
+
+class ManagedBagsSharder(ManagedCollisionEmbeddingBagCollectionSharder):
+    """Shards pooled tables with managed collisions."""
+
+    def __init__(self) -> None:
+        super().__init__(ebc_sharder=_RowWiseBags())
+
+    def compute_kernels(self, sharding_type: str, compute_device_type: str) -> list[str]:
+        """Fused, the one kernel that CPUs have too."""
+        return [EmbeddingComputeKernel.FUSED.value]
+
+    def shard(self, module: Any, params: Any, env: Any, device: Any = None, module_fqn: Any = None) -> _ShardedBags:
+        """As torchrec's, but rows are reset on CPUs too."""
+        return _ShardedBags(
+            module, params, ebc_sharder=self._e_sharder, mc_sharder=self._mc_sharder, env=env, device=device
+        )
+
+
+class ManagedStepsSharder(ManagedCollisionEmbeddingCollectionSharder):
+    """Shards tables of sequences with managed collisions."""
+
+    def __init__(self) -> None:
+        super().__init__(ec_sharder=_RowWiseSteps())
+
+    def compute_kernels(self, sharding_type: str, compute_device_type: str) -> list[str]:
+        """Fused, the one kernel that CPUs have too."""
+        return [EmbeddingComputeKernel.FUSED.value]
+
+    def shard(self, module: Any, params: Any, env: Any, device: Any = None, module_fqn: Any = None) -> _ShardedSteps:
+        """As torchrec's, but rows are reset on CPUs too."""
+        return _ShardedSteps(
+            module, params, ec_sharder=self._e_sharder, mc_sharder=self._mc_sharder, env=env, device=device
+        )
