@@ -73,14 +73,11 @@ class RunCheckpoint:
             return None
         state_dict_loader.load(sharded_state(trainer.model), checkpoint_id=self.folder / "tables")
         load_optimizers(self.folder, {"dense": trainer.optimizer})
-        progress = Progress(**found["ranks"][dist.get_rank()]) if len(found["ranks"]) == dist.get_world_size() else None
-        if progress is None:  # sums of other ranks: their total goes on on rank 0
-            progress = Progress(**found["ranks"][0])
-            if dist.get_rank():
-                progress.loss, progress.examples = 0.0, 0
-            else:
-                progress.loss = sum(rank["loss"] for rank in found["ranks"])
-                progress.examples = sum(rank["examples"] for rank in found["ranks"])
+        # Sums go on on rank 0, however many ranks there are now.
+        leads = dist.get_rank() == 0
+        progress = Progress(**found["ranks"][0])
+        progress.loss = sum(rank["loss"] for rank in found["ranks"]) if leads else 0.0
+        progress.examples = sum(rank["examples"] for rank in found["ranks"]) if leads else 0
         LOG.info("going on from the checkpoint of phase %d, step %d", progress.phase, progress.step)
         return progress
 
