@@ -3,11 +3,11 @@
 from typing import Literal
 
 import torch
-from torchrec.modules.crossnet import CrossNet, LowRankCrossNet
 
 from config import Section
 from models.foundation.head import Head
 from models.foundation.network import Count, FoundationInput, FoundationNetwork, FoundationOutput, Sizes, Widths
+from models.layers.cross import CrossNet
 from models.layers.mlp import mlp
 
 ALIGNMENT = 16  # matrix products on CPUs take a third less time at multiples of a vector register (448 for 445 columns)
@@ -34,11 +34,7 @@ class DCNv2(FoundationNetwork):
         self.padding = -width % ALIGNMENT
         width += self.padding
         self.stacked = config.structure == "stacked"
-        self.cross = (
-            CrossNet(width, config.num_cross_layers)
-            if config.rank is None
-            else LowRankCrossNet(width, config.num_cross_layers, config.rank)
-        )
+        self.cross = CrossNet(width, num_layers=config.num_cross_layers, rank=config.rank)
         self.deep = mlp(width, config.deep)
         self.head = Head(config.deep[-1] + (0 if self.stacked else width), config.head)
         self.hidden_dim = self.head.hidden_dim

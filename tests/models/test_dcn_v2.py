@@ -15,11 +15,11 @@ def test_equals_the_formula(structure, rank):
     x0 = torch.cat([x.sparse.flatten(1), x.dense, torch.zeros(2, WIDTH - FEATURES)], dim=1)
     crossed = x0
     for place in range(2):
-        if rank is None:
-            mapped = crossed @ model.cross.kernels[place].T + model.cross.bias[place].squeeze(1)
-        else:
-            kernel = model.cross.W_kernels[place] @ model.cross.V_kernels[place]
-            mapped = crossed @ kernel.T + model.cross.bias[place]
+        layer = model.cross.layers[place]
+        kernel, bias = (
+            (layer.weight, layer.bias) if rank is None else (layer[1].weight @ layer[0].weight, layer[1].bias)
+        )
+        mapped = crossed @ kernel.T + bias
         crossed = x0 * mapped + crossed
     top = model.deep(crossed) if structure == "stacked" else torch.cat([crossed, model.deep(x0)], dim=1)
     output = model(x)
@@ -29,5 +29,5 @@ def test_equals_the_formula(structure, rank):
 
 
 def test_cross_layers_have_the_configured_rank():
-    assert network("dcnv2", rank=4).cross.W_kernels[0].shape == (WIDTH, 4)
-    assert network("dcnv2", rank=None).cross.kernels[0].shape == (WIDTH, WIDTH)
+    assert network("dcnv2", rank=4).cross.layers[0][0].weight.shape == (4, WIDTH)
+    assert network("dcnv2", rank=None).cross.layers[0].weight.shape == (WIDTH, WIDTH)
