@@ -53,7 +53,7 @@ class Scale:
     held_out: int  # batches
 
 
-FULL = Scale(SIZES, 4096, 5, {"1e4": 30, "1e6": 30}, {"1e4": 30, "1e6": 4}, 200, 10_000, 25)
+FULL = Scale(SIZES, 4096, 5, {"1e4": 30, "1e6": 30}, {"1e4": 30, "1e6": 4}, 100, 10_000, 25)
 QUICK_CONTESTANTS = (OURS, TORCHREC, "deepctr_dcnmix")
 QUICK = Scale({"1e4": 1000}, 256, 1, {"1e4": 5}, {"1e4": 5}, 5, 1000, 2)
 
