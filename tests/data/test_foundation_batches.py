@@ -3,13 +3,14 @@
 from datetime import date
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 import storage
 from config import ManagedCollision, PlatformConfig
 from data.encoding import hash_ids
-from data.foundation_batches import Examples, count_examples, foundation_batches
+from data.foundation_batches import CHUNK_ROWS, Examples, count_examples, foundation_batches
 from data.sources import source_schema
 from models.foundation.embedded_network import CLICKED, SEQUENCE
 from tests.clean_tables import clean_tables, write_tables
@@ -96,7 +97,17 @@ def _sizes(batches: object) -> list[int]:
     return [examples.size for examples in batches if isinstance(examples, Examples)]  # type: ignore[attr-defined]
 
 
-def _strings(values: list[str]) -> object:
-    import pyarrow as pa
-
+def _strings(values: list[str]) -> pa.Array:
     return pa.array(values, pa.string())
+
+
+def test_memory_does_not_grow_with_the_day(config: PlatformConfig):
+    rows = storage.read_partition(config, "examples", DAY)
+    most = []
+    for copies in (2, 10):
+        many = pa.concat_tables([rows] * (copies * CHUNK_ROWS // len(rows) + 1)).combine_chunks()
+        storage.write_partition(config, "examples", DAY, many)
+        del many
+        before = pa.total_allocated_bytes()
+        most.append(max(pa.total_allocated_bytes() - before for _ in foundation_batches(config, DAY)))
+    assert 0 < most[1] < 1.2 * most[0]
