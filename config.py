@@ -146,7 +146,8 @@ class FoundationModel(Section):
     managed_collision: ManagedCollision | None = None  # None: every id is hashed to a row
     optimizer: Optimizer
     eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day kept from learning until the next
-    code_dim: int = Field(default=32, gt=0)  # width of the compressed embedding that VMs see
+    code_dim: int = Field(default=32, gt=0)  # width of the compressed embedding that is logged
+    code_prefixes: list[Annotated[int, Field(ge=1)]] = []  # shorter widths whose first values are a code, too
     precision: Literal["fp32", "bf16"] = "fp32"  # of the dense part's arithmetic; weights and tables stay fp32
     compile: bool = False  # torch.compile the network: a minute at the start for faster steps, worth it on GPUs
     processes: int = Field(default=1, ge=1)  # that train together on this machine, one a GPU; tables are shared out
@@ -168,11 +169,15 @@ class VerticalModel(Section):
 class Transfer(Section):
     """What passes from the FM to a VM."""
 
-    soft_label: bool = True  # ExFM: auxiliary head learns the FM's probability
+    soft_label: bool = True  # ExFM: the VM learns the FM's probability, too
+    distillation_head: Literal["auxiliary", "serving"] = "auxiliary"  # which head learns it; ExFM's is the auxiliary
+    student_adapter: bool = False  # ExFM: a second auxiliary head learns the FM's probability corrected by new clicks
     loss_weight: float = Field(default=1.0, ge=0)  # ExFM eq. 5, w
     label_scale: float = Field(default=1.0, gt=0)  # ExFM eq. 4, alpha
     gradient_scale: float = Field(default=1.0, ge=0)  # ExFM, beta
     history: bool = True  # LoopFM: target attention over the FM embeddings of past impressions
+    code_dim: int | None = Field(default=None, gt=0)  # first values of a code that are served; None: all
+    code_bits: Literal[4, 8] = 8  # of a served value
     history_length: int = Field(default=20, ge=1)  # newest impressions kept a user
     history_days: int = Field(default=30, ge=1)  # oldest impression kept, days
     delay_s: int = Field(default=0, ge=0)  # an embedding is in the history this long after its impression, seconds
@@ -221,6 +226,23 @@ class PlatformConfig(Section):
     transfer: Transfer = Transfer()
     gates: Gates = Gates()
     runtime: Runtime = Runtime()
+
+    @property
+    def served_code_dim(self) -> int:
+        """Width of the codes that Feast serves and VMs read."""
+        return self.transfer.code_dim or self.foundation_model.code_dim
+
+    @model_validator(mode="after")
+    def _codes_fit(self) -> "PlatformConfig":
+        logged, served = self.foundation_model.code_dim, self.served_code_dim
+        if served != logged and served not in self.foundation_model.code_prefixes:
+            raise ValueError(
+                f"transfer.code_dim {served} is neither foundation_model.code_dim {logged} nor among "
+                f"foundation_model.code_prefixes {self.foundation_model.code_prefixes}"
+            )
+        if self.transfer.code_bits == 4 and served % 2:
+            raise ValueError(f"transfer.code_bits 4 packs two values a byte: code_dim {served} must be even")
+        return self
 
     @model_validator(mode="after")
     def _source_is_known(self) -> "PlatformConfig":

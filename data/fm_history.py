@@ -8,10 +8,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from config import Transfer
+from config import PlatformConfig, Transfer
+from data.codes import Codes, encode
 from data.schema import TIMESTAMP, epoch_us
-
-CODE_SCALE = 127.0  # INT8: code in [-1, 1] ↔ integer in [-127, 127]
 
 USER_FM_HISTORY = pa.schema(
     {
@@ -35,11 +34,6 @@ ITEM_FM_EMBEDDING = pa.schema(
 )
 
 
-def quantize(codes: npt.NDArray[np.floating]) -> npt.NDArray[np.int8]:
-    """Codes in [-1, 1] as INT8; the error is at most 1/254."""
-    return np.rint(np.clip(codes, -1, 1) * CODE_SCALE).astype(np.int8)
-
-
 @dataclass(frozen=True)
 class FmLog:
     """Logged impressions that have a code, sorted by user, then time; n rows, d code width."""
@@ -48,11 +42,12 @@ class FmLog:
     items: pa.Array  # (n,)
     micros: npt.NDArray[np.int64]  # event time, (n,)
     labels: npt.NDArray[np.int32]  # (n,)
-    codes: npt.NDArray[np.int8]  # (n, d)
+    codes: Codes  # (n, d)
+    bits: int  # of a served value
 
     @classmethod
-    def of(cls, outputs: pa.Table, code_dim: int) -> "FmLog":
-        """From rows of `fm_outputs`; rows without a code are left out."""
+    def of(cls, outputs: pa.Table, config: PlatformConfig) -> "FmLog":
+        """From rows of `fm_outputs`; rows without a code are left out, codes cut to the width that is served."""
         rows = outputs.filter(pc.is_valid(outputs["embedding"]))
         rows = rows.sort_by(
             [("user_id", "ascending"), ("event_timestamp", "ascending"), ("impression_id", "ascending")]
@@ -63,7 +58,8 @@ class FmLog:
             items=rows["item_id"].combine_chunks(),
             micros=rows["event_timestamp"].cast(pa.int64()).to_numpy(),
             labels=rows["label"].to_numpy(),
-            codes=quantize(flat.reshape(-1, code_dim)),
+            codes=flat.reshape(-1, config.foundation_model.code_dim)[:, : config.served_code_dim],
+            bits=config.transfer.code_bits,
         )
 
     def before(self, at: datetime, transfer: Transfer) -> npt.NDArray[np.int64]:
@@ -87,7 +83,7 @@ def user_fm_history(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
         [
             users.take(pa.array(starts)),
             *_stamps(at, len(starts)),
-            _binary(log.codes[rows], offsets),
+            _binary(encode(log.codes[rows], log.bits), offsets),
             pa.ListArray.from_arrays(offsets, log.items.take(pa.array(rows))),
             pa.ListArray.from_arrays(offsets, pa.array(log.labels[rows])),
             pa.ListArray.from_arrays(offsets, pa.array(ages_h)),
@@ -103,7 +99,7 @@ def item_fm_embedding(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
     index = encoded.indices.to_numpy()
     counts = np.bincount(index, minlength=len(encoded.dictionary))
     sums = np.stack([np.bincount(index, column, minlength=len(counts)) for column in log.codes[rows].T], axis=1)
-    means = np.rint(sums / np.maximum(counts, 1)[:, None]).astype(np.int8)
+    means = encode(sums / np.maximum(counts, 1)[:, None], log.bits)
     table = pa.table(
         [
             encoded.dictionary,
@@ -131,8 +127,8 @@ def _stamps(at: datetime, count: int) -> tuple[pa.Array, pa.Array]:
     return stamps, stamps
 
 
-def _binary(codes: npt.NDArray[np.int8], offsets: npt.NDArray[np.int32]) -> pa.Array:
-    """Row ranges of a code matrix as binary values."""
-    byte_offsets = (offsets * codes.shape[1]).astype(np.int32)
-    buffers = [None, pa.py_buffer(byte_offsets.tobytes()), pa.py_buffer(np.ascontiguousarray(codes).tobytes())]
+def _binary(packed: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> pa.Array:
+    """Row ranges of encoded codes, (n, bytes), as binary values."""
+    byte_offsets = (offsets * packed.shape[1]).astype(np.int32)
+    buffers = [None, pa.py_buffer(byte_offsets.tobytes()), pa.py_buffer(np.ascontiguousarray(packed).tobytes())]
     return pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, buffers)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import torch
 
 from config import PlatformConfig
+from data.codes import Codes, decode
 from data.encoding import dense_values, hash_ids, history_steps, ragged
-from data.fm_history import CODE_SCALE
 from data.schema import Schema
 from models.vertical.network import History, VerticalBatch
 
@@ -24,6 +24,7 @@ class VerticalFeatures:
     num_embeddings: dict[str, int]  # rows of each sparse feature's table, by name
     dense: tuple[str, ...]
     code_dim: int
+    code_bits: int
     history_length: int
 
     @classmethod
@@ -35,7 +36,8 @@ class VerticalFeatures:
             num_embeddings={"item_id": rows.item_id}
             | dict.fromkeys(schema.user_categorical + schema.item_categorical, rows.other),
             dense=schema.user_counts(windows) + schema.item_counts(windows) + schema.user_dense + schema.item_dense,
-            code_dim=config.foundation_model.code_dim,
+            code_dim=config.served_code_dim,
+            code_bits=config.transfer.code_bits,
             history_length=config.transfer.history_length,
         )
 
@@ -70,10 +72,10 @@ class VerticalFeatures:
         ages, _ = ragged(rows["fm_history_ages_h"])
         row, slot = history_steps(lengths, slots)
         codes = np.zeros((n, slots, width), np.float32)
-        codes[row, slot] = _codes(rows["fm_history_codes"], width)
+        codes[row, slot] = self._codes(rows["fm_history_codes"])
         known_item = rows["fm_item_code"].is_valid().to_numpy()
         item_code = np.zeros((n, width), np.float32)
-        item_code[known_item] = _codes(rows["fm_item_code"], width)
+        item_code[known_item] = self._codes(rows["fm_item_code"])
 
         def laid(values: npt.NDArray, dtype: type) -> torch.Tensor:
             matrix = np.zeros((n, slots), dtype)
@@ -82,15 +84,14 @@ class VerticalFeatures:
 
         return History(
             codes=torch.from_numpy(codes),
-            item_ids=laid(hash_ids(items, self.num_embeddings["item_id"]), np.int64),
+            ids=laid(hash_ids(items, self.num_embeddings["item_id"]), np.int64).unsqueeze(-1),
             labels=laid(labels.to_numpy(zero_copy_only=False), np.float32),
             ages=laid(np.log1p(ages.to_numpy(zero_copy_only=False)), np.float32),
             mask=laid(np.ones(len(row), bool), np.bool_),
             item_code=torch.from_numpy(item_code),
         )
 
-
-def _codes(column: pa.ChunkedArray, width: int) -> npt.NDArray[np.float32]:
-    """All codes of a binary column, one after the other, (codes, width)."""
-    data = b"".join(value for value in column.to_pylist() if value is not None)
-    return np.frombuffer(data, np.int8).reshape(-1, width).astype(np.float32) / CODE_SCALE
+    def _codes(self, column: pa.ChunkedArray) -> Codes:
+        """All codes of a binary column, one after the other, (codes, width)."""
+        data = b"".join(value for value in column.to_pylist() if value is not None)
+        return decode(data, width=self.code_dim, bits=self.code_bits)

@@ -7,19 +7,20 @@ from config import PlatformConfig
 from feature_repo.entities import item, user
 from feature_repo.feature_views import snapshot_source, snapshot_ttl
 
-CODES = "INT8: code = value / 127, each in [-1, 1]"
+CODES = {8: "INT8: value / 127", 4: "INT4, two a byte, the lower half first: value / 8"}  # by bits
 
 
 def embedding_views(config: PlatformConfig) -> list[FeatureView]:
     """`user_fm_history` and `item_fm_embedding`."""
-    width = {"code_dim": str(config.foundation_model.code_dim)}
+    width = {"code_dim": str(config.served_code_dim), "code_bits": str(config.transfer.code_bits)}
+    codes = CODES[config.transfer.code_bits]
     return [
         FeatureView(
             name="user_fm_history",
             entities=[user],
             schema=[
                 Field(name="user_id", dtype=String),
-                Field(name="fm_history_codes", dtype=Bytes, description=f"(slots x code_dim) {CODES}", tags=width),
+                Field(name="fm_history_codes", dtype=Bytes, description=f"(slots x code_dim) {codes}", tags=width),
                 Field(name="fm_history_item_ids", dtype=Array(String), description="Oldest first."),
                 Field(name="fm_history_labels", dtype=Array(Int32), description="1 where it was clicked."),
                 Field(name="fm_history_ages_h", dtype=Array(Float32), description="Hours before the snapshot."),
@@ -33,7 +34,7 @@ def embedding_views(config: PlatformConfig) -> list[FeatureView]:
             entities=[item],
             schema=[
                 Field(name="item_id", dtype=String),
-                Field(name="fm_item_code", dtype=Bytes, description=f"(code_dim) {CODES}", tags=width),
+                Field(name="fm_item_code", dtype=Bytes, description=f"(code_dim) {codes}", tags=width),
                 Field(name="fm_item_impressions", dtype=Int64, description="Impressions the mean is over."),
             ],
             source=snapshot_source(config, "item_fm_embedding"),

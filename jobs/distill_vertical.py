@@ -109,7 +109,7 @@ def _candidate(
 ) -> tuple[VerticalModel, VerticalTrainer]:
     torch.manual_seed(config.runtime.seed)
     model = VerticalModel.fresh(config.vertical_model, features, use_history=config.transfer.history)
-    trainer = VerticalTrainer(config, features, model.network, config.transfer)
+    trainer = VerticalTrainer(config.vertical_model.optimizer, model.network, config.transfer)
     if parent is not None:
         since = day_of(parent)
         model.network.load_state_dict(load_version(parent).network.state_dict())
@@ -121,7 +121,7 @@ def _candidate(
             trainer.load_state(state)
         learn = _since(config, learn, since)
     for _ in range(config.vertical_model.cold_start_epochs if parent is None else 1):
-        trainer.learn(learn, f"{vertical} {day}: candidate")
+        trainer.learn(features, learn, f"{vertical} {day}: candidate")
     return model, trainer
 
 
@@ -136,14 +136,14 @@ def _baseline(
     """The VM that takes nothing from the FM; it has a line of its own, as it is never promoted."""
     torch.manual_seed(config.runtime.seed)
     model = VerticalModel.fresh(config.vertical_model, features, use_history=False)
-    trainer = VerticalTrainer(config, features, model.network, None)
+    trainer = VerticalTrainer(config.vertical_model.optimizer, model.network, None)
     if since is not None:
         state = storage.partition_dir(config, f"baselines_{vertical}", since)
         model.network.load_state_dict(VerticalModel.load(state / "model").network.state_dict())
         trainer.load_state(state)
         learn = _since(config, learn, since)
     for _ in range(config.vertical_model.cold_start_epochs if since is None else 1):
-        trainer.learn(learn, f"{vertical} {day}: baseline")
+        trainer.learn(features, learn, f"{vertical} {day}: baseline")
     return model, trainer
 
 

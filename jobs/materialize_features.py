@@ -28,10 +28,10 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Commits `user_fm_history`, `item_fm_embedding` and `vertical_examples`, and fills the online store."""
     days = storage.days_back(config, day, config.transfer.history_days)
     outputs = storage.dataset(config, "fm_outputs", days).to_table()
-    items = FmLog.of(outputs, config.foundation_model.code_dim)
+    items = FmLog.of(outputs, config)
     users = items
     if config.source.history_events == "clicked":
-        users = FmLog.of(outputs.filter(pc.equal(outputs["label"], 1)), config.foundation_model.code_dim)
+        users = FmLog.of(outputs.filter(pc.equal(outputs["label"], 1)), config)
     ends = storage.day_ends(config, day)
     rows = {}
     for table, log, build in (

@@ -1,4 +1,4 @@
-"""Losses of the vertical models: click, and ExFM's auxiliary-head distillation (arXiv:2502.17494, section 4)."""
+"""Losses of the vertical models: click, and ExFM's distillation (arXiv:2502.17494, section 4)."""
 
 from typing import Any
 
@@ -25,6 +25,23 @@ def gradient_scale(x: Tensor, scale: float) -> Tensor:
     return _GradientScale.apply(x, scale)
 
 
+def distillation_loss(logits: Tensor, soft_labels: Tensor, *, label_scale: float = 1.0) -> Tensor:
+    """Cross-entropy against min(α·p, 1), mean over the rows that have a soft label (ExFM eq. 4).
+
+    Args:
+        logits: of the student, (B,).
+        soft_labels: the FM's probabilities, (B,); NaN where the FM gave none.
+        label_scale: α.
+
+    Returns:
+        Scalar; 0 where no row has a soft label.
+    """
+    known = ~torch.isnan(soft_labels)
+    targets = (label_scale * soft_labels).clamp(max=1.0).where(known, torch.zeros_like(soft_labels))
+    losses = binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (losses * known).sum() / known.sum().clamp(min=1)
+
+
 class AuxiliaryHead(nn.Module):
     """A head of its own for the teacher's soft label, so that the teacher's bias stays off the serving head.
 
@@ -38,7 +55,7 @@ class AuxiliaryHead(nn.Module):
         self.gradient_scale = gradient_scale
 
     def forward(self, hidden: Tensor, soft_labels: Tensor) -> Tensor:
-        """Distillation loss, ExFM eq. 4: BCE(head(GS_β(h)), min(α·p, 1)), mean over rows that have a soft label.
+        """Distillation loss, ExFM eq. 4: BCE(head(GS_β(h)), min(α·p, 1)).
 
         Args:
             hidden: output of the student's trunk, (B, H).
@@ -47,8 +64,31 @@ class AuxiliaryHead(nn.Module):
         Returns:
             Scalar; 0 where no row has a soft label.
         """
-        known = ~torch.isnan(soft_labels)
         logits = self.head(gradient_scale(hidden, self.gradient_scale)).squeeze(-1)
-        targets = (self.label_scale * soft_labels).clamp(max=1.0).where(known, torch.zeros_like(soft_labels))
-        losses = binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        return (losses * known).sum() / known.sum().clamp(min=1)
+        return distillation_loss(logits, soft_labels, label_scale=self.label_scale)
+
+
+class StudentAdapter(nn.Module):
+    """Corrects a stale teacher's probability from fresh clicks (ExFM eq. 6), in training only.
+
+    The paper's is an MLP of the probability; this one adds its output to the teacher's logit and starts at zero, so
+    that an adapter that has learnt nothing leaves the soft label as it is. B: batch.
+    """
+
+    def __init__(self, hidden_dim: int = 8) -> None:
+        super().__init__()
+        self.correction = mlp(1, [hidden_dim], 1)
+        nn.init.zeros_(self.correction[-1].weight)
+        nn.init.zeros_(self.correction[-1].bias)
+
+    def forward(self, soft_labels: Tensor) -> Tensor:
+        """Logits, (B,), of probabilities, (B,); NaN stays NaN."""
+        logits = torch.logit(soft_labels, eps=1e-6)
+        return logits + self.correction(logits.unsqueeze(-1)).squeeze(-1)
+
+    def loss(self, soft_labels: Tensor, labels: Tensor) -> Tensor:
+        """Click loss of the corrected probability, mean over rows with a soft label; 0 where none has one."""
+        known = ~torch.isnan(soft_labels)
+        if not known.any():
+            return self.correction[-1].bias.sum() * 0.0
+        return binary_cross_entropy_with_logits(self(soft_labels[known]), labels[known])

@@ -36,8 +36,8 @@ class VerticalModel:
             settings,
             num_embeddings=features.num_embeddings,
             num_dense=len(features.dense),
-            code_dim=features.code_dim,
-            use_history=use_history,
+            code_dim=features.code_dim if use_history else 0,
+            history_ids=("item_id",) if use_history else (),
         )
         return cls(network, features, settings, use_history)
 

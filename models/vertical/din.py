@@ -29,5 +29,5 @@ class DIN(TrunkNetwork):
         """All features and the pooled history, (B, F*e + N + e + 2)."""
         history = batch.history
         scalars = torch.stack([history.labels, history.ages], dim=-1)
-        steps = torch.cat([self.embeddings["item_id"](history.item_ids), scalars], dim=-1)  # (B, L, e + 2)
+        steps = torch.cat([self.embeddings["item_id"](history.ids[..., 0]), scalars], dim=-1)  # (B, L, e + 2)
         return torch.cat([tokens.flatten(1), dense, self.unit(tokens[:, self.item], steps, history.mask)], dim=1)

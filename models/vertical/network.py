@@ -19,8 +19,13 @@ class Sizes:
     ]  # rows of each sparse feature's table, in the order of a batch's columns; has item_id
     num_dense: int
     embedding_dim: int  # width of every table
-    code_dim: int  # width of the FM's codes
-    use_history: bool  # False: the baseline, which takes nothing of the FM from `batch.history`
+    code_dim: int  # width of the FM's codes in `batch.history`; 0: the network reads none
+    history_ids: tuple[str, ...]  # sparse features whose ids a history slot holds and the network reads
+
+    @property
+    def use_history(self) -> bool:
+        """False: the baseline, which takes nothing of the FM from `batch.history`."""
+        return bool(self.code_dim or self.history_ids)
 
     @property
     def num_sparse(self) -> int:
@@ -34,10 +39,10 @@ class Sizes:
 
 
 class History(NamedTuple):
-    """A user's newest impressions with the FM's codes; B: batch, L: slots, d: code width."""
+    """A user's newest impressions with the FM's codes; B: batch, L: slots, d: code width, A: ids a slot."""
 
     codes: Tensor  # (B, L, d)
-    item_ids: Tensor  # hashed, (B, L), int64
+    ids: Tensor  # hashed, (B, L, A), int64; the first is the item
     labels: Tensor  # 0 or 1, (B, L)
     ages: Tensor  # log(1 + hours) between the impression and the history's snapshot, (B, L)
     mask: Tensor  # True where a slot is filled, (B, L)

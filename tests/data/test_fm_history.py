@@ -6,12 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from config import Transfer
-from data.fm_history import FmLog, item_fm_embedding, quantize, user_fm_history
+from config import Transfer, load_config
+from data.codes import encode
+from data.fm_history import FmLog, item_fm_embedding, user_fm_history
 from data.schema import TIMESTAMP
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AT = START + timedelta(days=2)
+SHIPPED = load_config()
+CONFIG = SHIPPED.model_copy(update={"foundation_model": SHIPPED.foundation_model.model_copy(update={"code_dim": 2})})
 
 
 def outputs(rows: list[tuple[str, str, float, int, list[float] | None]]) -> pa.Table:
@@ -38,7 +41,7 @@ LOG = FmLog.of(
             ("u", "c", 30, 1, None),  # not scored
         ]
     ),
-    code_dim=2,
+    CONFIG,
 )
 
 
@@ -49,7 +52,7 @@ def test_history_holds_the_newest_impressions_before_the_snapshot_oldest_first()
     assert rows[0]["fm_history_labels"] == [0, 1]
     assert rows[0]["fm_history_ages_h"] == [45.0, 1.0]
     codes = np.frombuffer(rows[0]["fm_history_codes"], np.int8).reshape(2, 2)
-    assert codes.tolist() == quantize(np.array([[0.25, 0.0], [-0.5, 0.5]])).tolist()
+    assert codes.tobytes() == encode(np.array([[0.25, 0.0], [-0.5, 0.5]]), 8).tobytes()
     assert rows[0]["event_timestamp"] == rows[0]["created_timestamp"] == AT
 
 
@@ -64,7 +67,7 @@ def test_changing_what_comes_at_or_after_the_snapshot_changes_nothing():
     rows = [("u", "a", 1.0, 1, [1.0, -1.0]), ("u", "b", 48.0, 0, [0.3, 0.3]), ("u", "c", 60.0, 1, [0.1, 0.1])]
     other = [rows[0], ("u", "z", 48.0, 1, [-1.0, -1.0])]
     for build in (user_fm_history, item_fm_embedding):
-        one, two = (build(FmLog.of(outputs(r), 2), AT, Transfer()) for r in (rows, other))
+        one, two = (build(FmLog.of(outputs(r), CONFIG), AT, Transfer()) for r in (rows, other))
         assert one.equals(two)
 
 
@@ -76,11 +79,15 @@ def test_items_have_their_mean_code():
 
 
 def test_nothing_scored_gives_empty_tables():
-    empty = FmLog.of(outputs([("u", "a", 1, 1, None)]), 2)
+    empty = FmLog.of(outputs([("u", "a", 1, 1, None)]), CONFIG)
     assert user_fm_history(empty, AT, Transfer()).num_rows == 0
     assert item_fm_embedding(empty, AT, Transfer()).num_rows == 0
 
 
-def test_quantization_error_is_at_most_half_a_step():
-    codes = np.random.default_rng(0).uniform(-1, 1, (1000, 4))
-    assert np.abs(quantize(codes) / 127.0 - codes).max() <= 0.5 / 127 + 1e-9
+def test_a_shorter_code_of_four_bits_is_the_start_of_the_long_one():
+    transfer = Transfer(code_dim=2, code_bits=4)
+    foundation = SHIPPED.foundation_model.model_copy(update={"code_dim": 4, "code_prefixes": [2]})
+    short = CONFIG.model_copy(update={"foundation_model": foundation, "transfer": transfer})
+    log = FmLog.of(outputs([("u", "a", 1, 1, [0.5, -0.25, 1.0, 1.0]), ("u", "b", 2, 1, [0.0, 0.875, 1.0, 1.0])]), short)
+    stored = user_fm_history(log, AT, transfer)["fm_history_codes"][0].as_py()
+    assert stored == encode(np.array([[0.5, -0.25], [0.0, 0.875]]), 4).tobytes() and len(stored) == 2

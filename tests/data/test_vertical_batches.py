@@ -3,14 +3,16 @@
 import pyarrow as pa
 import torch
 
-from data.fm_history import quantize
+from data.codes import encode
 from data.vertical_batches import VerticalFeatures
 
-FEATURES = VerticalFeatures({"item_id": 100, "brand": 10}, ("user_clicks_7d",), code_dim=2, history_length=3)
+FEATURES = VerticalFeatures(
+    {"item_id": 100, "brand": 10}, ("user_clicks_7d",), code_dim=2, code_bits=8, history_length=3
+)
 
 
 def rows() -> pa.Table:
-    codes = quantize(torch.tensor([[1.0, -1.0], [0.5, 0.0]]).numpy()).tobytes()
+    codes = encode(torch.tensor([[1.0, -1.0], [0.5, 0.0]]).numpy(), 8).tobytes()
     return pa.table(
         {
             "item_id": ["a", "b"],
@@ -20,7 +22,7 @@ def rows() -> pa.Table:
             "fm_history_item_ids": pa.array([None, ["old", "new"]], pa.list_(pa.string())),
             "fm_history_labels": pa.array([None, [0, 1]], pa.list_(pa.int32())),
             "fm_history_ages_h": pa.array([None, [9.0, 0.0]], pa.list_(pa.float32())),
-            "fm_item_code": pa.array([quantize(torch.tensor([1.0, 0.0]).numpy()).tobytes(), None], pa.binary()),
+            "fm_item_code": pa.array([encode(torch.tensor([[1.0, 0.0]]).numpy(), 8).tobytes(), None], pa.binary()),
         }
     )
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.layers.compressor import Compressor
-from models.losses import AuxiliaryHead, gradient_scale
+from models.losses import AuxiliaryHead, StudentAdapter, gradient_scale
 
 
 def trunk_gradient(scale: float, label_scale: float = 1.0) -> tuple[torch.Tensor, AuxiliaryHead]:
@@ -72,3 +72,49 @@ def test_compressor_learns_to_reconstruct_what_fits_its_code():
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1 * first
+
+
+def test_a_code_with_prefixes_reconstructs_better_the_more_of_it_is_read():
+    torch.manual_seed(0)
+    mixed = torch.randn(512, 12) * torch.linspace(2, 0.1, 12) @ torch.randn(12, 16)
+    train, held_out = mixed[:384], mixed[384:]
+    compressor = Compressor(16, 8, (2, 4))
+    optimizer = torch.optim.Adam(compressor.parameters(), lr=0.01)
+    for _ in range(300):
+        optimizer.zero_grad()
+        compressor(train)[1].mean().backward()
+        optimizer.step()
+    errors = compressor.errors(compressor(held_out)[0], compressor.norm(held_out))
+    mean = {width: error.mean().item() for width, error in errors.items()}
+    assert list(mean) == [2, 4, 8]
+    assert mean[2] > mean[4] > mean[8]
+    assert compressor(held_out)[1].mean().item() == pytest.approx(sum(mean.values()), abs=1e-6)
+
+
+def test_a_prefix_must_be_shorter_than_the_code():
+    with pytest.raises(ValueError, match=r"code_prefixes \[8\] must lie between 1 and code_dim - 1 = 7"):
+        Compressor(16, 8, (8,))
+
+
+def test_a_fresh_adapter_leaves_the_soft_label_as_it_is():
+    soft = torch.tensor([0.1, 0.5, math.nan, 0.9])
+    adapted = StudentAdapter()(soft).sigmoid()
+    assert torch.allclose(adapted, soft, atol=1e-6, equal_nan=True)
+    assert StudentAdapter().loss(torch.full((3,), math.nan), torch.ones(3)).item() == 0.0
+
+
+def test_an_adapter_learns_how_a_stale_teacher_is_wrong():
+    torch.manual_seed(0)
+    truth = torch.randn(4000) - 1.0
+    labels = (torch.rand(4000) < truth.sigmoid()).float()
+    stale = (0.5 * truth + 1.0).sigmoid()  # too high, and too sure of too little
+    adapter = StudentAdapter()
+    before = adapter.loss(stale, labels).item()
+    optimizer = torch.optim.Adam(adapter.parameters(), lr=0.01)
+    for _ in range(300):
+        optimizer.zero_grad()
+        adapter.loss(stale, labels).backward()
+        optimizer.step()
+    best = torch.nn.functional.binary_cross_entropy_with_logits(truth, labels).item()
+    assert before - best > 0.05
+    assert adapter.loss(stale, labels).item() - best < 0.1 * (before - best)

@@ -21,7 +21,8 @@ def vertical(name: str, *, use_history: bool = True, **hyperparameters) -> Verti
         }
     )
     tables = {"category": ROWS, "item_id": ROWS}
-    return build_vertical(settings, num_embeddings=tables, num_dense=3, code_dim=4, use_history=use_history)
+    reads = {"code_dim": 4, "history_ids": ("item_id",)} if use_history else {}
+    return build_vertical(settings, num_embeddings=tables, num_dense=3, **reads)
 
 
 def vertical_batch(lengths: list[int], *, L: int = 5) -> VerticalBatch:
@@ -30,7 +31,7 @@ def vertical_batch(lengths: list[int], *, L: int = 5) -> VerticalBatch:
     mask = torch.arange(L) < torch.tensor(lengths).unsqueeze(1)
     history = History(
         codes=torch.randn(B, L, 4, generator=generator) * mask.unsqueeze(-1),
-        item_ids=torch.randint(ROWS, (B, L), generator=generator) * mask,
+        ids=(torch.randint(ROWS, (B, L), generator=generator) * mask).unsqueeze(-1),
         labels=(torch.rand(B, L, generator=generator) < 0.5).float() * mask,
         ages=torch.rand(B, L, generator=generator) * mask,
         mask=mask,
@@ -70,7 +71,7 @@ def test_what_masked_slots_hold_does_not_matter(name):
     empty = ~batch.history.mask
     history = batch.history._replace(
         codes=batch.history.codes.masked_fill(empty.unsqueeze(-1), 9.0),
-        item_ids=batch.history.item_ids.masked_fill(empty, 7),
+        ids=batch.history.ids.masked_fill(empty.unsqueeze(-1), 7),
         ages=batch.history.ages.masked_fill(empty, 9.0),
     )
     assert torch.equal(model(batch).logits, model(batch._replace(history=history)).logits)
@@ -85,7 +86,7 @@ def test_a_baseline_takes_no_codes(name):
 
 def test_din_weighs_the_items_of_the_history_for_the_candidate():
     model, batch = vertical("din", use_history=False).eval(), vertical_batch([5, 2])
-    other = batch.history._replace(item_ids=(batch.history.item_ids + 1) % ROWS)
+    other = batch.history._replace(ids=(batch.history.ids + 1) % ROWS)
     assert not torch.allclose(model(batch).logits, model(batch._replace(history=other)).logits)
     dnn = vertical("dnn", use_history=False).eval()
     assert torch.equal(dnn(batch).logits, dnn(batch._replace(history=other)).logits)
@@ -118,6 +119,6 @@ def test_names_of_dnn_weights_are_those_of_saved_models():
         "embeddings.category.weight",
         "embeddings.item_id.weight",
         *(f"norm.{part}" for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")),
-        *(f"attention.{layer}.{part}" for layer in ("query", "key_value") for part in ("weight", "bias")),
+        *(f"history.{layer}.{part}" for layer in ("query", "key_value") for part in ("weight", "bias")),
         *(f"{layer}.{part}" for layer in ("trunk.0", "trunk.2", "head") for part in ("weight", "bias")),
     }
