@@ -77,18 +77,19 @@ class StudentAdapter(nn.Module):
 
     def __init__(self, hidden_dim: int = 8) -> None:
         super().__init__()
-        self.correction = mlp(1, [hidden_dim], 1)
-        nn.init.zeros_(self.correction[-1].weight)
-        nn.init.zeros_(self.correction[-1].bias)
+        self.hidden = mlp(1, [hidden_dim])
+        self.correction = nn.Linear(hidden_dim, 1)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
 
     def forward(self, soft_labels: Tensor) -> Tensor:
         """Logits, (B,), of probabilities, (B,); NaN stays NaN."""
         logits = torch.logit(soft_labels, eps=1e-6)
-        return logits + self.correction(logits.unsqueeze(-1)).squeeze(-1)
+        return logits + self.correction(self.hidden(logits.unsqueeze(-1))).squeeze(-1)
 
     def loss(self, soft_labels: Tensor, labels: Tensor) -> Tensor:
         """Click loss of the corrected probability, mean over rows with a soft label; 0 where none has one."""
         known = ~torch.isnan(soft_labels)
         if not known.any():
-            return self.correction[-1].bias.sum() * 0.0
+            return self.correction.bias.sum() * 0.0
         return binary_cross_entropy_with_logits(self(soft_labels[known]), labels[known])

@@ -62,10 +62,10 @@ def evaluate_held_out(
     """Commits `fm_evaluations`, the FM's probabilities on the held-out rows, and measures them."""
     inputs = {"examples": day}
     judged = (
-        pa.Table.from_batches([keys]).append_column("probability", pa.array(probabilities)).cast(EVALUATIONS)
-        for keys, probabilities, _ in trainer.score(
-            _slices(config, day, trainer, start=held_out), "score held-out rows"
-        )
+        pa.Table.from_batches([scored.keys])
+        .append_column("probability", pa.array(scored.probabilities))
+        .cast(EVALUATIONS)
+        for scored in trainer.score(_slices(config, day, trainer, start=held_out), "score held-out rows")
     )
     with on_every_rank(storage.commit_partition(config, "fm_evaluations", day, inputs=inputs)) as folder:
         _write(folder, EVALUATIONS, judged)
@@ -114,7 +114,7 @@ def _scored(
 ) -> Iterator[pa.Table]:
     batches = _slices(config, day, trainer, start=scored_from)
     total = count_examples(config, day, start=scored_from, end=None)
-    for keys, probabilities, codes in trainer.score(batches, "score unseen impressions", total=total):
+    for keys, probabilities, codes, _ in trainer.score(batches, "score unseen impressions", total=total):
         rows = pa.Table.from_batches([keys])
         width = codes.shape[1]
         offsets = np.arange(0, len(codes) * width + 1, width, dtype=np.int32)

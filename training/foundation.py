@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 import torch.distributed as dist
@@ -32,6 +34,15 @@ class Progress:
     steps: int = 0  # steps done of all
     loss: float = 0.0  # sum of LogLoss over what this rank learnt, each before it was learnt
     examples: int = 0  # how many that were
+
+
+class Scored(NamedTuple):
+    """What the FM says of b examples."""
+
+    keys: pa.RecordBatch  # of the rows
+    probabilities: npt.NDArray[np.float32]  # (b,)
+    codes: npt.NDArray[np.float32]  # (b, code_dim)
+    hidden: npt.NDArray[np.float32]  # what the codes are made of, (b, H)
 
 
 @dataclass
@@ -116,21 +127,16 @@ class FoundationTrainer:
         progress.phase, progress.step = progress.phase + 1, 0
 
     @torch.no_grad()
-    def score(
-        self, batches: Iterable[Examples], what: str, *, total: int | None = None
-    ) -> Iterator[tuple[pa.RecordBatch, np.ndarray, np.ndarray]]:
-        """Probabilities and codes of this rank's slices, without learning.
-
-        Yields:
-            keys of the rows; probability, (b,); code, (b, code_dim).
-        """
+    def score(self, batches: Iterable[Examples], what: str, *, total: int | None = None) -> Iterator[Scored]:
+        """What the FM says of this rank's slices, without learning."""
         self.model.eval()
         size = self.config.foundation_model.optimizer.batch_size
         for examples in track(prefetched(batches), what, size=size, total=total):
             examples = examples.to(self.device)
             coded = self._forward(examples)
             probabilities = torch.sigmoid(coded.output.logits.float())
-            yield examples.keys, probabilities.cpu().numpy(), coded.code.float().cpu().numpy()
+            code, hidden = (t.float().cpu().numpy() for t in (coded.code, coded.output.hidden))
+            yield Scored(examples.keys, probabilities.cpu().numpy(), code, hidden)
 
     def _forward(self, examples: Examples) -> CodedOutput:
         half = self.config.foundation_model.precision == "bf16"

@@ -1,0 +1,106 @@
+"""The transfer study: what of a foundation model's knowledge reaches its vertical models, and by which way.
+
+    python -m benchmarks.transfer_study --data-set kuairand --path ~/KuaiRand-Pure/data
+
+Every run is one line of `runs.jsonl` in the work folder. A study that was stopped goes on where it was; `--report` only
+reads. Runs come in the order in which they are worth having, so a part of a study is a study.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import storage
+from benchmarks.report import report
+from benchmarks.transfer_study.execute import Study
+from benchmarks.transfer_study.log import study_log
+from benchmarks.transfer_study.plan import DATA_SETS, Distilling, Run, plan, tuned
+from benchmarks.transfer_study.plots import plots
+from benchmarks.transfer_study.results import Results, figures
+from benchmarks.whole_log import whole_log
+from config import ROOT, load_config
+
+
+def main() -> None:
+    """Runs what is missing, then reports what there is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-set", choices=DATA_SETS, required=True)
+    parser.add_argument("--path", help="folder of the data set's files, where they are not fetched or generated")
+    parser.add_argument("--work", type=Path, default=ROOT / ".headwater" / "studies", help="keeps logs, FMs and runs")
+    parser.add_argument("--seeds", type=int, default=5, help="(default 5)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a run that would begin later")
+    parser.add_argument("--report", action="store_true", help="only report the runs there are")
+    parser.add_argument("--quick", action="store_true", help="a few runs of one seed; figures are not kept")
+    a = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    torch.set_num_threads(1)  # VM batches are too small to share
+    work = a.work / a.data_set
+    work.mkdir(parents=True, exist_ok=True)
+    runs = work / "runs.jsonl"
+    if not a.report:
+        _execute(a, work, runs)
+    found = figures(Results.read(runs))
+    if not a.quick:
+        plots(found, a.data_set, ROOT / "docs" / "images")
+    report(
+        f"transfer_study_{a.data_set}",
+        found,
+        command=f"python -m benchmarks.transfer_study --data-set {a.data_set} --seeds {a.seeds}",
+        packages=["torch", "torchrec"],
+        keep=not a.quick,
+    )
+
+
+def _execute(a: argparse.Namespace, work: Path, runs: Path) -> None:
+    data_set, deadline = DATA_SETS[a.data_set], time.monotonic() + a.minutes * 60
+    first = load_config(ROOT / "platform.yaml").sources[a.data_set].first_day
+    config, day = whole_log(
+        a.data_set,
+        work / "log",
+        path=a.path,
+        last_day=first + timedelta(days=data_set.days - 1) if data_set.days else None,
+    )
+    study = Study(config, day, study_log(config, day), data_set, work)
+    seeds = 1 if a.quick else a.seeds
+    planned = list(plan(config.verticals, seeds=seeds))[: 10 if a.quick else None]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(a.data_set, total=len(planned))
+        done = {json.dumps({name: row[name] for name in planned[0].key}) for row in Results.read(runs).rows}
+        for run in chain(planned, _tuned(runs, config.verticals, seeds)):
+            if time.monotonic() > deadline:
+                break
+            if json.dumps(run.key) not in done:
+                bar.update(task, description=f"{a.data_set}: {run.vertical} {run.kind} {run.arm}, seed {run.seed}")
+                _append(runs, run, storage.finite(study.run(run)))
+            bar.advance(task)
+
+
+def _tuned(runs: Path, verticals: list[str], seeds: int) -> Iterator[Run]:
+    """Runs with each vertical's best distillation, as found when they are asked for."""
+    searched = [r for r in Results.read(runs).rows if r["validation"]]
+    best = {}
+    for vertical in verticals:
+        of_vertical = [r for r in searched if r["vertical"] == vertical]
+        if of_vertical:
+            best[vertical] = Distilling(**min(of_vertical, key=lambda r: r["ne"])["distilling"])
+    yield from tuned(best, seeds=seeds)
+
+
+def _append(runs: Path, run: Run, figures: dict[str, Any]) -> None:
+    with runs.open("a") as file:
+        file.write(json.dumps(run.key | figures) + "\n")
+
+
+if __name__ == "__main__":
+    main()
