@@ -24,7 +24,7 @@ import storage
 from benchmarks.report import report
 from benchmarks.transfer_study.execute import Study
 from benchmarks.transfer_study.log import study_log
-from benchmarks.transfer_study.plan import DATA_SETS, Distilling, Run, plan, tuned
+from benchmarks.transfer_study.plan import DATA_SETS, Distilling, Run, first, rest, tuned
 from benchmarks.transfer_study.plots import plots
 from benchmarks.transfer_study.results import Results, figures
 from benchmarks.whole_log import whole_log
@@ -63,24 +63,28 @@ def main() -> None:
 
 def _execute(a: argparse.Namespace, work: Path, runs: Path) -> None:
     data_set, deadline = DATA_SETS[a.data_set], time.monotonic() + a.minutes * 60
-    first = load_config(ROOT / "platform.yaml").sources[a.data_set].first_day
+    first_day = load_config(ROOT / "platform.yaml").sources[a.data_set].first_day
     config, day = whole_log(
         a.data_set,
         work / "log",
         path=a.path,
-        last_day=first + timedelta(days=data_set.days - 1) if data_set.days else None,
+        last_day=first_day + timedelta(days=data_set.days - 1) if data_set.days else None,
+        events_per_day=data_set.events_per_day,
     )
     study = Study(config, day, study_log(config, day), data_set, work)
-    seeds = 1 if a.quick else a.seeds
-    planned = list(plan(config.verticals, seeds=seeds))[: 10 if a.quick else None]
+    if a.quick:
+        planned, more = list(first(config.verticals, seeds=1))[:10], []
+    else:
+        planned, more = list(first(config.verticals, seeds=a.seeds)), list(rest(config.verticals, seeds=a.seeds))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(a.data_set, total=len(planned))
+        task = bar.add_task(a.data_set, total=len(planned) + len(more))
         done = {json.dumps({name: row[name] for name in planned[0].key}) for row in Results.read(runs).rows}
-        for run in chain(planned, _tuned(runs, config.verticals, seeds)):
+        for run in chain(planned, () if a.quick else _tuned(runs, config.verticals, a.seeds), more):
             if time.monotonic() > deadline:
                 break
             if json.dumps(run.key) not in done:
+                done.add(json.dumps(run.key))
                 bar.update(task, description=f"{a.data_set}: {run.vertical} {run.kind} {run.arm}, seed {run.seed}")
                 _append(runs, run, storage.finite(study.run(run)))
             bar.advance(task)

@@ -59,8 +59,10 @@ class Study:
         labels = self.log.impressions.labels.numpy()[judge]
         figures = evaluate(labels, probabilities, users=self.log.users[judge]).as_dict()
         teachers = self.teacher(run.size, run.seed)
-        for name, said in (("fm", self._soft_labels(run, teachers)), ("fm_frozen", teachers.frozen)):
-            figures[f"{name}_ne"] = evaluate(labels, said.numpy()[judge]).ne
+        others = {"fm": self._soft_labels(run, teachers), "fm_frozen": teachers.frozen, "truth": self.log.truth}
+        for name, said in others.items():
+            if said is not None:
+                figures[f"{name}_ne"] = evaluate(labels, said.numpy()[judge]).ne
         cold = ~(judged.slots.positions >= 0).any(dim=1).numpy()
         for name, rows in (("cold", cold), ("warm", ~cold)):
             figures[f"{name}_rows"] = int(rows.sum())

@@ -16,7 +16,7 @@ from data.encoding import dense_values, hash_ids
 from data.impression_history import ImpressionLog, Slots
 from data.point_in_time import Ints
 from data.schema import Schema, epoch_us
-from data.sources import source_schema
+from data.sources import source_schema, synthetic
 from data.vertical_batches import VerticalFeatures
 from feature_repo.feature_views import snapshot_ttl
 
@@ -34,6 +34,7 @@ class StudyLog:
     features: VerticalFeatures
     history_ids: tuple[str, ...]  # features whose ids a slot holds
     days: list[datetime]  # start of each day, and the end of the last
+    truth: Tensor | None  # true click probabilities, where the log is generated, (N,)
 
     @property
     def users(self) -> Ints:
@@ -94,7 +95,12 @@ def study_log(config: PlatformConfig, day: date) -> StudyLog:
     rows = pl.from_arrow(storage.read_partition(config, "examples", day, columns=keys))
     assert isinstance(rows, pl.DataFrame)
     rows = rows.sort("event_timestamp", "impression_id").with_row_index("order")
+    truth = None
+    if config.data_source == "synthetic":
+        rows = rows.join(synthetic.true_probability(config, day), on="impression_id", how="left", maintain_order="left")
     rows = _with_snapshots(rows, config, day, schema).sort("user_id", "event_timestamp", "order")
+    if config.data_source == "synthetic":
+        truth = torch.from_numpy(rows["probability"].to_numpy().copy())
     table = rows.to_arrow()
     sparse = [hash_ids(_strings(table[name]), count) for name, count in features.num_embeddings.items()]
     history_ids = ("item_id", *schema.item_categorical)
@@ -118,6 +124,7 @@ def study_log(config: PlatformConfig, day: date) -> StudyLog:
         features=features,
         history_ids=history_ids,
         days=[start + length * n for n in range((end - start) // length + 1)],
+        truth=truth,
     )
 
 

@@ -24,7 +24,7 @@ class DataSet:
 DATA_SETS = {
     "kuairand": DataSet(cut=6, test=11),
     "movielens": DataSet(cut=6, test=11),
-    "synthetic": DataSet(cut=6, test=11, days=14),
+    "synthetic": DataSet(cut=6, test=11, days=14, events_per_day=40_000),
     "complete_journey": DataSet(cut=12, test=20, days=24),
 }
 
@@ -66,41 +66,58 @@ class Run:
 
 # The best tuned distillation is searched among these, on the last day before the test, for each vertical.
 TUNING = [Distilling(w, a, b) for w, a, b in product((0.3, 1.0, 3.0, 10.0), (1.0, 2.0), (1.0, 5.0))]
-SWEEPS: dict[str, list[dict[str, Any]]] = {
-    "slots": [{"slots": n} for n in (5, 10, 50)],
-    "code_dim": [{"code_dim": n} for n in (8, 16)],
-    "code_bits": [{"code_bits": n} for n in (4, 32)],
-    "delay": [{"delay_s": n} for n in (600, 3600, 86_400)],
-    "encoder": [{"encoder": e} for e in ("mean", "sum", "activation_unit", "multi_interest")],
-    "codes": [{"codes": "frozen"}],
+SWEEPS: dict[str, tuple[str, list[dict[str, Any]]]] = {  # of one arm, by name of the sweep
+    "slots": ("loopfm_ah", [{"slots": n} for n in (5, 10, 50)]),
+    "slots of the raw history": ("raw_ah", [{"slots": n} for n in (5, 10, 50)]),
+    "code_dim": ("loopfm_ah", [{"code_dim": n} for n in (8, 16)]),
+    "code_bits": ("loopfm_ah", [{"code_bits": n} for n in (4, 32)]),
+    "delay_s": ("loopfm_ah", [{"delay_s": n} for n in (600, 3600, 86_400)]),
+    "history_encoder": (
+        "loopfm_ah",
+        [{"encoder": e} for e in ("mean", "sum", "activation_unit", "multi_interest")],
+    ),
+    "codes by": ("loopfm_ah", [{"codes": "frozen"}]),
 }
 CONTROLS = ("other_user", "shuffled_codes", "current_code")
 
 
-def plan(verticals: list[str], *, seeds: int) -> Iterator[Run]:
-    """Every run that needs no earlier result."""
-
-    def runs(arms: tuple[str, ...], *, kinds: tuple[str, ...] = KINDS[:1], **changed: Any) -> Iterator[Run]:
-        for seed, vertical, kind, arm in product(range(seeds), verticals, kinds, arms):
-            yield replace(Run(vertical, kind, arm, seed), **changed)
-
-    yield from runs(HEADLINE)
+def first(verticals: list[str], *, seeds: int) -> Iterator[Run]:
+    """What the study is about, and the search for the best distillation."""
+    yield from _runs(verticals, seeds, HEADLINE)
     for vertical, distilling in product(verticals, TUNING):
         yield Run(vertical, "dnn", "ah", 0, distilling=distilling, validation=True)
-    for control in CONTROLS:
-        yield from runs(("loopfm_ah",), control=control)
-    yield from runs(tuple(arm for arm in ARMS if arm not in HEADLINE))
-    for stale in (1, 3, "frozen"):
-        yield from runs(("ah", "ah_sa", "loopfm_ah"), stale=stale, codes="frozen" if stale == "frozen" else "daily")
-    for size in ("small", "large"):
-        yield from runs(("ah", "loopfm", "loopfm_ah"), size=size)
-    yield from runs(tuple(ARMS), kinds=KINDS[1:])
-    for changes in SWEEPS.values():
-        for changed in changes:
-            yield from runs(("loopfm_ah",), **changed)
 
 
 def tuned(best: dict[str, Distilling], *, seeds: int) -> Iterator[Run]:
     """The runs with each vertical's best tuned distillation."""
     for seed, (vertical, distilling), arm in product(range(seeds), best.items(), ("ah", "raw_ah", "loopfm_ah")):
         yield Run(vertical, "dnn", arm, seed, distilling=distilling)
+
+
+def rest(verticals: list[str], *, seeds: int) -> Iterator[Run]:
+    """Controls, the other arms, staleness, sizes and kinds of model, and each setting by itself."""
+
+    def runs(*arms: str, **changed: Any) -> Iterator[Run]:
+        return _runs(verticals, seeds, arms, **changed)
+
+    for control in CONTROLS:
+        yield from runs("loopfm_ah", control=control)
+    yield from runs(*(arm for arm in ARMS if arm not in HEADLINE))
+    for kind in KINDS[1:]:
+        yield from runs("none", "ah", "raw_ah", "loopfm", "loopfm_ah", kind=kind)
+    for stale in (1, 3, "frozen"):
+        yield from runs("ah", "ah_sa", "loopfm_ah", stale=stale, codes="frozen" if stale == "frozen" else "daily")
+    for size in ("small", "large"):
+        yield from runs("ah", "loopfm", "loopfm_ah", size=size)
+    for arm, changes in SWEEPS.values():
+        for changed in changes:
+            yield from runs(arm, **changed)
+    for kind in KINDS[1:]:
+        yield from runs(*ARMS, kind=kind)
+
+
+def _runs(
+    verticals: list[str], seeds: int, arms: tuple[str, ...], *, kind: str = "dnn", **changed: Any
+) -> Iterator[Run]:
+    for seed, vertical, arm in product(range(seeds), verticals, arms):
+        yield replace(Run(vertical, kind, arm, seed), **changed)

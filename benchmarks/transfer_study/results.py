@@ -42,12 +42,34 @@ class Results:
         return list(dict.fromkeys(row["vertical"] for row in self.rows))
 
 
-def gains(one: dict[tuple[str, int], Row], other: dict[tuple[str, int], Row], figure: str = "ne") -> Floats:
-    """`one` minus `other`, each seed's mean over verticals, (seeds,); seeds that lack a vertical are left out."""
+def gains(
+    one: dict[tuple[str, int], Row], other: dict[tuple[str, int], Row], figure: str = "ne", *, weigh: bool = False
+) -> Floats:
+    """`one` minus `other`, each seed's mean over verticals, (seeds,); seeds that lack a vertical are left out.
+
+    Args:
+        one: runs by vertical and seed.
+        other: runs by vertical and seed.
+        figure: what is compared.
+        weigh: verticals by their impressions, as if all were one log; else each vertical counts the same.
+    """
     verticals = {vertical for vertical, _ in [*one, *other]}
     seeds = sorted({seed for _, seed in one} & {seed for _, seed in other})
     whole = [s for s in seeds if all((v, s) in one and (v, s) in other for v in verticals)]
-    return np.array([np.mean([one[v, s][figure] - other[v, s][figure] for v in verticals]) for s in whole])
+    return np.array(
+        [
+            np.average(
+                [one[v, s][figure] - other[v, s][figure] for v in verticals],
+                weights=[_weight(one[v, s]) if weigh else 1.0 for v in verticals],
+            )
+            for s in whole
+        ]
+    )
+
+
+def _weight(row: Row) -> float:
+    """Entropy of the vertical's labels times its rows: NE so weighted is that of the whole log."""
+    return float(row["rows"] * row["log_loss"] / row["ne"])
 
 
 def interval(values: Iterable[float]) -> dict[str, float] | None:
@@ -81,16 +103,19 @@ def figures(results: Results) -> dict[str, Any]:
     """Everything the study reports; a figure whose runs are missing is left out."""
     from benchmarks.transfer_study.student import ARMS  # loads torch, which reading results does not need
 
-    gain = _gain(results)
+    gain, pooled = _gain(results), _gain(results, weigh=True)
     best_kd, tuned_loop, tuned_raw = _tuned_gains(results)
     found: dict[str, Any] = {
         "by_vertical": _by_vertical(results, list(ARMS)),
         "gain_over_none": {
             kind: {arm: interval(gain(arm, kind=kind)) for arm in ARMS if len(gain(arm, kind=kind))} for kind in KINDS
         },
+        "gain_over_none_by_impressions": {arm: interval(pooled(arm)) for arm in ARMS},
         "headroom_ratio": {arm: ratio(gain(arm), _headroom(results)) for arm in ARMS},
         "loopfm_ah_over_ah": ratio(gain("loopfm_ah"), gain("ah")),
         "loopfm_ah_over_raw_ah": ratio(gain("loopfm_ah"), gain("raw_ah")),
+        "loopfm_ah_over_ah_by_impressions": ratio(pooled("loopfm_ah"), pooled("ah")),
+        "loopfm_ah_over_raw_ah_by_impressions": ratio(pooled("loopfm_ah"), pooled("raw_ah")),
         "tuned": {
             "kd": interval(best_kd),
             "loopfm_kd": interval(tuned_loop),
@@ -111,8 +136,8 @@ def figures(results: Results) -> dict[str, Any]:
             for stale in (0, 1, 3, "frozen")
         },
         "sweeps": {
-            name: {str(next(iter(c.values()))): interval(gain("loopfm_ah", **c)) for c in changes}
-            for name, changes in SWEEPS.items()
+            name: {str(next(iter(c.values()))): interval(gain(arm, **c)) for c in changes}
+            for name, (arm, changes) in SWEEPS.items()
         },
         "cold_users": _cold(results),
     }
@@ -120,10 +145,10 @@ def figures(results: Results) -> dict[str, Any]:
     return _without_missing(found)
 
 
-def _gain(results: Results) -> Callable[..., Floats]:
+def _gain(results: Results, *, weigh: bool = False) -> Callable[..., Floats]:
     def gain(arm: str, **changes: object) -> Floats:
         kind = changes.get("kind", "dnn")
-        return gains(results.of("none", kind=kind), results.of(arm, **changes))
+        return gains(results.of("none", kind=kind), results.of(arm, **changes), weigh=weigh)
 
     return gain
 
@@ -144,7 +169,9 @@ def _by_vertical(results: Results, arms: list[str]) -> dict[str, Any]:
         }
         none = of_arms["none"]
         if none:
-            found[vertical]["fm"] = {"ne": interval(row["fm_ne"] for row in none)}
+            for name in ("fm", "fm_frozen", "truth"):
+                if f"{name}_ne" in none[0]:
+                    found[vertical][name] = {"ne": interval(row[f"{name}_ne"] for row in none)}
             found[vertical]["rows"] = none[0]["rows"]
     return found
 
