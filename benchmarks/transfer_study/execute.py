@@ -1,6 +1,6 @@
 """Does one run of the study."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.transfer_study.arms import ARMS
 from benchmarks.transfer_study.log import StudyLog
 from benchmarks.transfer_study.plan import DataSet, Run
-from benchmarks.transfer_study.student import ARMS, Channel, Student
 from benchmarks.transfer_study.teacher import Teacher, teacher
 from config import PlatformConfig, Transfer
 from data.codes import decode, encode
 from data.impression_history import Slots
 from data.point_in_time import Ints
 from training.metrics import evaluate
+from training.student import Arm, Student, VerticalRows, predict
 
 
 @dataclass
@@ -34,28 +35,33 @@ class Study:
     def __post_init__(self) -> None:
         """Sets up what is kept."""
         self.teacher = lru_cache(2)(self._teacher)
-        self.channel = lru_cache(4)(self._channel)
+        self.rows = lru_cache(4)(self._rows)
 
     def run(self, run: Run) -> dict[str, Any]:
         """Trains a VM and judges it; figures by name."""
-        arm = ARMS[run.arm]
-        transfer = Transfer(**run.distilling.__dict__)
+        way = ARMS[run.arm]
+        transfer = Transfer(
+            **asdict(run.distilling),
+            distillation_head="serving" if way.distillation == "serving" else "auxiliary",
+            student_adapter=way.adapter,
+        )
         settings = self.config.vertical_model
         settings = settings.model_copy(
             update={"architecture": run.kind, "hyperparameters": {"history_encoder": run.encoder}}
         )
-        student = Student(self.log, settings, arm, transfer)
+        arm = Arm(distillation=way.distillation != "none", codes=way.codes != "none", ids=way.ids)
+        student = Student(settings, transfer, arm, self.log.features.num_embeddings, self.log.history_ids)
         first, end, last = self.data_set.cut, self.data_set.test, len(self.log.days) - 1
         if run.validation:
             end, last = end - 1, end
         learn, judge = self.log.rows(run.vertical, first, end), self.log.rows(run.vertical, end, last)
-        channel = self.channel(
-            run.vertical, arm.codes, run.seed, run.size, run.stale, run.codes, run.code_dim, run.code_bits, run.slots,
+        rows = self.rows(
+            run.vertical, way.codes, run.seed, run.size, run.stale, run.codes, run.code_dim, run.code_bits, run.slots,
             run.delay_s, run.control,
         )  # fmt: skip
-        learnt, judged = channel.part(slice(0, len(learn))), channel.part(slice(len(learn), len(learn) + len(judge)))
-        network = student.fit(learn, learnt, seed=run.seed)
-        probabilities = student.predict(network, judge, judged)
+        network = student.fit(rows.part(slice(0, len(learn))), seed=run.seed)
+        judged = rows.part(slice(len(learn), len(learn) + len(judge)))
+        probabilities = predict(network, judged)
         labels = self.log.impressions.labels.numpy()[judge]
         figures = evaluate(labels, probabilities, users=self.log.users[judge]).as_dict()
         teachers = self.teacher(run.size, run.seed)
@@ -64,11 +70,9 @@ class Study:
             if said is not None:
                 figures[f"{name}_ne"] = evaluate(labels, said.numpy()[judge]).ne
         cold = ~(judged.slots.positions >= 0).any(dim=1).numpy()
-        for name, rows in (("cold", cold), ("warm", ~cold)):
-            figures[f"{name}_rows"] = int(rows.sum())
-            figures[f"{name}_log_loss"] = (
-                evaluate(labels[rows], probabilities[rows]).log_loss if rows.any() else float("nan")
-            )
+        for name, of in (("cold", cold), ("warm", ~cold)):
+            figures[f"{name}_rows"] = int(of.sum())
+            figures[f"{name}_log_loss"] = evaluate(labels[of], probabilities[of]).log_loss
         return figures
 
     def _teacher(self, size: str, seed: int) -> Teacher:
@@ -81,7 +85,7 @@ class Study:
     def _soft_labels(self, run: Run, teachers: Teacher) -> Tensor:
         return teachers.frozen if run.stale == "frozen" else teachers.aged[run.stale]
 
-    def _channel(
+    def _rows(
         self,
         vertical: str,
         kind: str,
@@ -94,8 +98,8 @@ class Study:
         length: int,
         delay_s: int,
         control: str,
-    ) -> Channel:
-        """What passes to the rows of a vertical, those to learn first."""
+    ) -> VerticalRows:
+        """Rows of a vertical from the cut on."""
         log, cut = self.log, self.data_set.cut
         rows = log.rows(vertical, cut, len(log.days) - 1)
         teachers = self.teacher(size, seed)
@@ -118,7 +122,9 @@ class Study:
             codes = _served(teachers.daily_codes, width, bits)
             item_codes = codes[torch.from_numpy(rows)]
             slots = Slots(torch.full_like(slots.positions, -1), torch.zeros_like(slots.ages))
-        return Channel(soft[torch.from_numpy(rows)], codes, item_codes, slots)
+        at = torch.from_numpy(rows)
+        labels = log.impressions.labels[at]
+        return VerticalRows(log.sparse[at], log.dense[at], labels, soft[at], log.impressions, codes, item_codes, slots)
 
 
 def _served(codes: Tensor, width: int, bits: int) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any, Literal
 
-from benchmarks.transfer_study.student import ARMS
+from benchmarks.transfer_study.arms import ARMS
 
 KINDS = ("dnn", "fm", "deepfm", "din", "wukong")  # dnn is the one that ships
 HEADLINE = ("none", "kd", "ah", "raw", "raw_ah", "loopfm", "loopfm_ah")

@@ -101,7 +101,7 @@ def ratio(numerator: Floats, denominator: Floats) -> dict[str, float] | None:
 
 def figures(results: Results) -> dict[str, Any]:
     """Everything the study reports; a figure whose runs are missing is left out."""
-    from benchmarks.transfer_study.student import ARMS  # loads torch, which reading results does not need
+    from benchmarks.transfer_study.arms import ARMS  # loads torch, which reading results does not need
 
     gain, pooled = _gain(results), _gain(results, weigh=True)
     best_kd, tuned_loop, tuned_raw = _tuned_gains(results)
