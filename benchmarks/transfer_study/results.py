@@ -201,12 +201,11 @@ def _tuned_gains(results: Results) -> tuple[Floats, Floats, Floats]:
 def _parts(gain: Callable[..., Floats]) -> dict[str, Any]:
     """LoopFM's gain = temporal + cross-feature - residual (theorem 1), each a difference of measured NE."""
     raw, loopfm, both = gain("raw"), gain("loopfm"), gain("both")
-    n = min(len(raw), len(loopfm), len(both))
     return {
-        "loopfm": interval(loopfm[:n]),
-        "temporal": interval(raw[:n]),
-        "cross_feature": interval(both[:n] - raw[:n]),
-        "residual": interval(both[:n] - loopfm[:n]),
+        "loopfm": interval(loopfm),
+        "temporal": interval(raw),
+        "cross_feature": interval(_minus(both, raw)),
+        "residual": interval(_minus(both, loopfm)),
     }
 
 
@@ -243,15 +242,16 @@ def _directions(gain: Callable[..., Floats], best_kd: Floats, tuned_loop: Floats
     """Each published or wished direction: holds, fails, or the intervals do not tell."""
 
     def above(one: Floats, other: Floats, factor: float = 1.0) -> str:
-        n = min(len(one), len(other))
-        found = interval(one[:n] - factor * other[:n])
+        found = interval(_minus(one, factor * other))
         if found is None or "low" not in found:
             return ""
         return "holds" if found["low"] > 0 else "fails" if found["high"] < 0 else "not separated"
 
     nothing = np.zeros_like(gain("none"))
     frozen = {"stale": "frozen", "codes": "frozen"}
-    sa, sa_frozen = gain("ah_sa") - gain("ah"), gain("ah_sa", **frozen) - gain("ah", **frozen)
+    sa, sa_frozen = _minus(gain("ah_sa"), gain("ah")), _minus(gain("ah_sa", **frozen), gain("ah", **frozen))
+    history = _minus(gain("loopfm_ah"), gain("ah"))
+    other_user, current = (_minus(gain("loopfm_ah", control=c), gain("ah")) for c in ("other_user", "current_code"))
     return {
         "none < KD": above(gain("ah"), nothing),
         "KD < LoopFM": above(gain("loopfm"), gain("ah")),
@@ -261,13 +261,15 @@ def _directions(gain: Callable[..., Floats], best_kd: Floats, tuned_loop: Floats
         "LoopFM + KD >= 1.5 x raw history + KD": above(gain("loopfm_ah"), gain("raw_ah"), 1.5),
         "LoopFM + KD >= 1.5 x raw history + KD, both tuned": above(tuned_loop, tuned_raw, 1.5),
         "adapter helps more with a frozen FM": above(sa_frozen, sa),
-        "another user's history removes 90 % of the gain of the history": above(
-            0.1 * (gain("loopfm_ah") - gain("ah")), gain("loopfm_ah", control="other_user") - gain("ah")
-        ),
-        "the current code adds less than a third of the history": above(
-            gain("loopfm_ah") - gain("ah"), gain("loopfm_ah", control="current_code") - gain("ah"), 3.0
-        ),
+        "another user's history removes 90 % of the gain of the history": above(0.1 * history, other_user),
+        "the current code adds less than a third of the history": above(history, current, 3.0),
     }
+
+
+def _minus(one: Floats, other: Floats) -> Floats:
+    """Difference seed by seed, of the seeds that both have."""
+    n = min(len(one), len(other))
+    return one[:n] - other[:n]
 
 
 def _without_missing(value: Any) -> Any:
