@@ -24,7 +24,7 @@ import storage
 from benchmarks.report import report
 from benchmarks.transfer_study.execute import Study
 from benchmarks.transfer_study.log import study_log
-from benchmarks.transfer_study.plan import DATA_SETS, Distilling, Run, first, rest, tuned
+from benchmarks.transfer_study.plan import DATA_SETS, Distilling, Features, Run, first, rest, tuned
 from benchmarks.transfer_study.plots import plots
 from benchmarks.transfer_study.results import Results, figures
 from benchmarks.whole_log import whole_log
@@ -80,7 +80,7 @@ def _execute(a: argparse.Namespace, work: Path, runs: Path) -> None:
     with Progress(*columns, TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(a.data_set, total=len(planned) + len(more))
         done = {json.dumps({name: row[name] for name in planned[0].key}) for row in Results.read(runs).rows}
-        for run in chain(planned, () if a.quick else _tuned(runs, config.verticals, a.seeds), more):
+        for run in chain(planned, () if a.quick else _tuned(runs, a.seeds), more):
             if time.monotonic() > deadline:
                 break
             if json.dumps(run.key) not in done:
@@ -90,14 +90,11 @@ def _execute(a: argparse.Namespace, work: Path, runs: Path) -> None:
             bar.advance(task)
 
 
-def _tuned(runs: Path, verticals: list[str], seeds: int) -> Iterator[Run]:
+def _tuned(runs: Path, seeds: int) -> Iterator[Run]:
     """Runs with each vertical's best distillation, as found when they are asked for."""
-    searched = [r for r in Results.read(runs).rows if r["validation"]]
-    best = {}
-    for vertical in verticals:
-        of_vertical = [r for r in searched if r["vertical"] == vertical]
-        if of_vertical:
-            best[vertical] = Distilling(**min(of_vertical, key=lambda r: r["ne"])["distilling"])
+    best: dict[tuple[str, Features], Distilling] = {}
+    for row in sorted((r for r in Results.read(runs).rows if r["validation"]), key=lambda r: -r["ne"]):
+        best[row["vertical"], row["features"]] = Distilling(**row["distilling"])
     yield from tuned(best, seeds=seeds)
 
 

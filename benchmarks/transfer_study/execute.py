@@ -1,6 +1,6 @@
 """Does one run of the study."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -40,11 +40,9 @@ class Study:
     def run(self, run: Run) -> dict[str, Any]:
         """Trains a VM and judges it; figures by name."""
         way = ARMS[run.arm]
-        transfer = Transfer(
-            **asdict(run.distilling),
-            distillation_head="serving" if way.distillation == "serving" else "auxiliary",
-            student_adapter=way.adapter,
-        )
+        transfer = Transfer(**asdict(run.distilling), student_adapter=way.adapter)
+        if way.distillation == "serving":
+            transfer = transfer.model_copy(update={"distillation_head": "serving"})
         settings = self.config.vertical_model
         settings = settings.model_copy(
             update={"architecture": run.kind, "hyperparameters": {"history_encoder": run.encoder}}
@@ -59,6 +57,10 @@ class Study:
             run.vertical, way.codes, run.seed, run.size, run.stale, run.codes, run.code_dim, run.code_bits, run.slots,
             run.delay_s, run.control,
         )  # fmt: skip
+        if run.features == "lean":
+            counts = set(self.log.counts)
+            kept = [n for n, name in enumerate(self.log.features.dense) if name not in counts]
+            rows = replace(rows, dense=rows.dense[:, kept])
         network = student.fit(rows.part(slice(0, len(learn))), seed=run.seed)
         judged = rows.part(slice(len(learn), len(learn) + len(judge)))
         probabilities = predict(network, judged)

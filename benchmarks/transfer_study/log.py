@@ -32,6 +32,7 @@ class StudyLog:
     sparse: Tensor  # as a VM sees the impression at its time, (N, F)
     dense: Tensor  # (N, M)
     features: VerticalFeatures
+    counts: tuple[str, ...]  # dense features that count impressions and clicks of a window
     history_ids: tuple[str, ...]  # features whose ids a slot holds
     days: list[datetime]  # start of each day, and the end of the last
     truth: Tensor | None  # true click probabilities, where the log is generated, (N,)
@@ -104,6 +105,7 @@ def study_log(config: PlatformConfig, day: date) -> StudyLog:
     table = rows.to_arrow()
     sparse = [hash_ids(_strings(table[name]), count) for name, count in features.num_embeddings.items()]
     history_ids = ("item_id", *schema.item_categorical)
+    windows = config.features.windows_days
     names = list(features.num_embeddings)
     users, items = (_numbers(table[name]) for name in ("user_id", "item_id"))
     micros = table["event_timestamp"].cast(pa.int64()).to_numpy()
@@ -122,6 +124,7 @@ def study_log(config: PlatformConfig, day: date) -> StudyLog:
         sparse=torch.from_numpy(np.stack(sparse, axis=1)),
         dense=torch.from_numpy(dense_values(table, features.dense)),
         features=features,
+        counts=schema.user_counts(windows) + schema.item_counts(windows),
         history_ids=history_ids,
         days=[start + length * n for n in range((end - start) // length + 1)],
         truth=truth,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from benchmarks.transfer_study.arms import ARMS
 
+Features = Literal["shipped", "lean"]
 KINDS = ("dnn", "fm", "deepfm", "din", "wukong")  # dnn is the one that ships
 HEADLINE = ("none", "kd", "ah", "raw", "raw_ah", "loopfm", "loopfm_ah")
 
@@ -36,6 +37,7 @@ class Distilling:
     loss_weight: float = 1.0
     label_scale: float = 1.0
     gradient_scale: float = 1.0
+    distillation_head: Literal["auxiliary", "serving"] = "auxiliary"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Run:
     kind: str
     arm: str
     seed: int
+    features: Features = "shipped"  # lean: the VM has no window counts, which the FM has
     size: str = "medium"  # of the FM
     stale: int | Literal["frozen"] = 0  # age of the soft labels' FM, days; frozen: it stopped at the cut
     codes: Literal["daily", "frozen"] = "daily"  # by which FM
@@ -64,8 +67,10 @@ class Run:
         return asdict(self)
 
 
-# The best tuned distillation is searched among these, on the last day before the test, for each vertical.
+# The best distillation is searched among these, on the last day before the test, for each vertical.
 TUNING = [Distilling(w, a, b) for w, a, b in product((0.3, 1.0, 3.0, 10.0), (1.0, 2.0), (1.0, 5.0))]
+TUNING += [Distilling(w, distillation_head="serving") for w in (0.3, 1.0, 3.0, 10.0)]
+FEATURES: tuple[Features, ...] = ("shipped", "lean")
 SWEEPS: dict[str, tuple[str, list[dict[str, Any]]]] = {  # of one arm, by name of the sweep
     "slots": ("loopfm_ah", [{"slots": n} for n in (5, 10, 50)]),
     "slots of the raw history": ("raw_ah", [{"slots": n} for n in (5, 10, 50)]),
@@ -83,15 +88,17 @@ CONTROLS = ("other_user", "shuffled_codes", "current_code")
 
 def first(verticals: list[str], *, seeds: int) -> Iterator[Run]:
     """What the study is about, and the search for the best distillation."""
-    yield from _runs(verticals, seeds, HEADLINE)
-    for vertical, distilling in product(verticals, TUNING):
-        yield Run(vertical, "dnn", "ah", 0, distilling=distilling, validation=True)
+    for features in FEATURES:
+        yield from _runs(verticals, seeds, HEADLINE, features=features)
+    for features, vertical, distilling in product(FEATURES, verticals, TUNING):
+        yield Run(vertical, "dnn", "ah", 0, features=features, distilling=distilling, validation=True)
 
 
-def tuned(best: dict[str, Distilling], *, seeds: int) -> Iterator[Run]:
-    """The runs with each vertical's best tuned distillation."""
-    for seed, (vertical, distilling), arm in product(range(seeds), best.items(), ("ah", "raw_ah", "loopfm_ah")):
-        yield Run(vertical, "dnn", arm, seed, distilling=distilling)
+def tuned(best: dict[tuple[str, Features], Distilling], *, seeds: int) -> Iterator[Run]:
+    """The runs with the best distillation of each vertical and choice of features."""
+    for seed, (key, distilling), arm in product(range(seeds), best.items(), ("ah", "raw_ah", "loopfm_ah")):
+        vertical, features = key
+        yield replace(Run(vertical, "dnn", arm, seed), features=features, distilling=distilling)
 
 
 def rest(verticals: list[str], *, seeds: int) -> Iterator[Run]:
@@ -100,9 +107,10 @@ def rest(verticals: list[str], *, seeds: int) -> Iterator[Run]:
     def runs(*arms: str, **changed: Any) -> Iterator[Run]:
         return _runs(verticals, seeds, arms, **changed)
 
-    for control in CONTROLS:
-        yield from runs("loopfm_ah", control=control)
-    yield from runs(*(arm for arm in ARMS if arm not in HEADLINE))
+    for features in FEATURES:
+        yield from runs(*(arm for arm in ARMS if arm not in HEADLINE), features=features)
+        for control in CONTROLS:
+            yield from runs("loopfm_ah", features=features, control=control)
     for kind in KINDS[1:]:
         yield from runs("none", "ah", "raw_ah", "loopfm", "loopfm_ah", kind=kind)
     for stale in (1, 3, "frozen"):
