@@ -33,7 +33,9 @@ class ImpressionLog:
     labels: Tensor  # 0 or 1, (N,)
     ids: Tensor  # hashed ids, the item first, (N, A), int64
 
-    def newest_before(self, users: Ints, instants: Ints, *, length: int, days: int, delay_us: int = 0) -> Slots:
+    def newest_before(
+        self, users: Ints, instants: Ints, *, length: int, days: int, delay_us: int = 0, among: Ints | None = None
+    ) -> Slots:
         """Each user's newest impressions with instant − days ≤ time < instant − delay.
 
         Args:
@@ -42,14 +44,18 @@ class ImpressionLog:
             length: L.
             days: oldest impression used.
             delay_us: an impression is known this long after its time.
+            among: positions of the impressions that count, ascending; None: all.
         """
-        low, high = Timeline(self.users, self.micros).window(users, instants, reach_us=days * DAY_US, delay_us=delay_us)
-        positions = high[:, None] - 1 - np.arange(length)
-        empty = positions < low[:, None]
-        positions[empty] = -1
-        hours = (instants[:, None] - self.micros[positions]) / HOUR_US if len(self.micros) else np.zeros(empty.shape)
-        ages = np.where(empty, 0.0, np.log1p(np.where(empty, 0.0, hours))).astype(np.float32)
-        return Slots(torch.from_numpy(positions), torch.from_numpy(ages))
+        kept = np.arange(len(self.users)) if among is None else among
+        micros = self.micros[kept]
+        timeline = Timeline(self.users[kept], micros)
+        low, high = timeline.window(users, instants, reach_us=days * DAY_US, delay_us=delay_us)
+        places = high[:, None] - 1 - np.arange(length)
+        empty = places < low[:, None]
+        places[empty] = -1
+        hours = (instants[:, None] - np.append(micros, 0)[places]) / HOUR_US
+        ages = np.log1p(np.where(empty, 0.0, hours)).astype(np.float32)
+        return Slots(torch.from_numpy(np.append(kept, -1)[places]), torch.from_numpy(ages))
 
     def history(self, slots: Slots, codes: Tensor, item_codes: Tensor) -> History:
         """What the slots hold, as a vertical model reads it.
@@ -69,3 +75,32 @@ class ImpressionLog:
             mask=mask,
             item_code=item_codes,
         )
+
+
+def item_means(
+    items: Ints, micros: Ints, codes: Tensor, *, asked: Ints, instants: Ints, days: int, delay_us: int = 0
+) -> Tensor:
+    """Mean code of an item's impressions with instant − days ≤ time < instant − delay; zeros where there is none.
+
+    Args:
+        items: number of each logged impression's item, (N,).
+        micros: its time, microseconds since 1970, (N,).
+        codes: its code, (N, d).
+        asked: numbers of items, (Q,).
+        instants: microseconds since 1970, few different ones, (Q,).
+        days: oldest impression used.
+        delay_us: an impression is known this long after its time.
+
+    Returns:
+        (Q, d).
+    """
+    result = torch.zeros(len(asked), codes.shape[1])
+    count = int(max(items.max(initial=-1), asked.max(initial=-1))) + 1
+    for instant in np.unique(instants):
+        known = np.flatnonzero((micros >= instant - days * DAY_US) & (micros < instant - delay_us))
+        of = torch.from_numpy(items[known])
+        sums = torch.zeros(count, codes.shape[1]).index_add_(0, of, codes[torch.from_numpy(known)])
+        means = sums / torch.bincount(of, minlength=count).clamp(min=1).unsqueeze(1)
+        rows = np.flatnonzero(instants == instant)
+        result[torch.from_numpy(rows)] = means[torch.from_numpy(asked[rows])]
+    return result

@@ -13,7 +13,7 @@ from torch import Tensor
 import storage
 from config import PlatformConfig
 from data.encoding import dense_values, hash_ids
-from data.impression_history import ImpressionLog, Slots
+from data.impression_history import ImpressionLog, Slots, item_means
 from data.point_in_time import Ints
 from data.schema import Schema, epoch_us
 from data.sources import source_schema, synthetic
@@ -66,26 +66,27 @@ class StudyLog:
         known = self.day_of >= since
         if clicked:
             known &= log.labels.numpy() == 1
-        kept = np.flatnonzero(known)
-        part = ImpressionLog(log.users[kept], log.micros[kept], log.labels[kept], log.ids[kept])
-        slots = part.newest_before(
-            log.users[rows], log.micros[rows], length=length, days=len(self.days), delay_us=delay_us
+        return log.newest_before(
+            self.users[rows],
+            log.micros[rows],
+            length=length,
+            days=len(self.days),
+            delay_us=delay_us,
+            among=np.flatnonzero(known),
         )
-        back = torch.from_numpy(np.append(kept, -1))  # position -1 stays -1
-        return Slots(back[slots.positions], slots.ages)
 
-    def item_means(self, values: Tensor, rows: Ints, *, since: int) -> Tensor:
-        """Mean value of each row's item over impressions from `since` to the end of the row's yesterday, (Q, d)."""
-        result = torch.zeros(len(rows), values.shape[1])
-        days, items = self.day_of[rows], torch.from_numpy(self.items)
-        for day in np.unique(days):
-            before = torch.from_numpy(np.flatnonzero((self.day_of >= since) & (self.day_of < day)))
-            asked = torch.from_numpy(np.flatnonzero(days == day))
-            sums = torch.zeros(int(items.max()) + 1, values.shape[1]).index_add_(0, items[before], values[before])
-            counts = torch.bincount(items[before], minlength=len(sums)).clamp(min=1)
-            of = items[torch.from_numpy(rows)[asked]]
-            result[asked] = sums[of] / counts[of].unsqueeze(1)
-        return result
+    def item_means(self, codes: Tensor, rows: Ints, *, since: int) -> Tensor:
+        """Mean code of each row's item over impressions from `since` to the end of the row's yesterday, (Q, d)."""
+        known = np.flatnonzero(self.day_of >= since)
+        starts = np.array([epoch_us(day) for day in self.days])
+        return item_means(
+            self.items[known],
+            self.impressions.micros[known],
+            codes[torch.from_numpy(known)],
+            asked=self.items[rows],
+            instants=starts[self.day_of[rows]],
+            days=len(self.days),
+        )
 
 
 def study_log(config: PlatformConfig, day: date) -> StudyLog:

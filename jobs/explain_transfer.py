@@ -1,0 +1,131 @@
+"""Explains a vertical's gain from the FM: what each part gives, what each change would add, which setting to turn.
+
+Trains the VM anew, several times, on the days before; judges on the whole day, which the FM scored before it learnt it.
+"""
+
+import json
+import logging
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any
+
+import mlflow
+import numpy as np
+import pyarrow.compute as pc
+import torch
+
+import storage
+from config import PlatformConfig
+from data.foundation_batches import foundation_batches
+from data.schema import Schema, epoch_us
+from data.sources import source_schema
+from reports.waterfall import waterfall
+from training.explanation import Explanation, OneSnapshot, Part, explain
+from training.foundation import foundation_trainer
+from training.logged_rows import LoggedRows, logged_rows
+from training.sharded_checkpoint import load_sharded
+from training.tracking import tracked_run
+
+LOG = logging.getLogger("headwater")
+
+
+def main(config: PlatformConfig, *, day: date, vertical: str, seeds: int = 3) -> dict[str, Any]:
+    """Commits `explanations_V` of a day: explanation.json and waterfall.svg; both go to MLflow, too.
+
+    Raises:
+        ValueError: the vertical is not configured, the day is the bootstrap day, or seeds is below 1.
+        PartitionMissing: the day, or a day before that the VM learns, is not done.
+    """
+    if vertical not in config.verticals:
+        raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
+    if seeds < 1:
+        raise ValueError(f"seeds is {seeds}; at least 1 model must be trained")
+    days = storage.days_back(config, day, config.vertical_model.max_training_days)
+    if len(days) < 2:
+        raise ValueError(f"{day} is the bootstrap day: there is no earlier day to learn from; explain a later one")
+    torch.set_num_threads(1)  # a VM's batches are too small to share
+    schema = source_schema(config)
+    rows = logged_rows(config, schema, vertical, days)
+    start = epoch_us(storage.day_window(config, day)[0])
+    learn, judge = (rows.part(np.flatnonzero(which)) for which in (rows.instants < start, rows.instants >= start))
+    for part, what in ((learn, f"before {day}"), (judge, f"on {day}")):
+        if not len(part.instants):
+            raise ValueError(f"vertical {vertical} has no impressions {what}: choose another day or vertical")
+    snapshot = _one_snapshot(config, schema, rows, days)
+    with tracked_run(
+        config,
+        experiment=f"vertical_{vertical}",
+        name=f"{day} explained",
+        key={"job": "explain_transfer", "day": str(day), "vertical": vertical},
+    ) as run:
+        found = explain(learn, judge, snapshot, seeds=seeds, passes=config.vertical_model.cold_start_epochs)
+        plot = waterfall(found, f"{vertical}, {day}: from a VM without the FM to the VM that ships, and on to the FM")
+        table = f"explanations_{vertical}"
+        inputs = {"vertical_examples": day, "fm_outputs": day}
+        with storage.commit_partition(config, table, day, inputs=inputs) as folder:
+            text = json.dumps(storage.finite(found.as_dict()), indent=1)
+            (folder / "explanation.json").write_text(text + "\n")
+            (folder / "waterfall.svg").write_text(plot)
+        where = storage.partition_dir(config, table, day)
+        parts = {"gain": found.gain, "open": found.open, "without": found.depends}
+        run.log_metrics({f"ne_{name.replace(' ', '_')}": ne for name, ne in found.ne.items()})
+        run.log_metrics({_metric(kind, p): p.gain.value for kind, these in parts.items() for p in these})
+        for file in ("explanation.json", "waterfall.svg"):
+            mlflow.log_artifact(str(where / file), run_id=run.run_id)
+    advice = _advice(found)
+    for line in advice:
+        LOG.info("%s", line)
+    return {
+        "day": str(day),
+        "vertical": vertical,
+        "ne": {name: found.ne[name] for name in ("none", "shipped", "fm")},
+        "gain": {p.name: asdict(p.gain) for p in found.gain},
+        "open": {p.name: asdict(p.gain) for p in found.open},
+        "advice": advice,
+        "skipped": found.skipped,
+        "waterfall": str(where / "waterfall.svg"),
+    }
+
+
+def _one_snapshot(config: PlatformConfig, schema: Schema, rows: LoggedRows, days: list[date]) -> OneSnapshot | str:
+    """Scores what was logged after a day with the FM as that day left it, or says why not."""
+    of = storage.previous_day(config, days[0]) or days[0]
+    scored = [of + timedelta(days=n) for n in range(1, (days[-1] - of).days + 1)]
+    if len(scored) < 2:
+        return f"they need a day to learn after the oldest snapshot in reach, of {of}: explain a later day"
+    if not storage.has_partition(config, "fm_snapshots", of):
+        return f"the snapshot of {of} is not kept"
+    since = epoch_us(storage.day_window(config, of)[1])
+    codes = torch.zeros(len(rows.items), config.foundation_model.code_dim)
+    hidden: torch.Tensor | None = None
+    with foundation_trainer(config, schema) as trainer:
+        load_sharded(storage.partition_dir(config, "fm_snapshots", of), trainer.model, trainer.optimizer)
+        for day in scored:
+            for part in trainer.score(foundation_batches(config, day), f"{of}'s FM scores {day}"):
+                at = pc.index_in(part.keys["impression_id"], rows.logged)
+                known = np.flatnonzero(at.is_valid())
+                places = at.drop_null().to_numpy().astype(np.int64)
+                if hidden is None:
+                    hidden = torch.zeros(len(rows.items), part.hidden.shape[1])
+                codes[places] = torch.from_numpy(part.codes[known])
+                hidden[places] = torch.from_numpy(part.hidden[known])
+    assert hidden is not None
+    return OneSnapshot(since, codes, hidden)
+
+
+def _advice(found: Explanation) -> list[str]:
+    """What to turn, the most worth first; only changes whose interval lies above 0."""
+    sure = sorted((p for p in found.open if p.gain.low > 0), key=lambda p: -p.gain.value)
+    lines = [f"{p.name}: {p.what} would gain {p.gain.value:.4f} NE; turn {p.knob}" for p in sure]
+    lines += [f"{p.name} costs {-p.gain.value:.4f} NE; turn {p.knob}" for p in found.gain if p.knob and p.gain.high < 0]
+    if not lines:
+        lines = ["no single change measured here gains NE for sure; more impressions or a better FM would"]
+    if found.cold_share > 0.2:
+        lines.append(
+            f"{found.cold_share:.0%} of the impressions are of users without history; see transfer.history_days"
+        )
+    return lines
+
+
+def _metric(kind: str, part: Part) -> str:
+    return f"{kind}_{part.name}".replace(" ", "_").replace("'", "").replace(",", "")
