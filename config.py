@@ -184,13 +184,14 @@ class Transfer(Section):
 
 
 class Gates(Section):
-    """When a day goes on, and when a candidate becomes champion."""
+    """When a day goes on, when a candidate becomes champion, and when a vertical that takes little is warned of."""
 
     max_quarantined_fraction: Fraction = 0.05  # more bad rows than this stop the day
     min_rows: int = Field(default=100, ge=1)  # fewer impressions than this stop the day
     ne_tolerance: float = Field(default=0.002, ge=0)  # candidate NE may exceed the champion's by this, absolute
     calibration: tuple[float, float] = (0.8, 1.25)  # allowed predicted clicks / actual clicks
     min_eval_rows: int = Field(default=50, ge=1)  # fewer held-out rows than this refuse a promotion
+    min_headroom_ratio: float = Field(default=0.2, ge=0, le=1)  # a lower headroom ratio warns; it refuses nothing
 
     @field_validator("calibration")
     @classmethod

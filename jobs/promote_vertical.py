@@ -1,19 +1,29 @@
-"""Moves a vertical's alias champion to the day's candidate if the gates allow it; the old one becomes previous."""
+"""Moves a vertical's alias champion to the day's candidate if the gates allow it; the old one becomes previous.
 
+It also says how much of what the foundation model knows the candidate took, and warns where that is little.
+"""
+
+import logging
 from datetime import date
 from typing import Any
 
+import numpy.typing as npt
 import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 import storage
 from config import PlatformConfig
-from quality.gate import judge
+from quality.gate import headroom_warnings, judge
 from quality.verdict import quality_passed
 from serving.registry import CHAMPION, PREVIOUS, day_of, load_version, version_at, version_of
-from training.metrics import Metrics, evaluate, headroom_ratio
-from training.tracking import tracked_run
+from training.intervals import PairedBootstrap
+from training.metrics import Metrics, evaluate
+from training.tracking import TrackedRun, tracked_run
+from training.transfer_ratios import headroom_ratio, transfer_ratio
+
+LOG = logging.getLogger("headwater.promote_vertical")
+FM_BEFORE = "fm_before"  # the FM as the previous day ended
 
 
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
@@ -31,38 +41,39 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
         if candidate is None:
             raise RuntimeError(f"{name} has no version of {day} with weights {weights}; run distill_vertical again")
         champion = version_at(run.client, name, CHAMPION)
-        earlier = _earlier_verdict(config, vertical, day, candidate)
-        if earlier is not None and champion is not None and str(champion.version) != earlier["champion_version"]:
-            return earlier  # the alias has moved since: to this candidate by the first run, or elsewhere by hand
-        verdict = _judge(config, vertical, day, candidate, champion)
-        _commit(config, vertical, day, verdict)
-        if verdict["promoted"]:
-            _promote(run.client, name, candidate, champion)
-        run.log_metrics({"promoted": float(verdict["promoted"]), "headroom_ratio": verdict["headroom_ratio"]})
-        run.log_metrics({f"champion_{k}": v for k, v in (verdict["metrics"]["champion"] or {}).items()})
-        run.set_tags({"promoted": verdict["promoted"], "reasons": "; ".join(verdict["reasons"])})
+        verdict = _earlier_verdict(config, vertical, day, candidate)
+        # Where the alias has moved since, to this candidate by the first run or elsewhere by hand, that verdict stays.
+        if verdict is None or champion is None or str(champion.version) == verdict["champion_version"]:
+            verdict = _judge(config, vertical, day, candidate, champion)
+            _commit(config, vertical, day, verdict)
+            if verdict["promoted"]:
+                _promote(run.client, name, candidate, champion)
+            _track(run, verdict)
+            run.client.set_model_version_tag(name, candidate.version, "warnings", "; ".join(verdict["warnings"]))
+    for warning in verdict["warnings"]:
+        LOG.warning("%s: %s (docs/operations.md says what to do)", vertical, warning)
     return verdict
 
 
 def _judge(
     config: PlatformConfig, vertical: str, day: date, candidate: ModelVersion, champion: ModelVersion | None
 ) -> dict[str, Any]:
-    rows = storage.read_partition(config, f"evaluations_{vertical}", day)
-    metrics: dict[str, Metrics | None] = {
-        name: _metrics(rows, rows[name].to_numpy()) for name in ("baseline", "candidate", "fm")
-    }
     if champion is not None and champion.version == candidate.version:
         champion = None  # somebody made the candidate champion by hand: there is nothing to compare it with
-    metrics["champion"] = _metrics(rows, load_version(champion).predict(rows)) if champion else None
-    of_candidate, of_baseline, of_fm = metrics["candidate"], metrics["baseline"], metrics["fm"]
-    assert of_candidate and of_baseline and of_fm
+    rows = storage.read_partition(config, f"evaluations_{vertical}", day)
+    judged = {name: rows[name].to_numpy() for name in ("baseline", "candidate", "fm")}
+    if champion is not None:
+        judged["champion"] = load_version(champion).predict(rows)
+    labels, users = rows["label"].to_numpy(), rows["user_id"].to_numpy()
+    metrics = {name: evaluate(labels, found, users=users) for name, found in judged.items()}
     if champion is not None and day_of(champion) > day:
         promote, reasons = (
             False,
             [f"the champion, version {champion.version}, is of {day_of(champion)}, after {day}"],
         )
     else:
-        gate = judge(of_candidate, metrics["champion"], quality=quality_passed(config, day), gates=config.gates)
+        quality = quality_passed(config, day)
+        gate = judge(metrics["candidate"], metrics.get("champion"), quality=quality, gates=config.gates)
         promote, reasons = gate.promote, gate.reasons
     verdict = {
         "day": str(day),
@@ -71,14 +82,82 @@ def _judge(
         "champion_version": str(champion.version) if champion else None,
         "promoted": promote,
         "reasons": reasons,
-        "metrics": {name: m.as_dict() if m else None for name, m in metrics.items()},
-        "headroom_ratio": headroom_ratio(of_baseline.ne, of_candidate.ne, of_fm.ne),
+        "metrics": {name: m.as_dict() for name, m in metrics.items()} | ({} if champion else {"champion": None}),
     }
-    return storage.finite(verdict)
+    return storage.finite(verdict | _transfer(config, day, rows, judged, metrics, champion))
 
 
-def _metrics(rows: pa.Table, probabilities: Any) -> Metrics:
-    return evaluate(rows["label"].to_numpy(), probabilities, users=rows["user_id"].to_numpy())
+def _transfer(
+    config: PlatformConfig,
+    day: date,
+    rows: pa.Table,
+    judged: dict[str, npt.NDArray],
+    metrics: dict[str, Metrics],
+    champion: ModelVersion | None,
+) -> dict[str, Any]:
+    """What the candidate took from the FM, how sure that is, and warnings.
+
+    Args:
+        config: the platform.
+        day: the day.
+        rows: held-out rows.
+        judged: probabilities of the rows by model.
+        metrics: figures by model.
+        champion: the one compared with, if any.
+    """
+    labels, users = rows["label"].to_numpy(), rows["user_id"].to_numpy()
+    ne = {name: figures.ne for name, figures in metrics.items()}
+    missing = None
+    if champion is None:
+        missing = "there was no champion before the candidate"
+    elif day_of(champion) != storage.previous_day(config, day):
+        missing = f"the champion is of {day_of(champion)}, not of the day before, from which the FM was upgraded"
+    elif rows["soft_label"].null_count:
+        missing = "the FM of the day before has not scored all held-out rows"
+    else:
+        judged = judged | {FM_BEFORE: rows["soft_label"].to_numpy()}
+        ne[FM_BEFORE] = evaluate(labels, judged[FM_BEFORE]).ne
+        if not ne[FM_BEFORE] > ne["fm"]:
+            missing = f"the FM has not improved on these rows: NE {ne[FM_BEFORE]:.4f} before, {ne['fm']:.4f} after"
+
+    headroom = headroom_ratio(ne_without=ne["baseline"], ne_with=ne["candidate"], ne_foundation=ne["fm"])
+    bootstrap = PairedBootstrap(labels, users, judged, seed=config.runtime.seed)
+    intervals = {
+        f"ne_{one}_minus_{other}": bootstrap.ne_difference(one, other)
+        for one, other in (("candidate", "baseline"), ("candidate", "champion"), ("fm", "baseline"))
+        if {one, other} <= judged.keys()
+    }
+    intervals["headroom_ratio"] = bootstrap.ratio(("baseline", "candidate"), ("baseline", "fm"))
+    transfer = None
+    if missing is None:
+        transfer = transfer_ratio(
+            vm_before=ne["champion"], vm_after=ne["candidate"], fm_before=ne[FM_BEFORE], fm_after=ne["fm"]
+        )
+        intervals["transfer_ratio"] = bootstrap.ratio(("champion", "candidate"), (FM_BEFORE, "fm"))
+    return {
+        "headroom_ratio": headroom,
+        "transfer_ratio": transfer,
+        "transfer_ratio_missing": missing,
+        "intervals": {name: found.as_dict() for name, found in intervals.items()},
+        "warnings": headroom_warnings(
+            headroom,
+            ne_baseline=ne["baseline"],
+            ne_foundation=ne["fm"],
+            bounds=(intervals["headroom_ratio"].low, intervals["headroom_ratio"].high),
+            gates=config.gates,
+        ),
+    }
+
+
+def _track(run: TrackedRun, verdict: dict[str, Any]) -> None:
+    """Logs a verdict: figures with the bounds of their intervals, reasons and warnings."""
+    figures = {"promoted": float(verdict["promoted"])}
+    figures |= {f"champion_{k}": v for k, v in (verdict["metrics"]["champion"] or {}).items()}
+    for name, found in verdict["intervals"].items():
+        figures |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+    run.log_metrics(figures)
+    tags = {"promoted": verdict["promoted"]}
+    run.set_tags(tags | {name: "; ".join(verdict[name]) for name in ("reasons", "warnings")})
 
 
 def _promote(client: MlflowClient, name: str, candidate: ModelVersion, champion: ModelVersion | None) -> None:

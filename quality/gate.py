@@ -1,4 +1,4 @@
-"""May this vertical model replace the champion?"""
+"""May this vertical model replace the champion, and does it take enough of what the foundation model knows?"""
 
 import math
 from dataclasses import dataclass
@@ -68,6 +68,35 @@ def judge(candidate: Metrics, champion: Metrics | None, *, quality: tuple[bool, 
     ]
     broken = [reason for kept, reason in rules if not kept]
     return Verdict(promote=not broken, reasons=broken or [reason for _, reason in rules])
+
+
+def headroom_warnings(
+    ratio: float, *, ne_baseline: float, ne_foundation: float, bounds: tuple[float, float], gates: Gates
+) -> list[str]:
+    """What is wrong with a vertical's share of the FM's knowledge; this refuses no candidate.
+
+    Args:
+        ratio: the headroom ratio; NaN where the FM is no better than the baseline.
+        ne_baseline: NE of the baseline.
+        ne_foundation: NE of the FM, on the same rows.
+        bounds: of the ratio's 95 % interval; NaN where it has none.
+        gates: thresholds.
+
+    Returns:
+        Warnings, each "what: more of it"; none where the rows define no NE.
+    """
+    if ne_foundation >= ne_baseline:
+        return [
+            f"FM no better than the baseline: NE {ne_foundation:.4f} against {ne_baseline:.4f}, so it has nothing to "
+            "pass on here and the headroom ratio is undefined"
+        ]
+    if not ratio < gates.min_headroom_ratio:  # not for NaN
+        return []
+    low, high = bounds
+    sure = "it has no 95 % interval, as too few rows tell the FM from the baseline"
+    if math.isfinite(low):
+        sure = f"its 95 % interval is {low:.2f} to {high:.2f}"
+    return [f"headroom ratio {ratio:.2f}: below gates.min_headroom_ratio {gates.min_headroom_ratio}; {sure}"]
 
 
 def _entropy_rule(candidate: Metrics, champion: Metrics | None, gates: Gates) -> tuple[bool, str]:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 ECE_BINS = 20
 Array = npt.NDArray[np.floating]
@@ -39,18 +39,12 @@ def evaluate(labels: Array, probabilities: Array, *, users: npt.NDArray | None =
         ValueError: lengths differ, or a probability is not finite.
     """
     labels, probabilities = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
-    if labels.shape != probabilities.shape:
-        raise ValueError(
-            f"{labels.shape} labels against {probabilities.shape} probabilities; they must be the same rows"
-        )
-    if not np.isfinite(probabilities).all():
-        raise ValueError(f"{(~np.isfinite(probabilities)).sum()} of {len(probabilities)} probabilities are not finite")
+    losses = row_losses(labels, probabilities)
     nan = float("nan")
     if not len(labels):
         return Metrics(0, nan, nan, nan, nan, nan, nan)
     rate = labels.mean()
-    clipped = probabilities.clip(1e-7, 1 - 1e-7)
-    loss = float(log_loss(labels, clipped, labels=[0.0, 1.0]))
+    loss = float(losses.mean())
     both = 0 < rate < 1
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)) if both else nan
     return Metrics(
@@ -62,6 +56,23 @@ def evaluate(labels: Array, probabilities: Array, *, users: npt.NDArray | None =
         calibration=float(probabilities.sum() / labels.sum()) if rate > 0 else nan,
         ece=expected_calibration_error(labels, probabilities),
     )
+
+
+def row_losses(labels: Array, probabilities: Array) -> npt.NDArray[np.float64]:
+    """LogLoss of each row, nats, (n,); probabilities are kept 1e-7 away from 0 and 1.
+
+    Raises:
+        ValueError: lengths differ, or a probability is not finite.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
+    if labels.shape != probabilities.shape:
+        raise ValueError(
+            f"{labels.shape} labels against {probabilities.shape} probabilities; they must be the same rows"
+        )
+    if not np.isfinite(probabilities).all():
+        raise ValueError(f"{(~np.isfinite(probabilities)).sum()} of {len(probabilities)} probabilities are not finite")
+    clipped = probabilities.clip(1e-7, 1 - 1e-7)
+    return -np.log(np.where(labels > 0, clipped, 1 - clipped))
 
 
 def grouped_auc(labels: Array, probabilities: Array, users: npt.NDArray) -> float:
@@ -96,13 +107,3 @@ def expected_calibration_error(labels: Array, probabilities: Array, bins: int = 
     order = np.argsort(probabilities, kind="stable")
     parts = np.array_split(order, min(bins, len(order)))
     return float(sum(abs(probabilities[p].mean() - labels[p].mean()) * len(p) for p in parts) / len(order))
-
-
-def headroom_ratio(ne_baseline: float, ne_model: float, ne_foundation: float) -> float:
-    """Share of the NE gap between the baseline VM and the FM that a VM closes; may exceed 1.
-
-    (NE of the baseline − NE of the VM) / (NE of the baseline − NE of the FM). NaN where the FM is no better than
-    the baseline: there is no headroom to speak of.
-    """
-    gap = ne_baseline - ne_foundation
-    return (ne_baseline - ne_model) / gap if gap > 0 else float("nan")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from config import Gates
-from quality.gate import judge
+from quality.gate import headroom_warnings, judge
 
 GATES = Gates(ne_tolerance=0.002, calibration=(0.8, 1.25), min_eval_rows=50)
 PASSED = (True, ["174 quality checks passed, 0 warnings"])
@@ -55,3 +55,25 @@ def test_a_refusal_names_every_broken_rule_and_no_kept_one() -> None:
 
 def test_a_promotion_gives_every_comparison() -> None:
     assert len(judge(Figures(), CHAMPION, quality=PASSED, gates=GATES).reasons) == 4
+
+
+WARNED = {  # headroom ratio, NE of baseline and FM, bounds of the ratio: the warning's beginning and end
+    "enough": (0.2, 0.9, 0.8, (0.1, 0.3), None),
+    "too little": (0.19, 0.9, 0.8, (-0.1, 0.3), ("headroom ratio 0.19: below gates.min_headroom_ratio 0.2", "to 0.30")),
+    "negative": (-0.5, 0.9, 0.8, (-0.7, -0.3), ("headroom ratio -0.50: below", "-0.70 to -0.30")),
+    "no interval": (0.1, 0.9, 0.8, (math.nan, math.nan), ("headroom ratio 0.10: below", "FM from the baseline")),
+    "FM worse": (math.nan, 0.8, 0.9, (math.nan, math.nan), ("FM no better than the baseline: NE 0.9000", "undefined")),
+    "FM equal": (math.nan, 0.8, 0.8, (math.nan, math.nan), ("FM no better than the baseline: NE 0.8000", "undefined")),
+    "one label": (math.nan, math.nan, math.nan, (math.nan, math.nan), None),
+}
+
+
+@pytest.mark.parametrize("row", WARNED)
+def test_a_vertical_that_takes_too_little_is_warned_of(row: str) -> None:
+    ratio, baseline, foundation, bounds, expected = WARNED[row]
+    gates = Gates(min_headroom_ratio=0.2)
+    found = headroom_warnings(ratio, ne_baseline=baseline, ne_foundation=foundation, bounds=bounds, gates=gates)
+    if expected is None:
+        assert found == []
+    else:
+        assert len(found) == 1 and found[0].startswith(expected[0]) and found[0].endswith(expected[1])

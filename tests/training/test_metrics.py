@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from training.metrics import evaluate, expected_calibration_error, grouped_auc, headroom_ratio
+from training.metrics import evaluate, expected_calibration_error, grouped_auc
 
 
 def test_base_rate_has_normalized_entropy_one():
@@ -57,8 +57,3 @@ def test_predictions_that_are_no_numbers_are_refused():
 def test_calibrated_bins_have_no_error():
     labels = np.tile([1, 0, 0, 0], 25)
     assert expected_calibration_error(labels, np.full(100, 0.25), bins=5) == pytest.approx(0.0)
-
-
-def test_headroom_ratio():
-    assert headroom_ratio(0.9, 0.85, 0.8) == pytest.approx(0.5)
-    assert math.isnan(headroom_ratio(0.8, 0.7, 0.9))

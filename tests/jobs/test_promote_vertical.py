@@ -1,0 +1,164 @@
+"""Verdicts on a small day: predictions are given, so no model is loaded."""
+
+import logging
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from mlflow import MlflowClient
+from reported_day import write_day
+
+import storage
+from config import PlatformConfig
+from jobs import promote_vertical
+from serving.registry import CHAMPION, PREVIOUS, version_at
+from training.metrics import evaluate
+from training.tracking import tracking_client
+
+BEFORE, DAY = date(2026, 1, 2), date(2026, 1, 3)
+NAME = storage.registered_model("feed")
+ROWS = 600
+
+
+class Champion:
+    """What load_version gives: knows `share` of what is to be known."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def predict(self, rows: pa.Table) -> np.ndarray:
+        return predictions(self.share)
+
+
+def predictions(share: float) -> np.ndarray:
+    """Probabilities of a model that knows a share of the truth, (ROWS,)."""
+    return (1 / (1 + np.exp(-share * truth()))).astype(np.float32)
+
+
+def truth() -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 2, ROWS)
+
+
+def evaluations(shares: dict[str, float]) -> pa.Table:
+    """Held-out rows of 100 users, with a probability a model; labels as the truth has them."""
+    labels = np.random.default_rng(1).random(ROWS) < 1 / (1 + np.exp(-truth()))
+    columns = {name: predictions(share) for name, share in shares.items()}
+    users = [f"u{n % 100}" for n in range(ROWS)]
+    return pa.table({"user_id": users, "label": labels.astype(np.int32)} | columns)
+
+
+@pytest.fixture
+def platform(tiny_config: PlatformConfig) -> PlatformConfig:
+    """Two days in storage, with a registered version each; the first day's is champion."""
+    client = tracking_client(tiny_config)
+    client.create_registered_model(NAME)
+    for day in (BEFORE, DAY):
+        write_day(tiny_config, day, verticals=["feed"])
+        tags = {"day": str(day), "weights": f"weights-{day}", "parent": ""}
+        client.create_model_version(NAME, source=str(storage.mlflow_dir(tiny_config)), tags=tags)
+    client.set_registered_model_alias(NAME, CHAMPION, "1")
+    return tiny_config
+
+
+def promote(
+    config: PlatformConfig, monkeypatch: pytest.MonkeyPatch, *, champion: float = 0.4, **shares: float
+) -> dict[str, Any]:
+    """Judges a candidate on predictions that know so much of the truth."""
+    rows = evaluations({"baseline": 0.3, "candidate": 0.5, "fm": 0.9, "soft_label": 0.7} | shares)
+    storage.write_partition(config, "evaluations_feed", DAY, rows)
+    monkeypatch.setattr(promote_vertical, "load_version", lambda version: Champion(champion))
+    return promote_vertical.main(config, day=DAY, vertical="feed")
+
+
+def gate_run(config: PlatformConfig) -> Any:
+    client: MlflowClient = tracking_client(config)
+    experiment = client.get_experiment_by_name("vertical_feed")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    return run
+
+
+def test_ratios_and_their_intervals_are_in_the_verdict_and_in_mlflow(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdict = promote(platform, monkeypatch)
+    labels = evaluations({})["label"].to_numpy()
+    shares = {"baseline": 0.3, "champion": 0.4, "candidate": 0.5, "before": 0.7, "fm": 0.9}
+    ne = {model: evaluate(labels, predictions(share)).ne for model, share in shares.items()}
+    headroom = (ne["baseline"] - ne["candidate"]) / (ne["baseline"] - ne["fm"])
+    transfer = (ne["champion"] - ne["candidate"]) / (ne["before"] - ne["fm"])
+    gain = ne["candidate"] - ne["baseline"]
+    assert verdict["promoted"] and verdict["warnings"] == []
+    assert (verdict["headroom_ratio"], verdict["transfer_ratio"]) == (pytest.approx(headroom), pytest.approx(transfer))
+    figures = gate_run(platform).data.metrics
+    for name, value in {
+        "headroom_ratio": headroom,
+        "transfer_ratio": transfer,
+        "ne_candidate_minus_baseline": gain,
+        "ne_candidate_minus_champion": ne["candidate"] - ne["champion"],
+        "ne_fm_minus_baseline": ne["fm"] - ne["baseline"],
+    }.items():
+        assert figures[name] == pytest.approx(value)
+        assert verdict["intervals"][name]["value"] == pytest.approx(value)
+        if name != "transfer_ratio":  # the FM's own gain may be chance: no bounds
+            assert figures[f"{name}_low"] < value < figures[f"{name}_high"]
+
+
+def test_little_headroom_closed_warns_and_promotes_all_the_same(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "headwater"):
+        verdict = promote(platform, monkeypatch, candidate=0.35, champion=0.3)
+    assert verdict["promoted"]
+    (warning,) = verdict["warnings"]
+    assert warning.startswith("headroom ratio 0.")
+    assert [r.getMessage() for r in caplog.records] == [f"feed: {warning} (docs/operations.md says what to do)"]
+    run, client = gate_run(platform), tracking_client(platform)
+    assert run.info.status == "FINISHED" and run.data.tags["warnings"] == warning
+    assert client.get_model_version(NAME, "2").tags["warnings"] == warning
+    assert str(version_at(client, NAME, CHAMPION).version) == "2"
+    assert str(version_at(client, NAME, PREVIOUS).version) == "1"
+
+
+def test_an_fm_no_better_than_the_baseline_is_warned_of_and_gives_no_ratio(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdict = promote(platform, monkeypatch, fm=0.2)
+    assert verdict["promoted"] and verdict["headroom_ratio"] is None
+    assert verdict["warnings"][0].startswith("FM no better than the baseline: ")
+    assert verdict["intervals"]["headroom_ratio"] == {"value": None, "low": None, "high": None}
+    assert "headroom_ratio" not in gate_run(platform).data.metrics
+
+
+@pytest.mark.parametrize(
+    ("champion_of", "shares", "why"),
+    [
+        (None, {}, "no champion before"),
+        (date(2025, 12, 31), {}, "the champion is of 2025-12-31, not of the day before"),
+        (BEFORE, {"soft_label": 0.95}, "the FM has not improved on these rows"),
+    ],
+)
+def test_where_there_is_no_transfer_ratio_it_is_said_why(
+    platform: PlatformConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    champion_of: date | None,
+    shares: dict[str, float],
+    why: str,
+) -> None:
+    client = tracking_client(platform)
+    client.set_model_version_tag(NAME, "1", "day", str(champion_of))
+    if champion_of is None:
+        client.delete_registered_model_alias(NAME, CHAMPION)
+    verdict = promote(platform, monkeypatch, **shares)
+    assert verdict["transfer_ratio"] is None and why in verdict["transfer_ratio_missing"]
+    assert "transfer_ratio" not in verdict["intervals"]
+    assert "transfer_ratio" not in gate_run(platform).data.metrics
+
+
+def test_judging_again_after_the_promotion_repeats_the_verdict(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = promote(platform, monkeypatch)
+    assert promote_vertical.main(platform, day=DAY, vertical="feed") == first
