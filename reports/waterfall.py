@@ -1,8 +1,10 @@
 """The picture of an explanation: from the VM without the FM, part by part, to the VM that ships and on to the FM."""
 
 import io
+from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.explanation import Explanation
@@ -16,7 +18,7 @@ def waterfall(found: Explanation, title: str) -> str:
     Left, the gain as it adds up. Right, hanging from the VM that ships, what each change would add by itself, and the
     FM's own NE as a line.
     """
-    style = {"svg.hashsalt": "headwater", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    style: Any = {"svg.hashsalt": "headwater", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     with mpl.rc_context(style):
         figure = Figure(figsize=(8.4, 0.34 * (len(found.gain) + len(found.open) + 4)), layout="constrained")
         axes = figure.add_subplot()
@@ -45,7 +47,7 @@ def waterfall(found: Explanation, title: str) -> str:
 
 
 def _bar(
-    axes: mpl.axes.Axes,
+    axes: Axes,
     where: int,
     level: float,
     gain: float,

@@ -115,8 +115,8 @@ def explain(
         ):
             rows = world_since.rows(of_log, exact_means=True, since=snapshot.since)
             losses[name] = world_since.shipped(what, rows)
-    for name, rows in _other_histories(served[1], seeds):
-        losses[name] = np.mean([_losses(predict(network, rows), judge) for network in trained], axis=0)
+    for name, other in _other_histories(served[1], seeds):
+        losses[name] = np.mean([_losses(predict(network, other), judge) for network in trained], axis=0)
     return _explanation(learn, judge, served[1], losses, skipped)
 
 

@@ -59,16 +59,32 @@ class PairedBootstrap:
         seed: int,
         resamples: int = RESAMPLES,
     ) -> None:
-        names, codes = np.unique(users, return_inverse=True)
-        count = len(names)
-        columns = [np.ones(len(labels)), np.asarray(labels, np.float64)]
-        columns += [row_losses(labels, found) for found in probabilities.values()]
+        losses = {model: row_losses(labels, found) for model, found in probabilities.items()}
+        self._draw(labels, users, losses, seed, resamples)
+
+    @classmethod
+    def of_losses(
+        cls, labels: Array, users: npt.NDArray, losses: Mapping[str, Array], *, seed: int, resamples: int = RESAMPLES
+    ) -> "PairedBootstrap":
+        """Of LogLoss of each row, nats, (N,), by model; for means over several trainings of a model."""
+        made = cls.__new__(cls)
+        made._draw(labels, users, losses, seed, resamples)
+        return made
+
+    def _draw(self, labels: Array, users: npt.NDArray, losses: Mapping[str, Array], seed: int, resamples: int) -> None:
+        _, codes = np.unique(users, return_inverse=True)
         if len(codes) != len(labels):
             raise ValueError(f"{len(codes)} users against {len(labels)} labels; they must be the same rows")
+        count = int(codes.max(initial=-1)) + 1
+        columns = [np.ones(len(labels)), np.asarray(labels, np.float64), *losses.values()]
         of_user: Array = np.stack([np.bincount(codes, column, count) for column in columns], axis=1)  # (U, 2 + M)
-        self._models = {model: place for place, model in enumerate(probabilities, start=2)}
+        self._models = {model: place for place, model in enumerate(losses, start=2)}
         self._all = of_user.sum(axis=0)
         self._drawn = _resampled(of_user, resamples, seed) if count > 1 else np.full((1, len(columns)), np.nan)
+
+    def ne(self, model: str) -> float:
+        """NE of a model on all rows."""
+        return float(self._all[self._models[model]] / _entropy(self._all))
 
     def ne_difference(self, one: str, other: str) -> Interval:
         """NE of `one` minus NE of `other`: below 0 where `one` is better."""
