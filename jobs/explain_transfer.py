@@ -20,7 +20,7 @@ from data.foundation_batches import foundation_batches
 from data.schema import Schema, epoch_us
 from data.sources import source_schema
 from reports.waterfall import waterfall
-from training.explanation import Explanation, OneSnapshot, Part, explain
+from training.explanation import Explanation, OneSnapshot, explain
 from training.foundation import foundation_trainer
 from training.logged_rows import LoggedRows, logged_rows
 from training.sharded_checkpoint import load_sharded
@@ -68,8 +68,8 @@ def main(config: PlatformConfig, *, day: date, vertical: str, seeds: int = 3) ->
             (folder / "waterfall.svg").write_text(plot)
         where = storage.partition_dir(config, table, day)
         parts = {"gain": found.gain, "open": found.open, "without": found.depends}
-        run.log_metrics({f"ne_{name.replace(' ', '_')}": ne for name, ne in found.ne.items()})
-        run.log_metrics({_metric(kind, p): p.gain.value for kind, these in parts.items() for p in these})
+        run.log_metrics({_metric("ne", name): ne for name, ne in found.ne.items()})
+        run.log_metrics({_metric(kind, p.name): p.gain.value for kind, these in parts.items() for p in these})
         for file in ("explanation.json", "waterfall.svg"):
             mlflow.log_artifact(str(where / file), run_id=run.run_id)
     advice = _advice(found)
@@ -127,5 +127,5 @@ def _advice(found: Explanation) -> list[str]:
     return lines
 
 
-def _metric(kind: str, part: Part) -> str:
-    return f"{kind}_{part.name}".replace(" ", "_").replace("'", "").replace(",", "")
+def _metric(kind: str, name: str) -> str:
+    return f"{kind}_{name}".replace(",", "").replace("-", "_").replace(" ", "_")

@@ -197,7 +197,7 @@ def _other_histories(rows: VerticalRows, seed: int) -> Iterator[tuple[str, Verti
     generator = torch.Generator().manual_seed(seed)
     empty = Slots(torch.full_like(rows.slots.positions, -1), torch.zeros_like(rows.slots.ages))
     yield "no history", replace(rows, slots=empty)
-    yield "another user's history", replace(rows, slots=rows.slots.part(torch.randperm(len(rows), generator=generator)))
+    yield "another user", replace(rows, slots=rows.slots.part(torch.randperm(len(rows), generator=generator)))
     dealt = rows.codes[torch.randperm(len(rows.codes), generator=generator)]
     yield "shuffled codes", replace(rows, codes=dealt)
 
@@ -239,8 +239,12 @@ def _explanation(
                  "foundation_model.code_dim"),
         ]  # fmt: skip
     depends = [
-        part(name, f"the trained VM is given {name}", "shipped", name)
-        for name in ("no history", "another user's history", "shuffled codes")
+        part(name, f"the trained VM reads {what}", "shipped", name)
+        for name, what in (
+            ("no history", "empty histories"),
+            ("another user", "another user's history"),
+            ("shuffled codes", "its histories with other impressions' codes"),
+        )
     ]
     cold = ~(served.slots.positions >= 0).any(dim=1).numpy()
     gap = losses["shipped"] - losses["fm"]

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
@@ -169,16 +168,16 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
 
 def _log(config: PlatformConfig, schema: Schema, days: list[date]) -> pa.Table:
     """Impressions that have a code, with their item's features, by user, then time."""
-    outputs = storage.dataset(config, "fm_outputs", days).to_table(
+    log = storage.dataset(config, "fm_outputs", days).to_table(
         columns=["impression_id", "user_id", "item_id", "event_timestamp", "label", "embedding"],
         filter=pc.field("embedding").is_valid(),
     )
-    attributes = storage.dataset(config, "examples", days).to_table(columns=["impression_id", *schema.item_categorical])
-    log, items = pl.from_arrow(outputs), pl.from_arrow(attributes)
-    assert isinstance(log, pl.DataFrame)
-    assert isinstance(items, pl.DataFrame)
-    joined = log.join(items, on="impression_id", how="left", validate="1:1")
-    return joined.sort("user_id", "event_timestamp", "impression_id").to_arrow(compat_level=pl.CompatLevel.oldest())
+    examples = storage.dataset(config, "examples", days).to_table(columns=["impression_id", *schema.item_categorical])
+    of_item = pc.index_in(log["impression_id"], examples["impression_id"].combine_chunks())
+    for name in schema.item_categorical:
+        log = log.append_column(name, examples[name].take(of_item))
+    order = [(name, "ascending") for name in ("user_id", "event_timestamp", "impression_id")]
+    return log.sort_by(order)
 
 
 def _places(column: pa.ChunkedArray, values: pa.Array) -> Ints:
