@@ -80,10 +80,10 @@ def _headroom(found: Mapping[str, float | None], gate: float) -> str:
     if value is None:
         return "undefined: the FM is no better than the baseline"
     side = "below" if value < gate else "not below"
-    sure = "not surely, as the FM's lead over the baseline may be chance"
+    sure = "in doubt, as the FM's lead over the baseline may be chance"
     if low is not None and high is not None:
-        sure = "surely" if high < gate or low >= gate else "not surely: the gate lies inside the interval"
-    return f"{side} gates.min_headroom_ratio {gate}, {sure}"
+        sure = "at both ends" if high < gate or low >= gate else "in doubt, as the gate lies inside the interval"
+    return f"{side} gates.min_headroom_ratio {gate}: {sure}"
 
 
 def _known(value: float | None) -> bool:

@@ -41,10 +41,10 @@ def test_a_difference_is_told_only_where_its_interval_leaves_out_zero(found: dic
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (interval(0.25, 0.1, 0.4), "not below gates.min_headroom_ratio 0.2, not surely: the gate lies inside"),
-        (interval(0.35, 0.3, 0.4), "not below gates.min_headroom_ratio 0.2, surely"),
-        (interval(0.1, 0.05, 0.15), "below gates.min_headroom_ratio 0.2, surely"),
-        (interval(0.1), "below gates.min_headroom_ratio 0.2, not surely, as the FM's lead"),
+        (interval(0.25, 0.1, 0.4), "not below gates.min_headroom_ratio 0.2: in doubt, as the gate lies inside"),
+        (interval(0.35, 0.3, 0.4), "not below gates.min_headroom_ratio 0.2: at both ends"),
+        (interval(0.1, 0.05, 0.15), "below gates.min_headroom_ratio 0.2: at both ends"),
+        (interval(0.1), "below gates.min_headroom_ratio 0.2: in doubt, as the FM's lead"),
         (interval(None), "undefined: the FM is no better"),
     ],
 )
