@@ -8,6 +8,7 @@ Feast is filled) → `verticals` (for each vertical: distil a candidate, promote
 - **Do a day again:** trigger with that `day` and `force`. Every table of the day is replaced, none is doubled.
 - **After a failure:** the failed task's log ends with what to do. Clear the task to go on from there. One failed
   vertical does not stop the others; the run is marked failed all the same.
+- **A warning** (⚠ beside a vertical's name in the list of task instances) fails nothing; the task's log says more.
 - **Results:** the report and the Data Docs, at the addresses that `make up` prints; models in MLflow.
 """
 

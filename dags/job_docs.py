@@ -34,8 +34,12 @@ Stops the run as *skipped* when the day's report exists and `force` is off.""",
 - **Writes:** a candidate of `vertical_<name>` in the MLflow registry.""",
     "promote_vertical": """Makes the candidate champion if the day's gates hold, or refuses and says why.
 
-- **Reads:** candidate, champion, `gate_results`.
-- **Writes:** the registry's aliases `champion` and `previous`.""",
+- **Reads:** candidate, champion, baseline, `gate_results`.
+- **Writes:** the registry's aliases `champion` and `previous`; headroom and transfer ratio with their intervals.
+
+**⚠ beside a vertical's name:** it took little of what the foundation model knows, or the foundation model has nothing
+to give it. Nothing fails for that. The log and the result (XCom `warnings`) say more; what to do is in
+docs/operations.md.""",
     "write_report": """Writes the day's report: one page with metrics, plots and model cards.
 
 - **Reads:** everything of the day.

@@ -34,7 +34,9 @@ class JobFailed(AirflowException):
 class JobOperator(BaseOperator):
     """Runs `python -m jobs JOB --OPTION VALUE ...` in the repository and returns the JSON object it prints last.
 
-    A job that has nothing to do prints `{"skipped": reason}`; its task, and what follows, is skipped.
+    A job that has nothing to do prints `{"skipped": reason}`; its task, and what follows, is skipped. Warnings that a
+    job returns as `{"warnings": ["what: more of it"]}` fail nothing; the first one's `what` stands beside the vertical
+    wherever the UI names a task of one.
 
     Args:
         job: name of a module in jobs/.
@@ -87,6 +89,8 @@ class JobOperator(BaseOperator):
             raise JobFailed(f"{self.job} ended well but its last output line is no JSON object") from None
         if "skipped" in result:
             raise AirflowSkipException(result["skipped"])
+        if result.get("warnings"):
+            context["warning"] = result["warnings"][0].partition(":")[0]  # for MAP_INDEX, rendered again after this
         return result
 
     def on_kill(self) -> None:
@@ -136,11 +140,13 @@ def run_job(job: str, *, task_id: str = "", trigger_rule: str = "all_success", *
         job=job,
         options=options,
         trigger_rule=trigger_rule,
-        map_index_template="{{ task.options['vertical'] }}" if "vertical" in options else None,
+        map_index_template=MAP_INDEX if "vertical" in options else None,
         doc_md=JOB_DOCS[job] + RERUN.format(job=job),
     )
 
 
+# How the UI names a task of a vertical.
+MAP_INDEX = "{{ task.options['vertical'] }}{{ ' ⚠ ' ~ warning if warning is defined }}"
 RERUN = """
 
 - **Run it again:** clear this task (and those after it); it replaces its own outputs of the day and nothing else.

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+FEATURE_SERVICE = "vertical_model"  # Feast's name for all that a vertical model reads, in training and in serving
 
 EVENT_COLUMNS: dict[str, pa.DataType] = {
     "impression_id": pa.string(),

@@ -4,13 +4,11 @@ from feast import FeatureService, FeatureStore
 
 import storage
 from config import PlatformConfig
-from data.schema import HISTORY_COLUMNS, Schema
+from data.schema import FEATURE_SERVICE, HISTORY_COLUMNS, Schema
 from feature_repo.embedding_views import embedding_views
 from feature_repo.entities import item, user
 from feature_repo.feature_views import activity_views
 from feature_repo.store_file import write_feature_store_yaml
-
-FEATURE_SERVICE = "vertical_model"
 
 
 def open_store(config: PlatformConfig) -> FeatureStore:

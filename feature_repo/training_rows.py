@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from feast import FeatureStore
 
-from feature_repo.store import FEATURE_SERVICE
+from data.schema import FEATURE_SERVICE
 
 ROWS_AT_ONCE = 500_000  # bounds memory, whatever the day's size
 

@@ -4,7 +4,9 @@ The candidate starts from the champion and learns every impression since the cha
 baseline and FM are judged on the day's held-out rows; promote_vertical judges the champion on the same rows.
 """
 
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ import torch
 from mlflow.entities.model_registry import ModelVersion
 
 import storage
-from config import PlatformConfig
+from config import PlatformConfig, Transfer
 from data.sources import source_schema
 from data.split import held_out_from
 from data.vertical_batches import VerticalFeatures
@@ -24,6 +26,15 @@ from training.checkpoint import weights_version
 from training.metrics import evaluate
 from training.tracking import tracked_run
 from training.vertical import VerticalTrainer
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a model's training goes on from."""
+
+    day: date  # its held-out rows are the first to learn
+    model: VerticalModel
+    state: Path | None  # folder of the training state; None if it is lost
 
 
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
@@ -44,9 +55,10 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
         learn, held_out = _rows(config, vertical, day, candidate_from, baseline_from)
         run.log_params(config.vertical_model.model_dump() | config.transfer.model_dump())
 
-        features = VerticalFeatures.of(source_schema(config), config)
-        candidate = _candidate(config, features, vertical, parent, learn, day)
-        baseline = _baseline(config, features, vertical, baseline_from, learn, day)
+        start = _from_parent(config, vertical, parent)
+        candidate = _fit(config, f"{vertical} {day}: candidate", learn, start, config.transfer)
+        start = _from_baseline(config, vertical, baseline_from)
+        baseline = _fit(config, f"{vertical} {day}: baseline", learn, start, None)
         weights = _commit(config, f"candidates_{vertical}", day, *candidate)
         _commit(config, f"baselines_{vertical}", day, *baseline)
         metrics = _evaluate(config, vertical, day, held_out, candidate[0], baseline[0])
@@ -99,58 +111,52 @@ def _rows(
     return learn, held_out
 
 
-def _candidate(
-    config: PlatformConfig,
-    features: VerticalFeatures,
-    vertical: str,
-    parent: ModelVersion | None,
-    learn: pa.Table,
-    day: date,
+def _from_parent(config: PlatformConfig, vertical: str, parent: ModelVersion | None) -> Start | None:
+    """Where the candidate starts: at the champion."""
+    if parent is None:
+        return None
+    table, since = f"candidates_{vertical}", day_of(parent)
+    same = storage.has_partition(config, table, since) and (
+        storage.read_manifest(config, table, since)["extra"]["weights"] == parent.tags["weights"]
+    )
+    # Else the champion's day was run again with other settings: its optimizers' state is gone.
+    state = storage.partition_dir(config, table, since) if same else None
+    return Start(since, load_version(parent), state)
+
+
+def _from_baseline(config: PlatformConfig, vertical: str, since: date | None) -> Start | None:
+    """Where the baseline starts: it has a line of its own, as it is never promoted."""
+    if since is None:
+        return None
+    state = storage.partition_dir(config, f"baselines_{vertical}", since)
+    return Start(since, VerticalModel.load(state / "model"), state)
+
+
+def _fit(
+    config: PlatformConfig, what: str, learn: pa.Table, start: Start | None, transfer: Transfer | None
 ) -> tuple[VerticalModel, VerticalTrainer]:
+    """A model that has learnt all rows since its start's day, or all rows from scratch.
+
+    Args:
+        config: the platform.
+        what: for the progress line.
+        learn: rows.
+        start: where it goes on from, if anywhere.
+        transfer: what it takes from the FM; None for nothing.
+    """
     torch.manual_seed(config.runtime.seed)
-    model = VerticalModel.fresh(config.vertical_model, features, use_history=config.transfer.history)
-    trainer = VerticalTrainer(config.vertical_model.optimizer, model.network, config.transfer)
-    if parent is not None:
-        since = day_of(parent)
-        model.network.load_state_dict(load_version(parent).network.state_dict())
-        state = storage.partition_dir(config, f"candidates_{vertical}", since)
-        same = storage.has_partition(config, state.parent.name, since) and (
-            storage.read_manifest(config, state.parent.name, since)["extra"]["weights"] == parent.tags["weights"]
-        )
-        if same:  # else the champion's day was run again with other settings: its optimizers' state is gone
-            trainer.load_state(state)
-        learn = _since(config, learn, since)
-    for _ in range(config.vertical_model.cold_start_epochs if parent is None else 1):
-        trainer.learn(features, learn, f"{vertical} {day}: candidate")
+    features = VerticalFeatures.of(source_schema(config), config)
+    history = transfer is not None and transfer.history
+    model = VerticalModel.fresh(config.vertical_model, features, use_history=history)
+    trainer = VerticalTrainer(config.vertical_model.optimizer, model.network, transfer)
+    if start is not None:
+        model.network.load_state_dict(start.model.network.state_dict())
+        if start.state is not None:
+            trainer.load_state(start.state)
+        learn = learn.filter(pc.greater_equal(learn["event_timestamp"], held_out_from(config, start.day)))
+    for _ in range(config.vertical_model.cold_start_epochs if start is None else 1):
+        trainer.learn(features, learn, what)
     return model, trainer
-
-
-def _baseline(
-    config: PlatformConfig,
-    features: VerticalFeatures,
-    vertical: str,
-    since: date | None,
-    learn: pa.Table,
-    day: date,
-) -> tuple[VerticalModel, VerticalTrainer]:
-    """The VM that takes nothing from the FM; it has a line of its own, as it is never promoted."""
-    torch.manual_seed(config.runtime.seed)
-    model = VerticalModel.fresh(config.vertical_model, features, use_history=False)
-    trainer = VerticalTrainer(config.vertical_model.optimizer, model.network, None)
-    if since is not None:
-        state = storage.partition_dir(config, f"baselines_{vertical}", since)
-        model.network.load_state_dict(VerticalModel.load(state / "model").network.state_dict())
-        trainer.load_state(state)
-        learn = _since(config, learn, since)
-    for _ in range(config.vertical_model.cold_start_epochs if since is None else 1):
-        trainer.learn(features, learn, f"{vertical} {day}: baseline")
-    return model, trainer
-
-
-def _since(config: PlatformConfig, learn: pa.Table, day: date) -> pa.Table:
-    """Rows a model of `day` has not learnt."""
-    start: datetime = held_out_from(config, day)
-    return learn.filter(pc.greater_equal(learn["event_timestamp"], start))
 
 
 def _commit(config: PlatformConfig, table: str, day: date, model: VerticalModel, trainer: VerticalTrainer) -> str:

@@ -143,7 +143,8 @@ def _transfer(
             headroom,
             ne_baseline=ne["baseline"],
             ne_foundation=ne["fm"],
-            bounds=(intervals["headroom_ratio"].low, intervals["headroom_ratio"].high),
+            ratio_bounds=intervals["headroom_ratio"].bounds,
+            lead_bounds=intervals["ne_fm_minus_baseline"].bounds,
             gates=config.gates,
         ),
     }

@@ -7,6 +7,7 @@ from typing import Any
 import requests
 
 TIMEOUT_SECONDS = 60
+PAGE = 100  # entries asked for at once; Airflow gives no more
 
 
 class AirflowError(RuntimeError):
@@ -52,13 +53,7 @@ class Airflow:
 
     def runs(self) -> list[dict[str, Any]]:
         """All runs of the DAG, newest first."""
-        runs: list[dict[str, Any]] = []
-        while True:
-            query = f"?order_by=-run_after&limit=100&offset={len(runs)}"
-            page = self._call("GET", f"{self._runs_path()}{query}")
-            runs += page["dag_runs"]
-            if not page["dag_runs"] or len(runs) >= page["total_entries"]:
-                return runs
+        return self._pages(f"{self._runs_path()}?order_by=-run_after", "dag_runs")
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One run."""
@@ -101,13 +96,7 @@ class Airflow:
 
     def task_instances(self, run_id: str) -> list[dict[str, Any]]:
         """All task instances of a run, mapped ones each for itself."""
-        instances: list[dict[str, Any]] = []
-        while True:
-            query = f"?limit=100&offset={len(instances)}"
-            page = self._call("GET", f"{self._runs_path()}/{run_id}/taskInstances{query}")
-            instances += page["task_instances"]
-            if not page["task_instances"] or len(instances) >= page["total_entries"]:
-                return instances
+        return self._pages(f"{self._runs_path()}/{run_id}/taskInstances?order_by=id", "task_instances")
 
     def result(self, run_id: str, task_id: str) -> Any:
         """What a task returned; None if it did not."""
@@ -129,6 +118,15 @@ class Airflow:
 
     def _runs_path(self) -> str:
         return f"/dags/{self._dag_id}/dagRuns"
+
+    def _pages(self, path: str, key: str) -> list[dict[str, Any]]:
+        """All entries of a list that Airflow hands out in pages; `path` ends with a query."""
+        entries: list[dict[str, Any]] = []
+        while True:
+            page = self._call("GET", f"{path}&limit={PAGE}&offset={len(entries)}")
+            entries += page[key]
+            if not page[key] or len(entries) >= page["total_entries"]:
+                return entries
 
     def _call(self, method: str, path: str, json: Any = None) -> dict[str, Any]:
         return _checked(self._answer(method, path, json))

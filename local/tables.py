@@ -89,7 +89,11 @@ def results_table(day: date, verticals: list[dict[str, Any]]) -> Table:
 def _verdict(entry: dict[str, Any]) -> str:
     head = f"[green]promoted[/] version {entry['version']}" if entry["promoted"] else "[yellow]refused[/]"
     headroom = f"headroom ratio {_number(entry['headroom_ratio'], 2)}"
-    return "\n".join([head, headroom, *map(escape, entry["reasons"])])
+    found = entry["intervals"].get("headroom_ratio")
+    if found and found["low"] is not None:
+        headroom += f" (95 %: {_number(found['low'], 2)} to {_number(found['high'], 2)})"
+    warnings = [f"[yellow]⚠ {escape(warning)}[/]" for warning in entry["warnings"]]
+    return "\n".join([head, headroom, *warnings, *map(escape, entry["reasons"])])
 
 
 def _rows(metrics: list[dict[str, Any] | None]) -> str:

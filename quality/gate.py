@@ -71,7 +71,13 @@ def judge(candidate: Metrics, champion: Metrics | None, *, quality: tuple[bool, 
 
 
 def headroom_warnings(
-    ratio: float, *, ne_baseline: float, ne_foundation: float, bounds: tuple[float, float], gates: Gates
+    ratio: float,
+    *,
+    ne_baseline: float,
+    ne_foundation: float,
+    ratio_bounds: tuple[float, float],
+    lead_bounds: tuple[float, float],
+    gates: Gates,
 ) -> list[str]:
     """What is wrong with a vertical's share of the FM's knowledge; this refuses no candidate.
 
@@ -79,7 +85,8 @@ def headroom_warnings(
         ratio: the headroom ratio; NaN where the FM is no better than the baseline.
         ne_baseline: NE of the baseline.
         ne_foundation: NE of the FM, on the same rows.
-        bounds: of the ratio's 95 % interval; NaN where it has none.
+        ratio_bounds: of the ratio's 95 % interval; NaN where it has none.
+        lead_bounds: the same of the FM's NE less the baseline's.
         gates: thresholds.
 
     Returns:
@@ -87,16 +94,19 @@ def headroom_warnings(
     """
     if ne_foundation >= ne_baseline:
         return [
-            f"FM no better than the baseline: NE {ne_foundation:.4f} against {ne_baseline:.4f}, so it has nothing to "
-            "pass on here and the headroom ratio is undefined"
+            f"FM no better than the baseline: NE {ne_foundation:.4f} against {ne_baseline:.4f}, so there is nothing to "
+            f"take and the headroom ratio is undefined; the difference has {_interval(lead_bounds, 4)}"
         ]
     if not ratio < gates.min_headroom_ratio:  # not for NaN
         return []
-    low, high = bounds
-    sure = "it has no 95 % interval, as too few rows tell the FM from the baseline"
-    if math.isfinite(low):
-        sure = f"its 95 % interval is {low:.2f} to {high:.2f}"
-    return [f"headroom ratio {ratio:.2f}: below gates.min_headroom_ratio {gates.min_headroom_ratio}; {sure}"]
+    known = _interval(ratio_bounds, 2)
+    return [f"headroom ratio {ratio:.2f}: below gates.min_headroom_ratio {gates.min_headroom_ratio}; it has {known}"]
+
+
+def _interval(bounds: tuple[float, float], digits: int) -> str:
+    if not math.isfinite(bounds[0]):
+        return "no 95 % interval, as the rows are too few"
+    return f"the 95 % interval {bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}"
 
 
 def _entropy_rule(candidate: Metrics, champion: Metrics | None, gates: Gates) -> tuple[bool, str]:

@@ -227,12 +227,10 @@ def remarks(judged: dict[str, Any], held_out_clicks: int | None) -> list[str]:
     """
     if not judged["metrics"]:
         return []
-    baseline, vm, fm = (judged["metrics"][model] for model in ("baseline", "candidate", "fm"))
+    baseline, vm = (judged["metrics"][model] for model in ("baseline", "candidate"))
     found = []
     if not vm["ne"] < baseline["ne"]:
         found.append("The candidate is no better than the baseline: what the FM passed on does not show on this day.")
-    if not fm["ne"] < baseline["ne"]:
-        found.append("The FM is no better than the baseline, so there is no headroom to close: the ratio is undefined.")
     if vm["ece"] > HIGH_ECE and 0.9 <= vm["calibration"] <= 1.1:
         found.append(
             f"ECE {vm['ece']:.3f}: predictions are too high for some and too low for others, though they "

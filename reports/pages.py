@@ -3,7 +3,6 @@
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from markupsafe import Markup
 import storage
 from config import PlatformConfig
 from reports import plots
+from reports.comparisons import bounds, comparisons, plain, signed
 from reports.day_facts import DayFacts, VerticalDay
 from reports.verdicts import MODELS
 
@@ -43,7 +43,8 @@ def day_page(facts: DayFacts, config: PlatformConfig) -> str:
             metrics=METRICS,
             markers=MARKERS,
             line_markers=LINE_MARKERS,
-            plots=_plots(facts),
+            plots=_plots(facts, config.gates.min_headroom_ratio),
+            compared={v.name: comparisons(v.verdict, config.gates) for v in facts.verticals},
             data_docs=(storage.docs_dir(config) / "data_docs" / "index.html").is_file(),
         )
     )
@@ -63,6 +64,7 @@ def model_card(facts: DayFacts, vertical: VerticalDay, config: PlatformConfig) -
             transfer=config.transfer,
             models=MODEL_NAMES,
             metrics=METRICS,
+            compared=comparisons(vertical.verdict, config.gates),
             registered=storage.registered_model(vertical.name),
             mlflow_port=config.runtime.mlflow_port,
             port=SERVING_PORT,
@@ -87,7 +89,7 @@ def index_page(config: PlatformConfig, about: str) -> str:
     )
 
 
-def _plots(facts: DayFacts) -> dict[str, Any]:
+def _plots(facts: DayFacts, gate: float) -> dict[str, Any]:
     foundation = facts.foundation_days
     ratios = {v.name: {d: past["headroom_ratio"] for d, past in v.past.items()} for v in facts.verticals if v.past}
     return {
@@ -97,7 +99,10 @@ def _plots(facts: DayFacts) -> dict[str, Any]:
             {f.day: (f.scored_unseen or {}).get("ne") for f in foundation},
             label="Normalized entropy of the foundation model by platform day",
         ),
-        "headroom": ratios and plots.headroom_by_day(ratios, label="Headroom ratio of each vertical by platform day"),
+        "headroom": ratios
+        and plots.headroom_by_day(ratios, gate=gate, label="Headroom ratio of each vertical by platform day"),
+        "headroom_of": {v.name: _headroom_plot(v, gate) for v in facts.verticals if v.past},
+        "gains": _gains_plot(facts),
         "headroom_names": list(ratios),
         "headroom_range": plots.HEADROOM_RANGE,
         "ne": {v.name: _ne_plot(v) for v in facts.verticals if v.past},
@@ -107,6 +112,34 @@ def _plots(facts: DayFacts) -> dict[str, Any]:
             if v.calibration
         },
     }
+
+
+def _headroom_plot(vertical: VerticalDay, gate: float) -> Markup:
+    intervals = {day: past["intervals"].get("headroom_ratio") for day, past in vertical.past.items()}
+    return plots.headroom_with_interval(
+        {day: past["headroom_ratio"] for day, past in vertical.past.items()},
+        {day: found for day, interval in intervals.items() if (found := _ends(interval)) is not None},
+        gate=gate,
+        label=f"Headroom ratio of {vertical.name} by platform day, with its 95 % interval and the gate",
+    )
+
+
+def _gains_plot(facts: DayFacts) -> Markup | None:
+    differences: dict[str, dict[str, tuple[float, plots.Bounds | None]]] = {}
+    for vertical in facts.verticals:
+        for model in ("candidate", "fm"):
+            found = vertical.verdict["intervals"].get(f"ne_{model}_minus_baseline")
+            if found and found["value"] is not None:
+                differences.setdefault(vertical.name, {})[model] = (found["value"], _ends(found))
+    if not differences:
+        return None
+    return plots.gains(differences, label="NE of candidate and FM less the baseline's, of each vertical")
+
+
+def _ends(interval: Mapping[str, float | None] | None) -> plots.Bounds | None:
+    if interval is None or interval["low"] is None or interval["high"] is None:
+        return None
+    return interval["low"], interval["high"]
 
 
 def _ne_plot(vertical: VerticalDay) -> Markup:
@@ -127,7 +160,9 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     filters: dict[str, Callable[..., str]] = {
-        "number": number,
+        "number": plain,
+        "signed": signed,
+        "bounds": bounds,
         "count": lambda n: "–" if n is None else f"{n:,}",
         "percent": lambda share: "–" if share is None else f"{share:.1%}",
         "megabytes": lambda size: "–" if size is None else f"{size / 1e6:,.1f} MB",
@@ -135,8 +170,3 @@ def _environment() -> Environment:
     }
     environment.filters |= filters
     return environment
-
-
-def number(value: float | None, digits: int) -> str:
-    """A figure with so many digits; a dash where there is none."""
-    return "–" if value is None or not isfinite(value) else f"{value:.{digits}f}"

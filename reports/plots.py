@@ -23,6 +23,7 @@ PAGE_COLORS = {
     "#030302": "var(--candidate)",
     "#030303": "var(--champion)",
     "#030304": "var(--fm)",
+    "#030305": "var(--none)",
 } | {f"#0404{n:02x}": f"var(--line-{n})" for n in range(8)}
 COLOR_OF = {variable: color for color, variable in PAGE_COLORS.items()}
 LINES: dict[str, dict[str, Any]] = {  # shape and dash tell models apart where color does not
@@ -56,6 +57,7 @@ SIZE = (4.2, 2.5)  # inches; the page scales it
 HEADROOM_RANGE = (-1.0, 2.0)  # a tiny gap makes ratios huge; beyond this only the table tells
 MAX_TICKS = 6
 Series = Mapping[date, float | None]
+Bounds = tuple[float, float]  # low, high
 
 
 def ne_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
@@ -83,19 +85,62 @@ def foundation_by_day(held_out: Series, scored: Series, *, label: str) -> Markup
         return _inline(figure, label)
 
 
-def headroom_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
-    """Headroom ratio of each vertical by platform day, in the order of the page's line colors."""
-    low, high = HEADROOM_RANGE
+def headroom_by_day(series: Mapping[str, Series], *, gate: float, label: str) -> Markup:
+    """Headroom ratio of each vertical by platform day, in the order of the page's line colors.
+
+    Args:
+        series: by vertical; ratios by day.
+        gate: `gates.min_headroom_ratio`, drawn dashed.
+        label: what the plot shows, for those who cannot see it.
+    """
     with _axes() as (figure, axes):
         for n, points in enumerate(series.values()):
-            clipped = {day: None if v is None else min(max(v, low), high) for day, v in points.items()}
             style: dict[str, Any] = {"color": COLOR_OF[f"var(--line-{n % 8})"], "marker": "osD^vP*X"[n % 8]}
-            _line(axes, clipped, linestyle="-" if n < 8 else "--", **style)
-        for level in (0.0, 1.0):
-            axes.axhline(level, color="#010101", linewidth=0.8)
-        axes.set_ylim(low - 0.1, high + 0.1)
-        _days(axes, series.values())
-        axes.set_ylabel("headroom ratio")
+            _line(axes, _clipped(points), linestyle="-" if n < 8 else "--", **style)
+        _headroom_axes(axes, series.values(), gate)
+        return _inline(figure, label)
+
+
+def headroom_with_interval(points: Series, intervals: Mapping[date, Bounds], *, gate: float, label: str) -> Markup:
+    """One vertical's headroom ratio by platform day, with its interval as a band.
+
+    Args:
+        points: ratios by day.
+        intervals: bounds by day, for the days that have some.
+        gate: `gates.min_headroom_ratio`, drawn dashed.
+        label: what the plot shows, for those who cannot see it.
+    """
+    color = LINES["candidate"]["color"]
+    low, high = (_clipped({day: intervals[day][end] if day in intervals else None for day in points}) for end in (0, 1))
+    days = sorted(points)
+    at, bottom, top = [day.toordinal() for day in days], _heights(low, days), _heights(high, days)
+    with _axes() as (figure, axes):
+        axes.fill_between(at, bottom, top, color=color, alpha=0.18, linewidth=0)
+        axes.vlines(at, bottom, top, color=color, linewidth=0.8)  # a day between days without interval has no band
+        _line(axes, _clipped(points), **LINES["candidate"])
+        _headroom_axes(axes, [points], gate)
+        return _inline(figure, label)
+
+
+def gains(differences: Mapping[str, Mapping[str, tuple[float, Bounds | None]]], *, label: str) -> Markup:
+    """NE of candidate and FM less the baseline's, with intervals: one line a vertical, the first on top.
+
+    Args:
+        differences: by vertical, then by model, one of `LINES`: the difference and its bounds, if it has some.
+        label: what the plot shows, for those who cannot see it.
+    """
+    with _axes(height=max(SIZE[1], 0.8 + 0.32 * len(differences))) as (figure, axes):
+        for place, models in enumerate(differences.values()):
+            for n, (model, (value, found)) in enumerate(models.items()):
+                style = LINES[model] | {"linestyle": ""}
+                height = place + 0.24 * (n - (len(models) - 1) / 2)
+                axes.plot([value], [height], **style)
+                if found is not None:
+                    axes.hlines(height, *found, color=style["color"], linewidth=1.4)
+        axes.axvline(0.0, color="#010101", linewidth=0.8)
+        axes.set_yticks(range(len(differences)), list(differences))
+        axes.set_ylim(len(differences) - 0.5, -0.5)
+        axes.set_xlabel("NE less the baseline's (left is better)")
         return _inline(figure, label)
 
 
@@ -114,18 +159,38 @@ def calibration(curves: Mapping[str, Curve], *, label: str) -> Markup:
 
 
 @contextmanager
-def _axes() -> Iterator[tuple[Figure, Axes]]:
+def _axes(*, height: float = SIZE[1]) -> Iterator[tuple[Figure, Axes]]:
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=(SIZE[0], height), layout="constrained")
         yield figure, figure.add_subplot()
 
 
 def _line(axes: Axes, points: Series, **style: Any) -> None:
     """One line; days without a figure are gaps."""
     days = sorted(points)
-    values = [points[day] for day in days]
-    heights = [v if v is not None and isfinite(v) else float("nan") for v in values]
-    axes.plot([day.toordinal() for day in days], heights, **style)
+    axes.plot([day.toordinal() for day in days], _heights(points, days), **style)
+
+
+def _heights(points: Series, days: list[date]) -> list[float]:
+    """Figures of days; NaN where there is none."""
+    return [v if (v := points[day]) is not None and isfinite(v) else float("nan") for day in days]
+
+
+def _clipped(points: Series) -> Series:
+    """Headroom ratios as far as they are drawn."""
+    low, high = HEADROOM_RANGE
+    return {day: None if v is None else min(max(v, low), high) for day, v in points.items()}
+
+
+def _headroom_axes(axes: Axes, series: Iterable[Series], gate: float) -> None:
+    """Lines at the baseline, the FM and the gate; days below."""
+    low, high = HEADROOM_RANGE
+    for level in (0.0, 1.0):
+        axes.axhline(level, color="#010101", linewidth=0.8)
+    axes.axhline(gate, color=COLOR_OF["var(--none)"], linewidth=1.2, linestyle="--")
+    axes.set_ylim(low - 0.1, high + 0.1)
+    _days(axes, series)
+    axes.set_ylabel("headroom ratio")
 
 
 def _days(axes: Axes, series: Iterable[Series]) -> None:

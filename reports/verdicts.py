@@ -8,6 +8,13 @@ from config import PlatformConfig
 from reports.lineage import outdated
 
 MODELS = ("baseline", "candidate", "champion", "fm")
+WITHOUT_TRANSFER: dict[str, Any] = {  # of a day without verdict, or judged by an earlier version of the platform
+    "headroom_ratio": None,
+    "transfer_ratio": None,
+    "transfer_ratio_missing": None,
+    "intervals": {},
+    "warnings": [],
+}
 
 
 def verdict(config: PlatformConfig, vertical: str, day: date) -> dict[str, Any]:
@@ -27,7 +34,7 @@ def verdict(config: PlatformConfig, vertical: str, day: date) -> dict[str, Any]:
             return _none(vertical, day, f"{job} has no output ({table}/ds={day})")
     if (reason := outdated(config, f"verdicts_{vertical}", day)) is not None:
         return _none(vertical, day, f"the one in storage is outdated: {reason}")
-    return dict(storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"])
+    return WITHOUT_TRANSFER | storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"]
 
 
 def verdicts_until(config: PlatformConfig, vertical: str, day: date) -> dict[date, dict[str, Any]]:
@@ -54,5 +61,4 @@ def _none(vertical: str, day: date, why: str) -> dict[str, Any]:
         "promoted": False,
         "reasons": [f"no verdict: {why}"],
         "metrics": {},
-        "headroom_ratio": None,
-    }
+    } | WITHOUT_TRANSFER

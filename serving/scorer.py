@@ -12,9 +12,8 @@ import pandas as pd
 import pyarrow as pa
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from data.schema import FEATURE_SERVICE
 from serving.vertical_model import VerticalModel
-
-FEATURE_SERVICE = "vertical_model"
 
 
 class VerticalScorer(PythonModel):

@@ -74,7 +74,7 @@ def write_vertical(config: PlatformConfig, day: date, vertical: str, rows: pa.Ta
             save_file(zeros, folder / "model" / "model.safetensors")
     write_evaluations(config, day, vertical, rows)
     inputs = {f"evaluations_{vertical}": day}
-    judged = verdict(day, vertical)
+    judged = storage.finite(verdict(day, vertical))
     storage.write_partition(
         config, f"verdicts_{vertical}", day, pa.table({"vertical": [vertical]}), inputs=inputs, extra=judged
     )
@@ -94,6 +94,7 @@ def write_evaluations(
 
 def verdict(day: date, vertical: str) -> dict[str, Any]:
     """A verdict as promote_vertical commits it: no champion, no headroom, a gAUC that the rows do not define."""
+    nan = float("nan")
     metrics = {"rows": 60, "log_loss": 0.5, "auc": 0.6, "gauc": float("nan"), "calibration": 1.0, "ece": 0.2}
     return {
         "day": str(day),
@@ -108,5 +109,13 @@ def verdict(day: date, vertical: str) -> dict[str, Any]:
             "champion": None,
             "fm": metrics | {"ne": 0.95},
         },
-        "headroom_ratio": float("nan"),
+        "headroom_ratio": nan,
+        "transfer_ratio": None,
+        "transfer_ratio_missing": "there was no champion before the candidate",
+        "intervals": {
+            "ne_candidate_minus_baseline": {"value": 0.01, "low": -0.02, "high": 0.04},
+            "ne_fm_minus_baseline": {"value": 0.05, "low": nan, "high": nan},
+            "headroom_ratio": {"value": nan, "low": nan, "high": nan},
+        },
+        "warnings": ["FM no better than the baseline: NE 0.9500 against 0.9000"],
     }

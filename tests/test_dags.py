@@ -61,9 +61,16 @@ print(json.dumps(report))
 
 RUN_JOBS = """
 import json, sys
-from dags.run_job import JobOperator
+from airflow.sdk import DAG
+from dags.run_job import MAP_INDEX, JobOperator
 
 outcomes = {}
+name_in_the_ui = DAG("d").get_template_env().from_string(MAP_INDEX)
+for name in ["result", "warns"]:
+    task = JobOperator(task_id=name, job=name, options={"vertical": "feed"})
+    context = {"task": task}
+    task.execute(context)
+    outcomes["name: " + name] = name_in_the_ui.render(context)
 for name in ["result", "fails", "killed", "wrong_call", "skips", "no_json"]:
     task = JobOperator(task_id=name, job=name, options={"day": "2026-01-03; touch broken", "force": "True", "note": ""})
     try:
@@ -78,6 +85,7 @@ STAND_IN = """#!/bin/bash
 case "$3" in
   result) echo '{"message": "a log line", "level": "info", "logger": "x"}' >&2; shift 3
           echo "{\\"arguments\\": \\"$(printf '<%s>' "$@")\\"}"; echo 'nanobind: leaked 3 instances' >&2 ;;
+  warns) echo '{"warnings": ["headroom ratio 0.10: below gates.min_headroom_ratio 0.2", "another"]}' ;;
   fails) echo 'error: fails: ValueError: column label holds 2; labels are 0 or 1' >&2; echo noise >&2; exit 1 ;;
   killed) kill -9 $$ ;;
   wrong_call) echo 'error: platform.yaml:3: verticals: unknown key' >&2; exit 2 ;;
@@ -173,3 +181,5 @@ def test_a_task_ends_as_its_job_does(tmp_path: Path) -> None:
     assert outcomes["wrong_call"] == ["AirflowFailException", "platform.yaml:3: verticals: unknown key"]
     assert outcomes["skips"] == ["AirflowSkipException", "the day is done"]
     assert outcomes["no_json"][0] == "JobFailed"
+    # A warning fails nothing; it stands beside the vertical.
+    assert (outcomes["name: result"], outcomes["name: warns"]) == ("feed", "feed ⚠ headroom ratio 0.10")

@@ -19,8 +19,9 @@ from mlflow import MlflowClient
 
 import storage
 from config import ROOT, PlatformConfig, load_config
+from data.schema import FEATURE_SERVICE
 from data.vertical_examples import vertical_examples
-from feature_repo.store import FEATURE_SERVICE, open_store
+from feature_repo.store import open_store
 from jobs import (
     check_quality,
     distill_vertical,

@@ -21,6 +21,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Low and high."""
+        return self.low, self.high
+
     def as_dict(self) -> dict[str, float]:
         """The three by name."""
         return asdict(self)

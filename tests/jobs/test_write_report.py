@@ -59,6 +59,9 @@ def test_a_day_is_reported_whole_and_again_with_the_same_bytes(tiny_config: Plat
     assert "<code>distill_vertical</code> has no output: search, video" in page
     assert "warning: events &lt;checked&gt;" in page
     assert "null_user_id" in page
+    assert '<p class="banner">⚠ FM no better than the baseline: NE 0.9500 against 0.9000. Nothing is refused' in page
+    assert "+0.0100" in page and "-0.0200 to 0.0400" in page and "these rows do not tell them apart" in page
+    assert "undefined: there was no champion before the candidate" in page
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\((?!#)|@import""", page)  # nothing from outside
 
     card = (folder / "cards" / "feed.md").read_text()
@@ -69,6 +72,7 @@ def test_a_day_is_reported_whole_and_again_with_the_same_bytes(tiny_config: Plat
     assert client.get_model_version("vertical_feed", version.version).description == card
     index = (storage.docs_dir(tiny_config) / "index.html").read_text()
     assert f'href="reports/ds={DAY}/index.html"' in index and "1 of 3" in index
+    assert f'href="reports/ds={DAY}/index.html#feed"' in index  # its warning
 
     write_report.main(tiny_config, day=DAY)
     assert {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()} == files

@@ -33,10 +33,13 @@ def test_the_results_say_why_a_candidate_was_refused() -> None:
         "reasons": ["calibration 1.31 is outside [0.8, 1.25]"],
         "version": "3",
         "metrics": {"baseline": metrics(0.91), "candidate": metrics(0.85), "champion": None, "fm": metrics(0.8)},
-        "headroom_ratio": 0.5454,
+        "headroom_ratio": 0.1454,
+        "intervals": {"headroom_ratio": {"value": 0.1454, "low": -0.3, "high": 0.61}},
+        "warnings": ["headroom ratio 0.15: below"],
     }
     console = Console(width=110, record=True, file=StringIO())
     console.print(results_table(date(2026, 1, 3), [entry]))
     text = console.export_text()
-    for expected in ("0.9100", "0.8500", "0.8000", "1,234 rows", "refused", "headroom ratio 0.55", "[0.8, 1.25]"):
+    for expected in ("0.9100", "0.8500", "0.8000", "1,234 rows", "refused", "[0.8, 1.25]", "⚠ headroom", "0.15: below"):
         assert expected in text
+    assert "headroom ratio 0.15 (95 %: -0.30 to 0.61)" in " ".join(text.split())

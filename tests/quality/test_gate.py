@@ -57,13 +57,13 @@ def test_a_promotion_gives_every_comparison() -> None:
     assert len(judge(Figures(), CHAMPION, quality=PASSED, gates=GATES).reasons) == 4
 
 
-WARNED = {  # headroom ratio, NE of baseline and FM, bounds of the ratio: the warning's beginning and end
+WARNED = {  # headroom ratio, NE of baseline and FM, bounds: the warning's beginning and end
     "enough": (0.2, 0.9, 0.8, (0.1, 0.3), None),
     "too little": (0.19, 0.9, 0.8, (-0.1, 0.3), ("headroom ratio 0.19: below gates.min_headroom_ratio 0.2", "to 0.30")),
     "negative": (-0.5, 0.9, 0.8, (-0.7, -0.3), ("headroom ratio -0.50: below", "-0.70 to -0.30")),
-    "no interval": (0.1, 0.9, 0.8, (math.nan, math.nan), ("headroom ratio 0.10: below", "FM from the baseline")),
-    "FM worse": (math.nan, 0.8, 0.9, (math.nan, math.nan), ("FM no better than the baseline: NE 0.9000", "undefined")),
-    "FM equal": (math.nan, 0.8, 0.8, (math.nan, math.nan), ("FM no better than the baseline: NE 0.8000", "undefined")),
+    "no interval": (0.1, 0.9, 0.8, (math.nan, math.nan), ("headroom ratio 0.10: below", "rows are too few")),
+    "FM worse": (math.nan, 0.8, 0.9, (-0.1, 0.3), ("FM no better than the baseline: NE 0.9000", "-0.1000 to 0.3000")),
+    "FM equal": (math.nan, 0.8, 0.8, (math.nan, math.nan), ("FM no better than the baseline: NE 0.8", "too few")),
     "one label": (math.nan, math.nan, math.nan, (math.nan, math.nan), None),
 }
 
@@ -72,7 +72,14 @@ WARNED = {  # headroom ratio, NE of baseline and FM, bounds of the ratio: the wa
 def test_a_vertical_that_takes_too_little_is_warned_of(row: str) -> None:
     ratio, baseline, foundation, bounds, expected = WARNED[row]
     gates = Gates(min_headroom_ratio=0.2)
-    found = headroom_warnings(ratio, ne_baseline=baseline, ne_foundation=foundation, bounds=bounds, gates=gates)
+    found = headroom_warnings(
+        ratio,
+        ne_baseline=baseline,
+        ne_foundation=foundation,
+        ratio_bounds=bounds,
+        lead_bounds=bounds,
+        gates=gates,
+    )
     if expected is None:
         assert found == []
     else:

@@ -28,5 +28,19 @@ def test_many_days_get_few_ticks_and_the_newest_one() -> None:
 
 
 def test_huge_ratios_and_missing_ones_can_be_drawn() -> None:
-    svg = plots.headroom_by_day({"a": {DAYS[0]: 400.0, DAYS[1]: None, DAYS[2]: float("nan")}}, label="r")
-    assert "var(--line-0)" in svg
+    svg = plots.headroom_by_day({"a": {DAYS[0]: 400.0, DAYS[1]: None, DAYS[2]: float("nan")}}, gate=0.2, label="r")
+    assert "var(--line-0)" in svg and "var(--none)" in svg  # the gate
+
+
+def test_a_headroom_ratio_is_drawn_with_the_intervals_there_are() -> None:
+    points = {DAYS[0]: 0.5, DAYS[1]: None, DAYS[2]: 0.1}
+    with_none = plots.headroom_with_interval(points, {}, gate=0.2, label="r")
+    with_one = plots.headroom_with_interval(points, {DAYS[0]: (-40.0, 0.9)}, gate=0.2, label="r")
+    assert len(with_one) > len(with_none) and "var(--none)" in with_none
+
+
+def test_gains_have_a_line_a_vertical() -> None:
+    found = {f"vertical_{n}": {"candidate": (-0.01, (-0.02, 0.0)), "fm": (-0.1, None)} for n in range(12)}
+    svg = plots.gains(found, label="g")
+    assert all(f">{name}</text>" in svg for name in found)
+    assert "var(--candidate)" in svg and "var(--fm)" in svg
