@@ -48,8 +48,8 @@ def write_amazon_electronics(folder: Path, *, users: int = 60, seed: int = 0) ->
     lines = []
     for user in range(users):
         own = rng.permutation(items // TASTES)[: rng.integers(6, 14)] * TASTES + user % TASTES
-        # Reviews of a sitting share a day; the number of reviews grows over the years.
-        days = 12_000 + (4_200 * np.sqrt(rng.random(len(own)))).astype(int) // 3 * 3
+        # The number of reviews grows over the years; three of a user share a day.
+        days = np.sort(12_000 + (4_200 * np.sqrt(rng.random(len(own)))).astype(int))[np.arange(len(own)) // 3 * 3]
         lines += [
             {
                 "reviewerID": f"A{user:04d}X",
