@@ -7,8 +7,8 @@ any time, and none twice for one user. It is drawn by hash: the log is the same 
 the files.
 
 Reviews carry the day, not the hour. So everything of one day happens at one instant, and features and histories, which
-see only what came strictly before, see strictly earlier days. Fifteen years, most reviews in the last two, are replayed
-(`replay.py`) in their true order; prepared versions of this data set are shuffled, and are not read.
+see only what came strictly before, see strictly earlier days. The log spans many years, of which the last have most of
+the reviews, and is replayed (`replay.py`) in its true order; prepared versions are shuffled, and are not read.
 
 Stars, helpfulness and text are written with the review and are not read, nor are sales rank and related products, which
 the crawl of 2014 found after the reviews. Price, brand and category are the crawl's, too.
@@ -201,7 +201,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _wrong(path: Path, number: int, error: Exception, expected: str) -> ValueError:
     lacking = f"it lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-    return ValueError(f"{path}:{number}: expected {expected}; {lacking}. Is the file whole, and the original?")
+    return ValueError(f"{path}:{number}: expected {expected}; {lacking}. The original is at {ORIGINAL.address}")
 
 
 def _originals(config: PlatformConfig) -> tuple[Path, Path]:

@@ -125,7 +125,9 @@ def test_a_line_that_cannot_be_read_is_named(originals, tmp_path):
         amazon_electronics.fetch(config)
     with (originals / REVIEWS).open("a") as file:
         file.write('{"reviewerID": "A", "asin": "B"}\n')
-    with pytest.raises(ValueError, match=rf"{REVIEWS}:\d+: expected a review .*lacks 'unixReviewTime'"):
+    with pytest.raises(
+        ValueError, match=rf"{REVIEWS}:\d+: expected a review .*lacks 'unixReviewTime'. The original is at https"
+    ):
         amazon_electronics.fetch(config)
     assert not list((tmp_path / "cache").glob("*"))  # nothing half built
     (originals / REVIEWS).unlink()
