@@ -13,8 +13,8 @@ An impression is a (user, video, time); repeats count once, as clicked where one
 Likes, follows and the playing time come after the click and are not read. Neither are the prepared histories
 `pos_items` and `neg_items` (the user's oldest 100), nor the visual embeddings.
 
-The contest anonymised its times: their order is true, their dates are not. In milliseconds they span a day and a half, so
-the log is replayed (`replay.py`). `hour_of_day` is that of the anonymised clock.
+The contest anonymised its times: their order is true, their dates are not. In milliseconds they span a day and a half,
+so the log is replayed (`replay.py`). `hour_of_day` is that of the anonymised clock.
 """
 
 from datetime import date
