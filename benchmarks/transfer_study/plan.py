@@ -111,6 +111,7 @@ def rest(verticals: list[str], *, seeds: int) -> Iterator[Run]:
         yield from runs("none", "ah", "raw_ah", "loopfm", "loopfm_ah", kind=kind)
     for stale in (1, 3, "frozen"):
         yield from runs("ah", "ah_sa", "loopfm_ah", stale=stale, codes="frozen" if stale == "frozen" else "daily")
+    yield from runs("kd", "loopfm", stale="frozen", codes="frozen")  # with the former, LoopFM's protocol
     for size in ("small", "large"):
         yield from runs("ah", "loopfm", "loopfm_ah", size=size)
     for arm, changes in SWEEPS.values():
