@@ -27,6 +27,10 @@ DATA_SETS = {
     "movielens": DataSet(cut=6, test=11),
     "synthetic": DataSet(cut=6, test=11, days=14, events_per_day=40_000),
     "complete_journey": DataSet(cut=12, test=20, days=24),
+    # LoopFM's public protocol (arXiv:2605.29280): the FM learns days 1 to 4, VMs days 5 to 7, and day 8 is the test.
+    "taobao_ad": DataSet(cut=4, test=7),
+    "amazon_electronics": DataSet(cut=4, test=7),
+    "kuaivideo": DataSet(cut=4, test=7),
 }
 
 
@@ -115,6 +119,7 @@ def rest(verticals: list[str], *, seeds: int) -> Iterator[Run]:
         yield from runs("none", "ah", "raw_ah", "loopfm", "loopfm_ah", kind=kind)
     for stale in (1, 3, "frozen"):
         yield from runs("ah", "ah_sa", "loopfm_ah", stale=stale, codes="frozen" if stale == "frozen" else "daily")
+    yield from runs("kd", "loopfm", stale="frozen", codes="frozen")  # with the former, LoopFM's protocol
     for size in ("small", "large"):
         yield from runs("ah", "loopfm", "loopfm_ah", size=size)
     for arm, changes in SWEEPS.values():

@@ -140,7 +140,7 @@ def _figures(results: Results) -> dict[str, Any]:
         "stale": {
             str(stale): {
                 arm: interval(gain(arm, stale=stale, codes="frozen" if stale == "frozen" else "daily"))
-                for arm in ("ah", "ah_sa", "loopfm_ah")
+                for arm in ("kd", "ah", "ah_sa", "loopfm", "loopfm_ah")
             }
             for stale in (0, 1, 3, "frozen")
         },

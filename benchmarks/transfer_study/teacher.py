@@ -87,7 +87,8 @@ def teacher(config: PlatformConfig, day: date, log: StudyLog, *, size: str, seed
             if today == cut:
                 for later in range(cut, last):
                     scored = _score(config, day, log, trainer, later)
-                    hidden = torch.zeros(count, scored.hidden.shape[1]).half() if hidden is None else hidden
+                    if hidden is None:
+                        hidden = torch.zeros(count, scored.hidden.shape[1], dtype=torch.float16)
                     result.frozen[scored.rows] = scored.probabilities
                     result.codes[scored.rows] = scored.codes
                     hidden[scored.rows] = scored.hidden.half()

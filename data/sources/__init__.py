@@ -4,12 +4,24 @@ from types import ModuleType
 
 from config import PlatformConfig
 from data.schema import Schema
-from data.sources import complete_journey, files, kuairand, movielens, synthetic
+from data.sources import (
+    amazon_electronics,
+    complete_journey,
+    files,
+    kuairand,
+    kuaivideo,
+    movielens,
+    synthetic,
+    taobao_ad,
+)
 
 SOURCES: dict[str, ModuleType] = {
     "complete_journey": complete_journey,
     "kuairand": kuairand,
     "movielens": movielens,
+    "taobao_ad": taobao_ad,
+    "amazon_electronics": amazon_electronics,
+    "kuaivideo": kuaivideo,
     "synthetic": synthetic,
     "files": files,
 }
