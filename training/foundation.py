@@ -113,7 +113,8 @@ class FoundationTrainer:
                 self._stop_at(examples, what, progress.step)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(dense_parameters(self.model), settings.gradient_clip_norm)
+            for part in self._parts():
+                torch.nn.utils.clip_grad_norm_(part, settings.gradient_clip_norm)
             self.optimizer.step()
             with torch.no_grad():
                 logits = coded.output.logits.float()
@@ -130,6 +131,7 @@ class FoundationTrainer:
     def score(self, batches: Iterable[Examples], what: str, *, total: int | None = None) -> Iterator[Scored]:
         """What the FM says of this rank's slices, without learning."""
         self.model.eval()
+        self.module.compressor.start()
         size = self.config.foundation_model.optimizer.batch_size
         for examples in track(prefetched(batches), what, size=size, total=total):
             examples = examples.to(self.device)
@@ -137,6 +139,12 @@ class FoundationTrainer:
             probabilities = torch.sigmoid(coded.output.logits.float())
             code, hidden = (t.float().cpu().numpy() for t in (coded.code, coded.output.hidden))
             yield Scored(examples.keys, probabilities.cpu().numpy(), code, hidden)
+
+    def _parts(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+        """Dense parameters of network and compressor: clipped together, the one would slow the other."""
+        compressor = {id(p) for p in self.module.compressor.parameters()}
+        dense = dense_parameters(self.model)
+        return [p for p in dense if id(p) not in compressor], [p for p in dense if id(p) in compressor]
 
     def _forward(self, examples: Examples) -> CodedOutput:
         half = self.config.foundation_model.precision == "bf16"

@@ -32,7 +32,6 @@ class Teacher:
     aged: dict[int, Tensor]  # probability of the FM that learns every day, scored this many days late, (N,)
     codes: Tensor  # of the frozen FM, (N, d)
     daily_codes: Tensor  # of the snapshot that scored the day, (N, d)
-    hidden: Tensor  # what the frozen FM's codes are made of, (N, H), half precision
 
     def save(self, path: Path) -> None:
         """Writes one file, whole or not at all."""
@@ -73,9 +72,7 @@ def teacher(config: PlatformConfig, day: date, log: StudyLog, *, size: str, seed
         aged={age: unknown.clone() for age in AGES},
         codes=torch.zeros(count, foundation.code_dim),
         daily_codes=torch.zeros(count, foundation.code_dim),
-        hidden=torch.zeros(0),
     )
-    hidden: Tensor | None = None
     with foundation_trainer(config, source_schema(config)) as trainer:
         for today in range(last):
             for age in AGES:
@@ -87,15 +84,11 @@ def teacher(config: PlatformConfig, day: date, log: StudyLog, *, size: str, seed
             if today == cut:
                 for later in range(cut, last):
                     scored = _score(config, day, log, trainer, later)
-                    if hidden is None:
-                        hidden = torch.zeros(count, scored.hidden.shape[1], dtype=torch.float16)
                     result.frozen[scored.rows] = scored.probabilities
                     result.codes[scored.rows] = scored.codes
-                    hidden[scored.rows] = scored.hidden.half()
             batches = foundation_batches(config, day, start=log.days[today], end=log.days[today + 1])
             trainer.learn(batches, f"{size} FM, seed {seed}: day {today + 1} of {last}", progress=Progress())
-    assert hidden is not None
-    return Teacher(result.frozen, result.aged, result.codes, result.daily_codes, hidden)
+    return result
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,6 @@ class _Scored:
     rows: Tensor  # positions in the log, (Q,)
     probabilities: Tensor  # (Q,)
     codes: Tensor  # (Q, d)
-    hidden: Tensor  # (Q, H)
 
 
 def _score(config: PlatformConfig, day: date, log: StudyLog, trainer: FoundationTrainer, scored_day: int) -> _Scored:
@@ -113,5 +105,5 @@ def _score(config: PlatformConfig, day: date, log: StudyLog, trainer: Foundation
     labels = np.concatenate([part.keys["label"].to_numpy() for part in parts])
     if not np.array_equal(labels, log.impressions.labels.numpy()[rows]):
         raise RuntimeError(f"day {scored_day} of the log is in another order than its examples: remove the work folder")
-    columns = ([part[n] for part in parts] for n in (1, 2, 3))
+    columns = ([part[n] for part in parts] for n in (1, 2))
     return _Scored(torch.from_numpy(rows), *(torch.from_numpy(np.concatenate(column)) for column in columns))

@@ -1,32 +1,74 @@
 """LoopFM's compressor: an autoencoder that turns a hidden layer of the FM into a short code (arXiv:2605.29280)."""
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+
+MOMENTUM = 0.02  # weight of a new batch in running moments, once there are 50
+SMALLEST = 1e-4  # deviations are at least this, so that noise is not blown up
+
+
+class RunningMean(nn.Module):
+    """The running mean of a statistic over batches and ranks; a constant to the gradient."""
+
+    value: Tensor
+    batches: Tensor
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.zeros(shape))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def add(self, total: Tensor, rows: int) -> None:
+        """Counts a batch: the statistic's sum over this rank's rows, and how many rows that is."""
+        sums = torch.cat([total.detach().flatten(), total.new_full((1,), float(rows))])
+        if dist.is_initialized() and dist.get_world_size() > 1:
+            dist.all_reduce(sums)
+        self.batches += 1
+        weight = torch.clamp(1.0 / self.batches, min=MOMENTUM)  # at first the plain mean
+        self.value.lerp_((sums[:-1] / sums[-1].clamp(min=1)).view_as(self.value), weight)
 
 
 class Compressor(nn.Module):
-    """z = tanh(encoder(e)); Σ over widths d' of ‖e − decoder_{d'}(z[:d'])‖², behind a stop-gradient (section 4).
+    """z = tanh(½ standardised encoder(e)); Σ over widths d' of ‖e − decoder_{d'}(z[:d'])‖², behind a stop-gradient.
+
+    LoopFM's autoencoder (section 4), but for the standardisation and for where it starts: when it is first asked for
+    codes, at the best linear one, the principal components of what e has been (Baldi and Hornik 1989). After few steps
+    from random weights most of a code is −1 or 1 for every input, and the rest says one thing many times over, from
+    which a small VM learns badly (figures: docs/transfer.md).
 
     With prefixes the first values of a code are a code of their own (Matryoshka), so a shorter one needs no retraining.
 
     B: batch, H: width of the hidden layer, d: width of the code
     """
 
+    seen: RunningMean
+    encoded: RunningMean
+    started: Tensor
+
     def __init__(self, hidden_dim: int, code_dim: int, prefixes: tuple[int, ...] = ()) -> None:
         """Sets up the encoder and a decoder for each width.
 
         Raises:
-            ValueError: a prefix is not shorter than the code.
+            ValueError: a prefix is not shorter than the code, or the code is wider than the layer.
         """
         super().__init__()
         if any(not 0 < width < code_dim for width in prefixes):
             raise ValueError(f"code_prefixes {list(prefixes)} must lie between 1 and code_dim - 1 = {code_dim - 1}")
-        # Scale of e is free to grow in training: normalising it keeps tanh off its flat ends.
+        if code_dim > hidden_dim:
+            raise ValueError(
+                f"code_dim {code_dim} is wider than the hidden layer it is made of, {hidden_dim}: lower it, or widen "
+                "the first layer of the architecture's head"
+            )
+        # Scale of e is free to grow in training; normalised, it is not.
         self.norm = nn.LayerNorm(hidden_dim, elementwise_affine=False)
         self.encoder = nn.Linear(hidden_dim, code_dim)
         self.decoders = nn.ModuleDict(
             {str(width): nn.Linear(width, hidden_dim) for width in sorted({*prefixes, code_dim})}
         )
+        self.seen = RunningMean(1 + hidden_dim, hidden_dim)  # mean of e, and of e eᵀ
+        self.encoded = RunningMean(2, code_dim)  # mean of the encoder's output, and of its square
+        self.register_buffer("started", torch.zeros((), dtype=torch.int64))
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Codes and the loss that trains them.
@@ -38,9 +80,35 @@ class Compressor(nn.Module):
             code in (−1, 1), (B, d); squared reconstruction error of each example, mean over H, sum over the widths,
             (B,).
         """
-        target = self.norm(hidden.detach())
-        code = torch.tanh(self.encoder(target))
+        target = self.norm(hidden.detach().float())
+        x = self.encoder(target)
+        if self.training:
+            self.encoded.add(torch.stack([x.sum(dim=0), x.square().sum(dim=0)]), len(x))
+            if not self.started:
+                self.seen.add(torch.cat([target.sum(dim=0, keepdim=True), target.T @ target]), len(x))
+        mean, square = self.encoded.value
+        deviation = (square - mean.square()).clamp(min=0).sqrt().clamp(min=SMALLEST)
+        code = torch.tanh(0.5 * (x - mean) / deviation)
         return code, sum(self.errors(code, target).values(), torch.zeros_like(code[:, 0]))
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Puts encoder and decoders at the principal components of what was seen in training; the first time only."""
+        if self.started or not self.seen.batches:
+            return
+        mean, second = self.seen.value[0].double(), self.seen.value[1:].double()
+        variances, directions = torch.linalg.eigh(second - torch.outer(mean, mean))
+        d = self.encoder.out_features
+        variances, directions = variances.flip(0)[:d].clamp(min=SMALLEST**2), directions.flip(1)[:, :d]
+        self.encoder.weight.copy_(directions.T)
+        self.encoder.bias.copy_(-(mean @ directions))
+        self.encoded.value.copy_(torch.stack([torch.zeros_like(variances), variances]))
+        for width, decoder in self.decoders.items():
+            assert isinstance(decoder, nn.Linear)
+            # tanh(x / 2) is x / 2 near 0
+            decoder.weight.copy_((2.0 * directions * variances.sqrt())[:, : int(width)])
+            decoder.bias.copy_(mean)
+        self.started.fill_(1)
 
     def errors(self, code: Tensor, target: Tensor) -> dict[int, Tensor]:
         """Squared error of each width's reconstruction of the normalised hidden layer, mean over H, (B,) by width."""
