@@ -9,15 +9,19 @@ SMALLEST = 1e-4  # deviations are at least this, so that noise is not blown up
 
 
 class RunningMean(nn.Module):
-    """The running mean of a statistic over batches and ranks; a constant to the gradient."""
+    """The running mean of a statistic over batches and ranks; a constant to the gradient.
+
+    Args:
+        before: what it is before any batch; counts as one.
+    """
 
     value: Tensor
     batches: Tensor
 
-    def __init__(self, *shape: int) -> None:
+    def __init__(self, before: Tensor) -> None:
         super().__init__()
-        self.register_buffer("value", torch.zeros(shape))
-        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("value", before)
+        self.register_buffer("batches", torch.ones((), dtype=torch.int64))
 
     def add(self, total: Tensor, rows: int) -> None:
         """Counts a batch: the statistic's sum over this rank's rows, and how many rows that is."""
@@ -66,8 +70,9 @@ class Compressor(nn.Module):
         self.decoders = nn.ModuleDict(
             {str(width): nn.Linear(width, hidden_dim) for width in sorted({*prefixes, code_dim})}
         )
-        self.seen = RunningMean(1 + hidden_dim, hidden_dim)  # mean of e, and of e eᵀ
-        self.encoded = RunningMean(2, code_dim)  # mean of the encoder's output, and of its square
+        # Means of e and of e eᵀ; of the encoder's output and of its square.
+        self.seen = RunningMean(torch.cat([torch.zeros(1, hidden_dim), torch.eye(hidden_dim)]))
+        self.encoded = RunningMean(torch.stack([torch.zeros(code_dim), torch.ones(code_dim)]))
         self.register_buffer("started", torch.zeros((), dtype=torch.int64))
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +85,11 @@ class Compressor(nn.Module):
             code in (−1, 1), (B, d); squared reconstruction error of each example, mean over H, sum over the widths,
             (B,).
         """
-        target = self.norm(hidden.detach().float())
+        with torch.autocast(hidden.device.type, enabled=False):  # moments in bfloat16 would drift
+            return self._encode(hidden.detach().float())
+
+    def _encode(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        target = self.norm(hidden)
         x = self.encoder(target)
         if self.training:
             self.encoded.add(torch.stack([x.sum(dim=0), x.square().sum(dim=0)]), len(x))
@@ -94,7 +103,7 @@ class Compressor(nn.Module):
     @torch.no_grad()
     def start(self) -> None:
         """Puts encoder and decoders at the principal components of what was seen in training; the first time only."""
-        if self.started or not self.seen.batches:
+        if self.started or self.seen.batches == 1:
             return
         mean, second = self.seen.value[0].double(), self.seen.value[1:].double()
         variances, directions = torch.linalg.eigh(second - torch.outer(mean, mean))

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from models.layers.compressor import Compressor
 from models.losses import AuxiliaryHead, StudentAdapter, gradient_scale
 
 
@@ -48,52 +47,6 @@ def test_rows_without_a_soft_label_teach_nothing():
     assert torch.isfinite(loss)
     assert not hidden.grad[[1, 3]].any() and hidden.grad[[0, 2]].all()
     assert head(hidden, torch.full((4,), math.nan)).item() == 0.0
-
-
-def test_compressor_gives_no_gradient_to_the_foundation_model():
-    compressor = Compressor(16, 4)
-    hidden = torch.randn(8, 16, requires_grad=True)
-    code, loss = compressor(hidden)
-    (loss.sum() + code.sum()).backward()
-    assert hidden.grad is None
-    assert all(p.grad is not None for p in compressor.parameters())
-    assert code.abs().max() < 1
-
-
-def test_compressor_learns_to_reconstruct_what_fits_its_code():
-    torch.manual_seed(0)
-    low_rank = torch.randn(512, 3) @ torch.randn(3, 16)
-    compressor = Compressor(16, 8)
-    optimizer = torch.optim.Adam(compressor.parameters(), lr=0.02)
-    first = compressor(low_rank)[1].mean().item()
-    for _ in range(200):
-        loss = compressor(low_rank)[1].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.1 * first
-
-
-def test_a_code_with_prefixes_reconstructs_better_the_more_of_it_is_read():
-    torch.manual_seed(0)
-    mixed = torch.randn(512, 12) * torch.linspace(2, 0.1, 12) @ torch.randn(12, 16)
-    train, held_out = mixed[:384], mixed[384:]
-    compressor = Compressor(16, 8, (2, 4))
-    optimizer = torch.optim.Adam(compressor.parameters(), lr=0.01)
-    for _ in range(300):
-        optimizer.zero_grad()
-        compressor(train)[1].mean().backward()
-        optimizer.step()
-    errors = compressor.errors(compressor(held_out)[0], compressor.norm(held_out))
-    mean = {width: error.mean().item() for width, error in errors.items()}
-    assert list(mean) == [2, 4, 8]
-    assert mean[2] > mean[4] > mean[8]
-    assert compressor(held_out)[1].mean().item() == pytest.approx(sum(mean.values()), abs=1e-6)
-
-
-def test_a_prefix_must_be_shorter_than_the_code():
-    with pytest.raises(ValueError, match=r"code_prefixes \[8\] must lie between 1 and code_dim - 1 = 7"):
-        Compressor(16, 8, (8,))
 
 
 def test_a_fresh_adapter_leaves_the_soft_label_as_it_is():
