@@ -46,4 +46,10 @@ docs/operations.md.""",
 - **Writes:** `docs/reports/ds=<day>/`.
 
 Runs as soon as one vertical came through; the run itself still fails if another did not.""",
+    "explain_transfer": """Trains the vertical's model anew with and without each thing the foundation model passes on.
+
+- **Reads:** `vertical_examples`, `fm_outputs`, the oldest foundation model in reach.
+- **Writes:** `explanations_<name>` (numbers and the waterfall plot), also in MLflow's experiment `vertical_<name>`.
+
+The result (XCom `advice`) says which setting to turn. Nothing that serves is changed.""",
 }

@@ -19,8 +19,8 @@ from config import PlatformConfig
 from data.foundation_batches import foundation_batches
 from data.schema import Schema, epoch_us
 from data.sources import source_schema
-from reports.waterfall import waterfall
-from training.explanation import Explanation, OneSnapshot, explain
+from reports.waterfall import Bar, waterfall
+from training.explanation import Explanation, OneSnapshot, Part, explain
 from training.foundation import foundation_trainer
 from training.logged_rows import LoggedRows, logged_rows
 from training.sharded_checkpoint import load_sharded
@@ -29,8 +29,14 @@ from training.tracking import tracked_run
 LOG = logging.getLogger("headwater")
 
 
-def main(config: PlatformConfig, *, day: date, vertical: str, seeds: int = 3) -> dict[str, Any]:
+def main(config: PlatformConfig, *, vertical: str, day: str = "", seeds: int = 3) -> dict[str, Any]:
     """Commits `explanations_V` of a day: explanation.json and waterfall.svg; both go to MLflow, too.
+
+    Args:
+        config: the platform.
+        vertical: whose VM is explained.
+        day: to judge on; empty: the newest whose features are in Feast.
+        seeds: how often each VM is trained; figures are means.
 
     Raises:
         ValueError: the vertical is not configured, the day is the bootstrap day, or seeds is below 1.
@@ -40,6 +46,13 @@ def main(config: PlatformConfig, *, day: date, vertical: str, seeds: int = 3) ->
         raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
     if seeds < 1:
         raise ValueError(f"seeds is {seeds}; at least 1 model must be trained")
+    done = storage.committed_days(config, "vertical_examples")
+    if not day and not done:
+        raise ValueError("no day is done yet: run daily_transfer for two days first")
+    return _explain(config, date.fromisoformat(day) if day else done[-1], vertical, seeds)
+
+
+def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> dict[str, Any]:
     days = storage.days_back(config, day, config.vertical_model.max_training_days)
     if len(days) < 2:
         raise ValueError(f"{day} is the bootstrap day: there is no earlier day to learn from; explain a later one")
@@ -59,7 +72,8 @@ def main(config: PlatformConfig, *, day: date, vertical: str, seeds: int = 3) ->
         key={"job": "explain_transfer", "day": str(day), "vertical": vertical},
     ) as run:
         found = explain(learn, judge, snapshot, seeds=seeds, passes=config.vertical_model.cold_start_epochs)
-        plot = waterfall(found, f"{vertical}, {day}: from a VM without the FM to the VM that ships, and on to the FM")
+        title = f"{vertical}, {day}: from a VM without the FM to the VM that ships, and on to the FM"
+        plot = waterfall(found.ne, _bars(found.gain), _bars(found.open), title)
         table = f"explanations_{vertical}"
         inputs = {"vertical_examples": day, "fm_outputs": day}
         with storage.commit_partition(config, table, day, inputs=inputs) as folder:
@@ -111,6 +125,10 @@ def _one_snapshot(config: PlatformConfig, schema: Schema, rows: LoggedRows, days
                 hidden[places] = torch.from_numpy(part.hidden[known])
     assert hidden is not None
     return OneSnapshot(since, codes, hidden)
+
+
+def _bars(parts: list[Part]) -> list[Bar]:
+    return [Bar(part.name, part.gain.value, part.gain.low, part.gain.high) for part in parts]
 
 
 def _advice(found: Explanation) -> list[str]:

@@ -46,8 +46,9 @@ for path in sorted(pathlib.Path("dags").glob("*.py")):
             "timetable": type(dag.timetable).__name__,
             "params": {name: param.schema | {"default": dag.params[name], "description": param.description}
                        for name in dag.params for param in [dag.params.get_param(name)]},
-            "refused": [refuses(dag, "day", "yesterday"), refuses(dag, "verticals", []),
-                        refuses(dag, "verticals", ["nope"]), refuses(dag, "force", "often")],
+            "refused": [refuses(dag, name, value) for name, value in [
+                ("day", "yesterday"), ("verticals", []), ("verticals", ["nope"]), ("force", "often"), ("seeds", 0),
+            ] if name in dag.params],
             "accepted": [not refuses(dag, "day", "2026-01-03"), not refuses(dag, "day", None)],
             "tasks": [{
                 "task_id": task.task_id, "kind": task.task_type, "retries": task.retries, "doc": task.doc_md,
@@ -120,6 +121,11 @@ def daily(report: Any) -> Any:
     return next(dag for dag in report["dags"] if dag["dag_id"] == "daily_transfer")
 
 
+@pytest.fixture(scope="module")
+def explaining(report: Any) -> Any:
+    return next(dag for dag in report["dags"] if dag["dag_id"] == "explain_transfer")
+
+
 def test_dag_files_are_read_fast_and_without_the_jobs_libraries(report: Any) -> None:
     slow = {name: seconds for name, seconds in report["seconds"].items() if seconds > IMPORT_SECONDS}
     assert not slow, f"seconds of CPU, at most {IMPORT_SECONDS}: {slow}"
@@ -159,6 +165,17 @@ def test_the_form_has_typed_fields_with_defaults(daily: Any) -> None:
     assert all(param["title"] and param["description"] for param in params.values())
     assert daily["refused"] == [True, True, True, True]
     assert daily["accepted"] == [True, True]
+
+
+def test_an_explanation_is_asked_for_by_day_vertical_and_seeds(explaining: Any) -> None:
+    params = explaining["params"]
+    assert {name: param["default"] for name, param in params.items()} == {
+        "day": None, "verticals": ["feed", "search", "video"], "seeds": 3,
+    }  # fmt: skip
+    assert explaining["refused"] == [True, True, True, True] and explaining["accepted"] == [True, True]
+    assert explaining["timetable"] == "NullTimetable"
+    tasks = {task["task_id"]: task for task in explaining["tasks"]}
+    assert tasks["choose_verticals"]["downstream"] == ["verticals.explain_transfer"]
 
 
 def test_one_failed_vertical_leaves_the_others_and_the_report_but_fails_the_run(daily: Any) -> None:

@@ -47,13 +47,18 @@ def gains(
 ) -> Floats:
     """`one` minus `other`, each seed's mean over verticals, (seeds,); seeds that lack a vertical are left out.
 
+    A vertical without the figure, as LogLoss of cold users where every user is warm, is left out in all seeds.
+
     Args:
         one: runs by vertical and seed.
         other: runs by vertical and seed.
         figure: what is compared.
         weigh: verticals by their impressions, as if all were one log; else each vertical counts the same.
     """
-    verticals = {vertical for vertical, _ in [*one, *other]}
+    lacking = {vertical for runs in (one, other) for (vertical, _), row in runs.items() if row[figure] is None}
+    verticals = {vertical for vertical, _ in [*one, *other]} - lacking
+    if not verticals:
+        return np.zeros(0)
     seeds = sorted({seed for _, seed in one} & {seed for _, seed in other})
     whole = [s for s in seeds if all((v, s) in one and (v, s) in other for v in verticals)]
     return np.array(
@@ -172,7 +177,10 @@ def _by_vertical(results: Results, arms: list[str]) -> dict[str, Any]:
     for vertical in results.verticals():
         of_arms = {arm: [r for (v, _), r in results.of(arm).items() if v == vertical] for arm in arms}
         found[vertical] = {
-            arm: {name: interval(row[name] for row in rows) for name in ("ne", "auc", "gauc", "calibration")}
+            arm: {
+                name: interval(row[name] for row in rows if row[name] is not None)
+                for name in ("ne", "auc", "gauc", "calibration")
+            }
             for arm, rows in of_arms.items()
             if rows
         }

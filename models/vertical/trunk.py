@@ -46,7 +46,7 @@ class TrunkNetwork(VerticalNetwork):
         )
         for weight in self.embeddings.parameters():
             nn.init.normal_(weight, std=0.05)
-        self.norm = nn.BatchNorm1d(sizes.num_dense)
+        self.norm = nn.BatchNorm1d(sizes.num_dense) if sizes.num_dense else nn.Identity()
         self.history: HistoryEncoder | None = None
         self.history_dim = 0
         if sizes.use_history:

@@ -1,0 +1,75 @@
+"""Why vertical models gain what they gain from the foundation model, and which setting to turn.
+
+For each vertical chosen, its model is trained anew several times on the days before; each time one thing about what the
+foundation model passes on differs. A waterfall plot and advice come out; docs/transfer.md says how to read them.
+
+- **Start it:** *Trigger*. The day must be done by `daily_transfer`, and must not be the first.
+- **How long:** one to several minutes a vertical, more with more seeds.
+- **Results:** the task's log and XCom `advice`; plot and numbers in MLflow, experiment `vertical_<name>`, run
+  `<day> explained`.
+- **It changes nothing** that the daily run or serving reads, and may run beside them.
+"""
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+from airflow.sdk import DAG, Param, task, task_group
+
+from config import load_config
+from dags.run_job import DEFAULTS, run_job
+
+CONFIG = load_config()
+SOURCE = CONFIG.source
+
+PARAMS = {
+    "day": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Day",
+        description=f"A day done, after {SOURCE.bootstrap_day}. Empty: the newest.",
+    ),
+    "verticals": Param(
+        CONFIG.verticals,
+        type="array",
+        minItems=1,
+        uniqueItems=True,
+        items={"type": "string", "enum": CONFIG.verticals},
+        examples=CONFIG.verticals,
+        title="Verticals",
+        description="Which vertical models are explained.",
+    ),
+    "seeds": Param(
+        3,
+        type="integer",
+        minimum=1,
+        maximum=20,
+        title="Seeds",
+        description="How often each model is trained; figures are means. More tell smaller parts apart, in more time.",
+    ),
+}
+
+with DAG(
+    "explain_transfer",
+    description=__doc__.splitlines()[0],
+    doc_md=__doc__,
+    schedule=None,
+    start_date=datetime.combine(SOURCE.bootstrap_day, time(), UTC),
+    catchup=False,
+    max_active_runs=1,
+    params=PARAMS,
+    default_args=DEFAULTS,
+    tags=["analysis", CONFIG.data_source],
+) as dag:
+
+    @task
+    def choose_verticals(params: dict[str, Any]) -> list[str]:
+        """Names the verticals of this run, as chosen in the form; each gets an instance of the group `verticals`."""
+        return list(params["verticals"])
+
+    @task_group(tooltip="One instance a vertical")
+    def verticals(vertical: str) -> None:
+        """Explains one vertical."""
+        run_job("explain_transfer", vertical=vertical, day="{{ params.day or '' }}", seeds="{{ params.seeds }}")
+
+    verticals.expand(vertical=choose_verticals())
