@@ -57,7 +57,18 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         "rows": rows,
         "online_day": str(newest),
         "online_store_mb": round(online.stat().st_size / 1e6, 1),
+        "history_bytes_per_user": _bytes_per_user(config, day),
     }
+
+
+def _bytes_per_user(config: PlatformConfig, day: date) -> dict[str, float]:
+    """Mean bytes of a user's newest FM history, by column of the snapshot; what Feast's own keys take is not in it."""
+    at = storage.day_ends(config, day)[-1]
+    columns = ["fm_history_codes", "fm_history_item_ids", "fm_history_labels", "fm_history_ages_h"]
+    newest = storage.dataset(config, "user_fm_history", [day]).to_table(
+        columns=columns, filter=pc.field("event_timestamp") == at
+    )
+    return {name: round(newest[name].nbytes / max(1, newest.num_rows), 1) for name in columns}
 
 
 def _write_examples(config: PlatformConfig, day: date, store: FeatureStore) -> int:

@@ -12,19 +12,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 from feast import FeatureStore
 from mlflow import MlflowClient
 
 import storage
 from config import ROOT, PlatformConfig, load_config
 from data.schema import FEATURE_SERVICE
+from data.sources import source_schema
+from data.vertical_batches import VerticalFeatures
 from data.vertical_examples import vertical_examples
+from feature_repo.feature_views import snapshot_ttl
 from feature_repo.store import open_store
 from jobs import (
     check_quality,
     distill_vertical,
+    explain_transfer,
     extract_features,
     ingest,
     materialize_features,
@@ -32,7 +38,9 @@ from jobs import (
     train_foundation,
     write_report,
 )
+from models.vertical.network import History
 from serving.registry import CHAMPION, PREVIOUS, version_at
+from training.logged_rows import logged_rows
 from training.tracking import tracking_client
 
 pytestmark = pytest.mark.e2e
@@ -248,3 +256,79 @@ def test_a_changed_table_is_not_promoted(platform: Platform):
         assert version_at(platform.client, name, CHAMPION) is None
     finally:
         platform.client.set_registered_model_alias(name, CHAMPION, "3")
+
+
+def test_histories_rebuilt_from_the_log_are_those_that_feast_served(platform: Platform):
+    config, schema = platform.config, source_schema(platform.config)
+    features = VerticalFeatures.of(schema, config)
+    served = features.batch(vertical_examples(config, VERTICAL, DAYS)).history
+    rebuilt = logged_rows(config, schema, VERTICAL, DAYS).served().batch().history
+    count = served.mask.sum(dim=1)
+    assert torch.equal(count, rebuilt.mask.sum(dim=1)) and int(count.max()) == config.transfer.history_length
+    apart = (served.item_code - rebuilt.item_code).abs()  # means are summed in another order, then rounded
+    assert float(apart.max()) < 1.01 / 127 and float((apart > 0).float().mean()) < 0.01
+
+    def steps(history: History) -> torch.Tensor:  # known slots, row by row, oldest first
+        values = [history.codes, history.ids[..., :1], history.labels[..., None], history.ages[..., None]]
+        return torch.cat([value.double() for value in values], dim=-1)[history.mask]
+
+    ours, theirs = steps(rebuilt), steps(served)
+    assert torch.allclose(ours, theirs, atol=1e-3)
+    assert torch.equal(ours[:, : config.served_code_dim], theirs[:, : config.served_code_dim])
+
+
+def test_a_gain_is_explained_by_parts_that_sum_to_it(platform: Platform):
+    config, day = platform.config, DAYS[-1]
+    found = explain_transfer.main(config, vertical=VERTICAL, seeds=1)
+    assert found["day"] == str(day) and found["skipped"] == []
+    gain = found["ne"]["none"] - found["ne"]["shipped"]
+    assert sum(part["value"] for part in found["gain"].values()) == pytest.approx(gain, abs=1e-9)
+    assert set(found["open"]) >= {"staleness", "rounding", "alignment", "compression"} and found["advice"]
+    folder = storage.partition_dir(config, f"explanations_{VERTICAL}", day)
+    told = json.loads((folder / "explanation.json").read_text())
+    assert told["ne"]["fm"] == pytest.approx(found["ne"]["fm"])
+    assert told["rows"] == storage.dataset(config, "vertical_examples", [day]).count_rows(
+        filter=pc.field("vertical") == VERTICAL
+    )
+    picture = (folder / "waterfall.svg").read_text()
+    assert picture.startswith("<?xml") and picture.count("<path") > 10
+    runs = platform.client.search_runs(_experiments(platform.client), "tags.job = 'explain_transfer'")
+    assert [run.data.metrics["ne_shipped"] for run in runs] == [pytest.approx(found["ne"]["shipped"])]
+    assert {file.path for file in platform.client.list_artifacts(runs[0].info.run_id)} >= {
+        "explanation.json",
+        "waterfall.svg",
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"vertical": "nope"}, "Unknown vertical 'nope'; platform.yaml has feed, search, video"),
+        ({"vertical": VERTICAL, "day": str(DAYS[0])}, "is the bootstrap day"),
+        ({"vertical": VERTICAL, "seeds": 0}, "seeds is 0"),
+        ({"vertical": VERTICAL, "day": str(DAYS[-1] + timedelta(days=9))}, "2026-01-13"),
+    ],
+)
+def test_what_cannot_be_explained_is_said(platform: Platform, asked: dict[str, Any], told: str):
+    before = storage.committed_days(platform.config, f"explanations_{VERTICAL}")
+    with pytest.raises((ValueError, storage.PartitionMissing), match=told):
+        explain_transfer.main(platform.config, **asked)
+    assert storage.committed_days(platform.config, f"explanations_{VERTICAL}") == before
+
+
+def test_a_snapshot_beyond_its_time_to_live_is_an_empty_history(platform: Platform):
+    config, store = platform.config, platform.store
+    rows = storage.read_partition(config, "user_fm_history", DAYS[-1], columns=["user_id", "event_timestamp"])
+    user, at = rows["user_id"][0].as_py(), rows["event_timestamp"][0].as_py()
+    ttl = snapshot_ttl(config)
+    asked = pd.DataFrame(
+        {"user_id": user, "item_id": "nothing", "event_timestamp": [at + ttl, at + ttl + timedelta(seconds=1)]}
+    )
+    service = store.get_feature_service(FEATURE_SERVICE)
+    joined = store.get_historical_features(asked, service, filter_by_created_timestamp=False).to_df()
+    joined = joined.sort_values("event_timestamp")
+    known, stale = joined.fm_history_item_ids
+    assert len(known) > 0 and stale is None
+    features = VerticalFeatures.of(source_schema(config), config)
+    history = features.batch(pa.Table.from_pandas(joined, preserve_index=False)).history
+    assert history.mask.any(dim=1).tolist() == [True, False]
