@@ -266,7 +266,7 @@ def test_histories_rebuilt_from_the_log_are_those_that_feast_served(platform: Pl
     count = served.mask.sum(dim=1)
     assert torch.equal(count, rebuilt.mask.sum(dim=1)) and int(count.max()) == config.transfer.history_length
     apart = (served.item_code - rebuilt.item_code).abs()  # means are summed in another order, then rounded
-    assert float(apart.max()) < 1.01 / 127 and float((apart > 0).float().mean()) < 0.01
+    assert float(apart.max()) < 1.01 / 127 and float((apart > 0).float().mean()) < 1e-4
 
     def steps(history: History) -> torch.Tensor:  # known slots, row by row, oldest first
         values = [history.codes, history.ids[..., :1], history.labels[..., None], history.ages[..., None]]
@@ -278,7 +278,8 @@ def test_histories_rebuilt_from_the_log_are_those_that_feast_served(platform: Pl
 
 
 def test_a_gain_is_explained_by_parts_that_sum_to_it(platform: Platform):
-    config, day = platform.config, DAYS[-1]
+    config = platform.config
+    day = storage.committed_days(config, "vertical_examples")[-1]  # what is explained where no day is named
     found = explain_transfer.main(config, vertical=VERTICAL, seeds=1)
     assert found["day"] == str(day) and found["skipped"] == []
     gain = found["ne"]["none"] - found["ne"]["shipped"]
@@ -306,7 +307,7 @@ def test_a_gain_is_explained_by_parts_that_sum_to_it(platform: Platform):
         ({"vertical": "nope"}, "Unknown vertical 'nope'; platform.yaml has feed, search, video"),
         ({"vertical": VERTICAL, "day": str(DAYS[0])}, "is the bootstrap day"),
         ({"vertical": VERTICAL, "seeds": 0}, "seeds is 0"),
-        ({"vertical": VERTICAL, "day": str(DAYS[-1] + timedelta(days=9))}, "2026-01-13"),
+        ({"vertical": VERTICAL, "day": str(DAYS[-1] + timedelta(days=9))}, "has no committed partition"),
     ],
 )
 def test_what_cannot_be_explained_is_said(platform: Platform, asked: dict[str, Any], told: str):
@@ -318,7 +319,8 @@ def test_what_cannot_be_explained_is_said(platform: Platform, asked: dict[str, A
 
 def test_a_snapshot_beyond_its_time_to_live_is_an_empty_history(platform: Platform):
     config, store = platform.config, platform.store
-    rows = storage.read_partition(config, "user_fm_history", DAYS[-1], columns=["user_id", "event_timestamp"])
+    newest = storage.committed_days(config, "user_fm_history")[-1]
+    rows = storage.read_partition(config, "user_fm_history", newest, columns=["user_id", "event_timestamp"])
     user, at = rows["user_id"][0].as_py(), rows["event_timestamp"][0].as_py()
     ttl = snapshot_ttl(config)
     asked = pd.DataFrame(

@@ -100,8 +100,8 @@ def explain(
     losses["shipped"] = world.shipped("codes, item ids and soft labels", served, keep=trained)
     losses["fm"] = row_losses(judge.labels.numpy(), judge.soft_labels.numpy())
     codes = learn.codes[:, : learn.config.served_code_dim]
-    losses["fresh"] = world.shipped("fresh histories", world.rows(learn.rounded(codes), fresh=True))
-    losses["exact"] = world.shipped("codes as the FM made them", world.rows(learn.codes, exact_means=True))
+    losses["fresh"] = world.shipped("fresh histories", world.rows(codes, fresh=True))
+    losses["exact"] = world.shipped("codes as the FM made them", world.rows(learn.codes, rounded=False))
     losses["wider"] = world.shipped("wider reader", served, settings=_wider(learn.config.vertical_model))
     losses["longer"] = world.shipped("twice the passes", served, passes=2 * passes)
     if isinstance(snapshot, str):
@@ -113,7 +113,7 @@ def explain(
             ("one snapshot", "codes of one snapshot", snapshot.codes),
             ("uncompressed", "the hidden layer itself", snapshot.hidden),
         ):
-            rows = world_since.rows(of_log, exact_means=True, since=snapshot.since)
+            rows = world_since.rows(of_log, rounded=False, since=snapshot.since)
             losses[name] = world_since.shipped(what, rows)
     for name, other in _other_histories(served[1], seeds):
         losses[name] = np.mean([_losses(predict(network, other), judge) for network in trained], axis=0)
@@ -133,9 +133,9 @@ class _World:
     def served(self) -> Rows:
         return self.learn.served(), self.judge.served()
 
-    def rows(self, codes: Tensor, *, fresh: bool = False, exact_means: bool = False, since: int | None = None) -> Rows:
+    def rows(self, codes: Tensor, *, fresh: bool = False, rounded: bool = True, since: int | None = None) -> Rows:
         learn, judge = (
-            rows.with_codes(codes, fresh=fresh, exact_means=exact_means, since=since)
+            rows.with_codes(codes, fresh=fresh, rounded=rounded, since=since)
             for rows in (self.learn, self.judge)
         )
         return learn, judge

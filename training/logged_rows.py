@@ -48,23 +48,23 @@ class LoggedRows:
 
     def served(self) -> VerticalRows:
         """The rows with what Feast served: snapshots of the newest day end, codes cut and rounded as stored."""
-        return self.with_codes(self.rounded(self.codes[:, : self.config.served_code_dim]))
+        return self.with_codes(self.codes[:, : self.config.served_code_dim])
 
-    def rounded(self, codes: Tensor) -> Tensor:
+    def _rounded(self, codes: Tensor) -> Tensor:
         """Codes as they come back from the feature store."""
         bits = self.config.transfer.code_bits
         packed = encode(codes.contiguous().numpy(), bits).tobytes()
         return torch.from_numpy(decode(packed, width=codes.shape[1], bits=bits))
 
     def with_codes(
-        self, codes: Tensor, *, fresh: bool = False, exact_means: bool = False, since: int | None = None
+        self, codes: Tensor, *, fresh: bool = False, rounded: bool = True, since: int | None = None
     ) -> VerticalRows:
         """The rows with other codes.
 
         Args:
             codes: of the log's impressions, (N, d).
             fresh: histories as of each impression, not as of the newest day end.
-            exact_means: items' mean codes are not rounded.
+            rounded: codes, and items' means of them, are as they come back from the feature store.
             since: microseconds since 1970; impressions logged earlier do not count. None: all count.
         """
         transfer = self.config.transfer
@@ -97,8 +97,8 @@ class LoggedRows:
             self.labels,
             self.soft_labels,
             self.log,
-            codes,
-            means if exact_means else self.rounded(means),
+            self._rounded(codes) if rounded else codes,
+            self._rounded(means) if rounded else means,
             slots,
         )
 
