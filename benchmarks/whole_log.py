@@ -22,6 +22,7 @@ def whole_log(
     first_day: date | None = None,
     last_day: date | None = None,
     events_per_day: int | None = None,
+    history_length: int | None = None,
 ) -> tuple[PlatformConfig, date]:
     """Lands a log and computes its features, once: what is already in `work` is used again.
 
@@ -32,6 +33,7 @@ def whole_log(
         first_day: first day of the stretch; None: of the log.
         last_day: last day of the stretch; None: of the log.
         events_per_day: of the synthetic source; None: what platform.yaml says.
+        history_length: newest events kept in a user's history; None: what platform.yaml says.
 
     Returns:
         The platform's settings for that source, and the day whose partitions hold the whole stretch.
@@ -52,6 +54,9 @@ def whole_log(
         update={
             "data_source": source,
             "sources": {source: of_source},
+            "features": shipped.features.model_copy(
+                update={"history_length": history_length or shipped.features.history_length}
+            ),
             "storage": shipped.storage.model_copy(
                 update={"root": str(work.resolve()), "feature_repo": str(work.resolve() / "feature_repo")}
             ),

@@ -7,21 +7,17 @@ reads. Runs come in the order in which they are worth having, so a part of a stu
 """
 
 import argparse
-import json
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-import storage
 from benchmarks.report import report
+from benchmarks.runs import execute
 from benchmarks.transfer_study.execute import Study
 from benchmarks.transfer_study.log import study_log
 from benchmarks.transfer_study.plan import DATA_SETS, Distilling, Features, Run, first, rest, tuned
@@ -76,18 +72,14 @@ def _execute(a: argparse.Namespace, work: Path, runs: Path) -> None:
         planned, more = list(first(config.verticals, seeds=1))[:10], []
     else:
         planned, more = list(first(config.verticals, seeds=a.seeds)), list(rest(config.verticals, seeds=a.seeds))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(a.data_set, total=len(planned) + len(more))
-        done = {json.dumps({name: row[name] for name in planned[0].key}) for row in Results.read(runs).rows}
-        for run in chain(planned, () if a.quick else _tuned(runs, a.seeds), more):
-            if time.monotonic() > deadline:
-                break
-            if json.dumps(run.key) not in done:
-                done.add(json.dumps(run.key))
-                bar.update(task, description=f"{a.data_set}: {run.vertical} {run.kind} {run.arm}, seed {run.seed}")
-                _append(runs, run, storage.finite(study.run(run)))
-            bar.advance(task)
+    execute(
+        chain(planned, () if a.quick else _tuned(runs, a.seeds), more),
+        runs,
+        study.run,
+        total=len(planned) + len(more),
+        describe=lambda run: f"{a.data_set}: {run.vertical} {run.kind} {run.arm}, seed {run.seed}",
+        minutes=(deadline - time.monotonic()) / 60,
+    )
 
 
 def _tuned(runs: Path, seeds: int) -> Iterator[Run]:
@@ -96,11 +88,6 @@ def _tuned(runs: Path, seeds: int) -> Iterator[Run]:
     for row in sorted((r for r in Results.read(runs).rows if r["validation"]), key=lambda r: -r["ne"]):
         best[row["vertical"], row["features"]] = Distilling(**row["distilling"])
     yield from tuned(best, seeds=seeds)
-
-
-def _append(runs: Path, run: Run, figures: dict[str, Any]) -> None:
-    with runs.open("a") as file:
-        file.write(json.dumps(run.key | figures) + "\n")
 
 
 if __name__ == "__main__":

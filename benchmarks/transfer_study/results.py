@@ -1,21 +1,19 @@
 """What the runs say: gains with intervals over seeds, ratios, directions that hold or fail."""
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student_t
 
+from benchmarks.intervals import half_width, interval
+from benchmarks.runs import Row, finished
 from benchmarks.transfer_study.plan import CONTROLS, KINDS, SWEEPS, Run
 
-Row = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 DEFAULTS = Run("", "dnn", "", 0).key
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Results:
     @classmethod
     def read(cls, path: Path) -> "Results":
         """The lines of a file; none where there is no file."""
-        return cls([json.loads(line) for line in path.read_text().splitlines()] if path.exists() else [])
+        return cls(finished(path))
 
     def of(self, arm: str, **changes: object) -> dict[tuple[str, int], Row]:
         """Runs of an arm by vertical and seed, all else as the platform ships it but for `changes`."""
@@ -77,18 +75,6 @@ def _weight(row: Row) -> float:
     return float(row["rows"] * row["log_loss"] / row["ne"])
 
 
-def interval(values: Iterable[float]) -> dict[str, float] | None:
-    """Mean and 95 % t interval over seeds; None without values, no bounds of one value."""
-    x = np.asarray(list(values), float)
-    if not len(x):
-        return None
-    result: dict[str, float] = {"mean": float(x.mean()), "seeds": len(x)}
-    if len(x) > 1:
-        half = float(student_t.ppf((1 + LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
-        result |= {"low": result["mean"] - half, "high": result["mean"] + half}
-    return {name: round(value, 5) for name, value in result.items()}
-
-
 def ratio(numerator: Floats, denominator: Floats) -> dict[str, float] | None:
     """Ratio of the means of paired values, with a jackknife interval over seeds; None where it is not defined."""
     n = min(len(numerator), len(denominator))
@@ -99,7 +85,7 @@ def ratio(numerator: Floats, denominator: Floats) -> dict[str, float] | None:
     if n > 2:
         left_out = np.array([np.delete(a, k).mean() / np.delete(b, k).mean() for k in range(n)])
         error = float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
-        half = float(student_t.ppf((1 + LEVEL) / 2, n - 1)) * error
+        half = half_width(error, n - 1)
         result |= {"low": result["mean"] - half, "high": result["mean"] + half}
     return {name: round(value, 3) for name, value in result.items()}
 
