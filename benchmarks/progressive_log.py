@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,6 +24,7 @@ from models.foundation.cetnet import CETNet
 from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
 from models.foundation.foundation_model import FoundationModel as FoundationModule
 from models.foundation.foundation_model import reads_sequence
+from models.foundation.network import FoundationInput
 from training.foundation import Progress, Scored, foundation_trainer
 from training.metrics import evaluate
 
@@ -119,9 +121,14 @@ def dense_size(module: FoundationModule, batch: FoundationBatch) -> tuple[int, i
     for member in ensemble.members if isinstance(ensemble, CETNet) else [ensemble]:
         assert isinstance(member, EmbeddedNetwork)
         with torch.no_grad():
-            embedded = member.embed(batch)
-            with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-                member.network(embedded)
+            flops += forward_flops(member.network, member.embed(batch))
         parameters += sum(p.numel() for p in member.network.parameters())
-        flops += counter.get_total_flops()
-    return parameters, flops // len(batch.dense)
+    return parameters, flops
+
+
+@torch.no_grad()
+def forward_flops(network: nn.Module, batch: FoundationInput) -> int:
+    """Floating-point operations of the matrix products of a forward pass, of one example: 2 for each multiplication."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the one whose parts are counted
+        network(batch)
+    return int(counter.get_total_flops()) // len(batch.dense)
