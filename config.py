@@ -148,6 +148,7 @@ class FoundationModel(Section):
     eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day kept from learning until the next
     code_dim: int = Field(default=32, gt=0)  # width of the compressed embedding that is logged
     code_prefixes: list[Annotated[int, Field(ge=1)]] = []  # shorter widths whose first values are a code, too
+    code_alignment: Literal["none", "rotation"] = "rotation"  # each day's codes are turned to be nearest to yesterday's
     precision: Literal["fp32", "bf16"] = "fp32"  # of the dense part's arithmetic; weights and tables stay fp32
     compile: bool = False  # torch.compile the network: a minute at the start for faster steps, worth it on GPUs
     processes: int = Field(default=1, ge=1)  # that train together on this machine, one a GPU; tables are shared out

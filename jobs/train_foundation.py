@@ -2,7 +2,8 @@
 
 Order matters: soft labels and codes come from a snapshot that has not seen the impression, and are committed before
 the first step of learning. On the bootstrap day, where no snapshot exists, the FM learns the first half by time and
-scores the second; the first half keeps null outputs. The day's newest `eval_fraction` is learnt tomorrow.
+scores the second; the first half keeps null outputs. The day's newest `eval_fraction` is learnt tomorrow. At the end
+the codes are turned towards those of the snapshot that scored the day, so that a history holds one space.
 
 A run that is killed goes on from its last checkpoint and ends with the same model.
 """
@@ -24,6 +25,7 @@ from config import PlatformConfig
 from data.foundation_batches import count_examples, foundation_batches
 from data.sources import source_schema
 from data.split import held_out_from
+from training.code_alignment import align_codes
 from training.fm_outputs import evaluate_held_out, evaluate_outputs, write_outputs
 from training.foundation import FoundationTrainer, Progress, foundation_trainer
 from training.parallel import in_group, leads, run_in_group, summed
@@ -136,7 +138,9 @@ def _learn(
 def _commit(
     config: PlatformConfig, day: date, trainer: FoundationTrainer, progress: Progress, run: TrackedRun | None
 ) -> None:
-    """Judges the FM and commits its snapshot."""
+    """Aligns the FM's codes, judges it and commits its snapshot."""
+    aligned = config.foundation_model.code_alignment == "rotation"
+    drift = align_codes(config, day, trainer) if aligned else None
     held_out = held_out_from(config, day)
     metrics = evaluate_held_out(config, day, trainer, held_out)
     loss, examples = summed([progress.loss, progress.examples], trainer.device)
@@ -148,6 +152,8 @@ def _commit(
     if run:
         figures = {f"held_out_{k}": v for k, v in metrics.items()}
         figures |= {f"scored_{k}": v for k, v in extra["scored_unseen"].items()}
+        if drift:
+            figures |= {"code_drift": drift.before, "code_drift_aligned": drift.after}
         run.log_metrics({"log_loss_progressive": loss / max(examples, 1)} | figures)
         run.set_tags({"fm_version": extra["fm_version"]})
 

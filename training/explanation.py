@@ -135,8 +135,7 @@ class _World:
 
     def rows(self, codes: Tensor, *, fresh: bool = False, rounded: bool = True, since: int | None = None) -> Rows:
         learn, judge = (
-            rows.with_codes(codes, fresh=fresh, rounded=rounded, since=since)
-            for rows in (self.learn, self.judge)
+            rows.with_codes(codes, fresh=fresh, rounded=rounded, since=since) for rows in (self.learn, self.judge)
         )
         return learn, judge
 
@@ -234,7 +233,7 @@ def _explanation(
     if "one snapshot" in losses:
         still_open += [
             part("alignment", "all codes by one FM snapshot, on the days after it", "as logged", "one snapshot",
-                 "foundation_model.optimizer: lower learning rates change the codes less from day to day"),
+                 "foundation_model.code_alignment; or lower rates in foundation_model.optimizer"),
             part("compression", "that snapshot's hidden layer itself, not its code", "one snapshot", "uncompressed",
                  "foundation_model.code_dim"),
         ]  # fmt: skip

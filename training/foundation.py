@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 import torch.distributed as dist
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -20,6 +21,7 @@ from data.prefetch import prefetched
 from data.schema import Schema
 from models.foundation.foundation_model import CodedOutput, FoundationModel
 from models.foundation.network import FoundationNetwork
+from models.layers.compressor import unsquashed
 from training.parallel import dense_parameters, process_group, shard
 from training.progress import RecentNE, track
 from training.replay import save_batch, what_is_not_finite
@@ -43,6 +45,13 @@ class Scored(NamedTuple):
     probabilities: npt.NDArray[np.float32]  # (b,)
     codes: npt.NDArray[np.float32]  # (b, code_dim)
     hidden: npt.NDArray[np.float32]  # what the codes are made of, (b, H)
+
+
+class Drift(NamedTuple):
+    """Squared distance of codes from the earlier ones over their squared length: 0 the same, 2 unrelated."""
+
+    before: float  # they were turned
+    after: float
 
 
 @dataclass
@@ -139,6 +148,33 @@ class FoundationTrainer:
             probabilities = torch.sigmoid(coded.output.logits.float())
             code, hidden = (t.float().cpu().numpy() for t in (coded.code, coded.output.hidden))
             yield Scored(examples.keys, probabilities.cpu().numpy(), code, hidden)
+
+    @torch.no_grad()
+    def align(self, batches: Iterable[Examples], what: str, *, ids: pa.Array, codes: npt.NDArray[np.float32]) -> Drift:
+        """Turns the codes to be nearest to those that an earlier snapshot gave the same impressions.
+
+        Args:
+            batches: this rank's slices.
+            what: for the progress line.
+            ids: of impressions, (n,); others in the batches do not count.
+            codes: which the earlier snapshot gave them, (n, code_dim).
+        """
+        width = codes.shape[1]
+        sums = torch.zeros(width + 2, width, dtype=torch.float64, device=self.device)  # moments, then both energies
+        for scored in self.score(batches, what):
+            at = pc.index_in(scored.keys["impression_id"], ids)
+            known, places = np.flatnonzero(at.is_valid()), at.drop_null().to_numpy()
+            now, then = (
+                unsquashed(torch.from_numpy(of).double()).to(self.device) for of in (scored.codes[known], codes[places])
+            )
+            sums += torch.cat([now.T @ then, now.square().sum(dim=0, keepdim=True), then.square().sum(dim=0)[None]])
+        if dist.get_world_size() > 1:
+            dist.all_reduce(sums)
+        moments, (now_energy, then_energy) = sums[:width], sums[width:].sum(dim=1)
+        self.module.compressor.align(moments.to(self.module.compressor.rotation.device))
+        energy = now_energy + then_energy
+        overlaps = float(moments.trace()), float(torch.linalg.svdvals(moments).sum())
+        return Drift(*(float((energy - 2 * overlap) / then_energy) for overlap in overlaps))
 
     def _parts(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
         """Dense parameters of network and compressor: clipped together, the one would slow the other."""

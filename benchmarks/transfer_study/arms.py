@@ -11,7 +11,7 @@ class Way:
     distillation: Literal["none", "serving", "auxiliary"] = "none"
     adapter: bool = False
     codes: Literal["none", "soft_labels", "codes"] = "none"  # of the FM, in each slot
-    ids: bool = False  # ids of item and item features in each slot, as a raw history has them
+    ids: Literal["none", "item", "all"] = "none"  # in each slot; all: of the item and of each of its features
 
 
 ARMS: dict[str, Way] = {
@@ -19,12 +19,14 @@ ARMS: dict[str, Way] = {
     "kd": Way("serving"),
     "ah": Way("auxiliary"),
     "ah_sa": Way("auxiliary", adapter=True),
-    "raw": Way(ids=True),
-    "raw_ah": Way("auxiliary", ids=True),
-    "soft_history": Way(codes="soft_labels"),
-    "loopfm": Way(codes="codes"),
-    "loopfm_ah": Way("auxiliary", codes="codes"),
-    "loopfm_ah_sa": Way("auxiliary", adapter=True, codes="codes"),
-    "both": Way(codes="codes", ids=True),
-    "both_ah": Way("auxiliary", codes="codes", ids=True),
+    "raw": Way(ids="all"),
+    "raw_ah": Way("auxiliary", ids="all"),
+    "items": Way(ids="item"),
+    "soft_history": Way(codes="soft_labels", ids="item"),
+    "codes": Way(codes="codes"),  # alone, without the item's id
+    "loopfm": Way(codes="codes", ids="item"),  # as the platform ships it
+    "loopfm_ah": Way("auxiliary", codes="codes", ids="item"),
+    "loopfm_ah_sa": Way("auxiliary", adapter=True, codes="codes", ids="item"),
+    "both": Way(codes="codes", ids="all"),
+    "both_ah": Way("auxiliary", codes="codes", ids="all"),
 }

@@ -47,8 +47,9 @@ class Study:
         settings = settings.model_copy(
             update={"architecture": run.kind, "hyperparameters": {"history_encoder": run.encoder}}
         )
-        arm = Arm(distillation=way.distillation != "none", codes=way.codes != "none", ids=way.ids)
-        student = Student(settings, transfer, arm, self.log.features.num_embeddings, self.log.history_ids)
+        arm = Arm(distillation=way.distillation != "none", codes=way.codes != "none", ids=way.ids != "none")
+        history_ids = self.log.history_ids[:1] if way.ids == "item" else self.log.history_ids
+        student = Student(settings, transfer, arm, self.log.features.num_embeddings, history_ids)
         first, end, last = self.data_set.cut, self.data_set.test, len(self.log.days) - 1
         if run.validation:
             end, last = end - 1, end
@@ -108,7 +109,7 @@ class Study:
         soft = teachers.frozen if stale == "frozen" else teachers.aged[int(stale)]
         codes = torch.zeros(len(log.users), 0)
         if kind == "codes":
-            codes = _served(teachers.codes if code_source == "frozen" else teachers.daily_codes, width, bits)
+            codes = _served(teachers.codes[code_source], width, bits)
         elif kind == "soft_labels":
             codes = torch.logit(soft, eps=1e-6).nan_to_num(0.0).unsqueeze(1)
         clicked = self.config.source.history_events == "clicked"
@@ -121,7 +122,7 @@ class Study:
             codes[known] = codes[known[torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))]]
         item_codes = log.item_means(codes, rows, since=cut)
         if control == "current_code":
-            codes = _served(teachers.daily_codes, width, bits)
+            codes = _served(teachers.codes["daily"], width, bits)
             item_codes = codes[torch.from_numpy(rows)]
             slots = Slots(torch.full_like(slots.positions, -1), torch.zeros_like(slots.ages))
         at = torch.from_numpy(rows)

@@ -55,7 +55,7 @@ class Run:
     features: Features = "shipped"  # lean: the VM has no window counts, which the FM has
     size: str = "medium"  # of the FM
     stale: int | Literal["frozen"] = 0  # age of the soft labels' FM, days; frozen: it stopped at the cut
-    codes: Literal["daily", "frozen"] = "daily"  # by which FM
+    codes: Literal["daily", "unaligned", "frozen"] = "daily"  # by which FM, see teacher.CODES
     code_dim: int = 32
     code_bits: Literal[4, 8, 32] = 8
     slots: int = 20
@@ -74,6 +74,8 @@ class Run:
 # The best distillation is searched among these, on the last day before the test, for each vertical.
 TUNING = [Distilling(w, a, b) for w, a, b in product((0.3, 1.0, 3.0, 10.0), (1.0, 2.0), (1.0, 5.0))]
 TUNING += [Distilling(w, distillation_head="serving") for w in (0.3, 1.0, 3.0, 10.0)]
+# A slot of the raw history holds an id of the item and of each of its features; so cut, one of LoopFM is no larger.
+EQUAL_BYTES: dict[str, Any] = {"code_dim": 16, "code_bits": 4}
 FEATURES: tuple[Features, ...] = ("shipped", "lean")
 SWEEPS: dict[str, tuple[str, list[dict[str, Any]]]] = {  # of one arm, by name of the sweep
     "slots": ("loopfm_ah", [{"slots": n} for n in (5, 10, 50)]),
@@ -85,7 +87,7 @@ SWEEPS: dict[str, tuple[str, list[dict[str, Any]]]] = {  # of one arm, by name o
         "loopfm_ah",
         [{"encoder": e} for e in ("mean", "sum", "activation_unit", "multi_interest")],
     ),
-    "codes by": ("loopfm_ah", [{"codes": "frozen"}]),
+    "codes by": ("loopfm_ah", [{"codes": "frozen"}, {"codes": "unaligned"}]),
 }
 CONTROLS = ("other_user", "shuffled_codes", "current_code")
 
@@ -94,6 +96,7 @@ def first(verticals: list[str], *, seeds: int) -> Iterator[Run]:
     """What the study is about, and the search for the best distillation."""
     for features in FEATURES:
         yield from _runs(verticals, seeds, HEADLINE, features=features)
+        yield from _runs(verticals, seeds, ("loopfm_ah",), features=features, **EQUAL_BYTES)
     for features, vertical, distilling in product(FEATURES, verticals, TUNING):
         yield Run(vertical, "dnn", "ah", 0, features=features, distilling=distilling, validation=True)
 
@@ -116,7 +119,7 @@ def rest(verticals: list[str], *, seeds: int) -> Iterator[Run]:
         for control in CONTROLS:
             yield from runs("loopfm_ah", features=features, control=control)
     for kind in KINDS[1:]:
-        yield from runs("none", "ah", "raw_ah", "loopfm", "loopfm_ah", kind=kind)
+        yield from runs("none", "ah", "raw_ah", "loopfm_ah", kind=kind)
     for stale in (1, 3, "frozen"):
         yield from runs("ah", "ah_sa", "loopfm_ah", stale=stale, codes="frozen" if stale == "frozen" else "daily")
     yield from runs("kd", "loopfm", stale="frozen", codes="frozen")  # with the former, LoopFM's protocol

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from benchmarks.intervals import half_width, interval
 from benchmarks.runs import Row, finished
-from benchmarks.transfer_study.plan import CONTROLS, KINDS, SWEEPS, Run
+from benchmarks.transfer_study.plan import CONTROLS, EQUAL_BYTES, KINDS, SWEEPS, Run
 
 Floats = npt.NDArray[np.float64]
 DEFAULTS = Run("", "dnn", "", 0).key
@@ -114,8 +114,10 @@ def _figures(results: Results) -> dict[str, Any]:
         "headroom_ratio": {arm: ratio(gain(arm), _headroom(results)) for arm in ARMS},
         "loopfm_ah_over_ah": ratio(gain("loopfm_ah"), gain("ah")),
         "loopfm_ah_over_raw_ah": ratio(gain("loopfm_ah"), gain("raw_ah")),
+        "loopfm_ah_over_raw_ah_equal_bytes": ratio(gain("loopfm_ah", **EQUAL_BYTES), gain("raw_ah")),
         "loopfm_ah_over_ah_by_impressions": ratio(pooled("loopfm_ah"), pooled("ah")),
         "loopfm_ah_over_raw_ah_by_impressions": ratio(pooled("loopfm_ah"), pooled("raw_ah")),
+        "loopfm_ah_over_raw_ah_equal_bytes_by_impressions": ratio(pooled("loopfm_ah", **EQUAL_BYTES), pooled("raw_ah")),
         "tuned": {
             "kd": interval(best_kd),
             "loopfm_kd": interval(tuned_loop),
@@ -202,7 +204,10 @@ def _tuned_gains(results: Results) -> tuple[Floats, Floats, Floats]:
 
 
 def _parts(gain: Callable[..., Floats]) -> dict[str, Any]:
-    """LoopFM's gain = temporal + cross-feature - residual (theorem 1), each a difference of measured NE."""
+    """LoopFM's gain = temporal + cross-feature - residual (theorem 1), each a difference of measured NE.
+
+    A slot of LoopFM holds item, label, age and code, one of the raw history the item's features in place of the code.
+    """
     raw, loopfm, both = gain("raw"), gain("loopfm"), gain("both")
     return {
         "loopfm": interval(loopfm),

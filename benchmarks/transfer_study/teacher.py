@@ -1,18 +1,21 @@
 """The study's foundation models: one of each size and seed, and what each says of the days it had not learnt."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from benchmarks.transfer_study.log import StudyLog
 from config import PlatformConfig
-from data.foundation_batches import foundation_batches
+from data.foundation_batches import Examples, foundation_batches
 from data.sources import source_schema
+from models.layers.compressor import unsquashed
 from training.foundation import FoundationTrainer, Progress, foundation_trainer
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -21,6 +24,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "large": {"num_layers": 3, "num_fmb_tokens": 16, "num_lcb_tokens": 16, "rank": 24, "mlp": [384, 256]},
 }
 EMBEDDING_DIM = {"small": 8, "medium": 32, "large": 64}
+CODES = ("daily", "unaligned", "frozen")  # each day's snapshot, turned to the last; not turned; that of the cut
 AGES = (0, 1, 3)  # days between the end of a snapshot's learning and the day it scores
 
 
@@ -30,8 +34,9 @@ class Teacher:
 
     frozen: Tensor  # probability of the FM that stopped learning at the cut, (N,)
     aged: dict[int, Tensor]  # probability of the FM that learns every day, scored this many days late, (N,)
-    codes: Tensor  # of the frozen FM, (N, d)
-    daily_codes: Tensor  # of the snapshot that scored the day, (N, d)
+    codes: dict[str, Tensor]  # by choice of the snapshot, see CODES, (N, d)
+    drift: list[float]  # of a day's codes from those of the snapshot before, by day, see training.foundation.Drift
+    drift_aligned: list[float]  # what is left of it once they are turned
 
     def save(self, path: Path) -> None:
         """Writes one file, whole or not at all."""
@@ -70,40 +75,55 @@ def teacher(config: PlatformConfig, day: date, log: StudyLog, *, size: str, seed
     result = Teacher(
         frozen=unknown.clone(),
         aged={age: unknown.clone() for age in AGES},
-        codes=torch.zeros(count, foundation.code_dim),
-        daily_codes=torch.zeros(count, foundation.code_dim),
+        codes={name: torch.zeros(count, foundation.code_dim) for name in CODES},
+        drift=[],
+        drift_aligned=[],
     )
     with foundation_trainer(config, source_schema(config)) as trainer:
         for today in range(last):
+            logged: _Scored | None = None
             for age in AGES:
                 if cut <= today + age < last and (age == 0 or today >= 1):
                     scored = _score(config, day, log, trainer, today + age)
                     result.aged[age][scored.rows] = scored.probabilities
                     if age == 0:
-                        result.daily_codes[scored.rows] = scored.codes
+                        logged = scored
+                        result.codes["daily"][scored.rows] = scored.codes
+                        back = trainer.module.compressor.rotation.T
+                        result.codes["unaligned"][scored.rows] = torch.tanh(0.5 * unsquashed(scored.codes) @ back)
             if today == cut:
                 for later in range(cut, last):
                     scored = _score(config, day, log, trainer, later)
                     result.frozen[scored.rows] = scored.probabilities
-                    result.codes[scored.rows] = scored.codes
-            batches = foundation_batches(config, day, start=log.days[today], end=log.days[today + 1])
-            trainer.learn(batches, f"{size} FM, seed {seed}: day {today + 1} of {last}", progress=Progress())
+                    result.codes["frozen"][scored.rows] = scored.codes
+            what = f"{size} FM, seed {seed}: day {today + 1} of {last}"
+            trainer.learn(_batches(config, day, log, today), what, progress=Progress())
+            if logged is not None:
+                codes = logged.codes.numpy()
+                drift = trainer.align(_batches(config, day, log, today), "align codes", ids=logged.ids, codes=codes)
+                result.drift.append(drift.before)
+                result.drift_aligned.append(drift.after)
     return result
 
 
 @dataclass(frozen=True)
 class _Scored:
-    rows: Tensor  # positions in the log, (Q,)
+    ids: pa.ChunkedArray  # of the impressions, (Q,)
+    rows: Tensor  # their positions in the log, (Q,)
     probabilities: Tensor  # (Q,)
     codes: Tensor  # (Q, d)
 
 
 def _score(config: PlatformConfig, day: date, log: StudyLog, trainer: FoundationTrainer, scored_day: int) -> _Scored:
-    batches = foundation_batches(config, day, start=log.days[scored_day], end=log.days[scored_day + 1])
-    parts = list(trainer.score(batches, f"score day {scored_day + 1}"))
+    parts = list(trainer.score(_batches(config, day, log, scored_day), f"score day {scored_day + 1}"))
     rows = log.order[log.day_of[log.order] == scored_day]
     labels = np.concatenate([part.keys["label"].to_numpy() for part in parts])
     if not np.array_equal(labels, log.impressions.labels.numpy()[rows]):
         raise RuntimeError(f"day {scored_day} of the log is in another order than its examples: remove the work folder")
-    columns = ([part[n] for part in parts] for n in (1, 2))
-    return _Scored(torch.from_numpy(rows), *(torch.from_numpy(np.concatenate(column)) for column in columns))
+    probabilities, codes = (torch.from_numpy(np.concatenate([part[n] for part in parts])) for n in (1, 2))
+    ids = pa.chunked_array([part.keys["impression_id"] for part in parts])
+    return _Scored(ids, torch.from_numpy(rows), probabilities, codes)
+
+
+def _batches(config: PlatformConfig, day: date, log: StudyLog, of: int) -> Iterator[Examples]:
+    return foundation_batches(config, day, start=log.days[of], end=log.days[of + 1])

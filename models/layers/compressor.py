@@ -5,7 +5,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 MOMENTUM = 0.02  # weight of a new batch in running moments, once there are 50
+MOST = 0.999  # of a code's value; beyond it tanh is flat
 SMALLEST = 1e-4  # deviations are at least this, so that noise is not blown up
+
+
+def unsquashed(code: Tensor) -> Tensor:
+    """What tanh(½ ·) made a code of; values that were rounded to 1 are large, not infinite."""
+    return 2.0 * torch.atanh(code.clamp(-MOST, MOST))
 
 
 class RunningMean(nn.Module):
@@ -41,6 +47,9 @@ class Compressor(nn.Module):
     from random weights most of a code is −1 or 1 for every input, and the rest says one thing many times over, from
     which a small VM learns badly (figures: docs/transfer.md).
 
+    The FM learns on, so its hidden layer says the same thing in another way every day. `align` turns the codes of a
+    later snapshot to be nearest to those of an earlier one; a rotation, so nothing of a code is lost.
+
     With prefixes the first values of a code are a code of their own (Matryoshka), so a shorter one needs no retraining.
 
     B: batch, H: width of the hidden layer, d: width of the code
@@ -49,6 +58,7 @@ class Compressor(nn.Module):
     seen: RunningMean
     encoded: RunningMean
     started: Tensor
+    rotation: Tensor
 
     def __init__(self, hidden_dim: int, code_dim: int, prefixes: tuple[int, ...] = ()) -> None:
         """Sets up the encoder and a decoder for each width.
@@ -74,6 +84,7 @@ class Compressor(nn.Module):
         self.seen = RunningMean(torch.cat([torch.zeros(1, hidden_dim), torch.eye(hidden_dim)]))
         self.encoded = RunningMean(torch.stack([torch.zeros(code_dim), torch.ones(code_dim)]))
         self.register_buffer("started", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("rotation", torch.eye(code_dim))
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Codes and the loss that trains them.
@@ -97,8 +108,10 @@ class Compressor(nn.Module):
                 self.seen.add(torch.cat([target.sum(dim=0, keepdim=True), target.T @ target]), len(x))
         mean, square = self.encoded.value
         deviation = (square - mean.square()).clamp(min=0).sqrt().clamp(min=SMALLEST)
-        code = torch.tanh(0.5 * (x - mean) / deviation)
-        return code, sum(self.errors(code, target).values(), torch.zeros_like(code[:, 0]))
+        x = (x - mean) / deviation
+        own = torch.tanh(0.5 * x)  # before it is turned: what the decoders know
+        loss = sum(self.errors(own, target).values(), torch.zeros_like(own[:, 0]))
+        return torch.tanh(0.5 * x @ self.rotation), loss
 
     @torch.no_grad()
     def start(self) -> None:
@@ -119,8 +132,23 @@ class Compressor(nn.Module):
             decoder.bias.copy_(mean)
         self.started.fill_(1)
 
+    @torch.no_grad()
+    def align(self, moments: Tensor) -> None:
+        """Turns the codes so that they come as near to earlier ones as a rotation can (orthogonal Procrustes problem).
+
+        Args:
+            moments: Σ unsquashed(code) unsquashed(earlier code)ᵀ over the same impressions, (d, d).
+        """
+        left, _, right = torch.linalg.svd(moments.double())
+        self.rotation.copy_(self.rotation.double() @ left @ right)
+
     def errors(self, code: Tensor, target: Tensor) -> dict[int, Tensor]:
-        """Squared error of each width's reconstruction of the normalised hidden layer, mean over H, (B,) by width."""
+        """Squared error of each width's reconstruction of the normalised hidden layer, mean over H, (B,) by width.
+
+        Args:
+            code: before it is turned, (B, d).
+            target: normalised hidden layer, (B, H).
+        """
         return {
             int(width): (decoder(code[:, : int(width)]) - target).square().mean(dim=1)
             for width, decoder in self.decoders.items()

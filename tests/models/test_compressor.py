@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from models.layers.compressor import Compressor
+from models.layers.compressor import Compressor, unsquashed
 
 
 def test_compressor_gives_no_gradient_to_the_foundation_model():
@@ -87,3 +87,31 @@ def test_a_code_must_not_be_wider_than_the_layer():
 def test_a_prefix_must_be_shorter_than_the_code():
     with pytest.raises(ValueError, match=r"code_prefixes \[8\] must lie between 1 and code_dim - 1 = 7"):
         Compressor(16, 8, (8,))
+
+
+def test_alignment_undoes_a_rotation_of_the_codes_and_leaves_the_reconstruction():
+    torch.manual_seed(0)
+    compressor = Compressor(16, 4).eval()
+    hidden = torch.randn(256, 16)
+    code, loss = compressor(hidden)
+    turn = torch.linalg.qr(torch.randn(4, 4)).Q
+    earlier = torch.tanh(0.5 * unsquashed(code) @ turn)
+    compressor.align(unsquashed(code).T @ unsquashed(earlier))
+    aligned, loss_then = compressor(hidden)
+    assert torch.allclose(aligned, earlier, atol=1e-4) and not torch.allclose(aligned, code, atol=0.1)
+    assert torch.equal(loss, loss_then)
+    assert torch.allclose(compressor.rotation @ compressor.rotation.T, torch.eye(4), atol=1e-5)
+    compressor.align(unsquashed(aligned).T @ unsquashed(code))  # and back again: turns add up
+    assert torch.allclose(compressor(hidden)[0], code, atol=1e-4)
+
+
+def test_alignment_is_the_best_of_many_rotations():
+    torch.manual_seed(0)
+    compressor = Compressor(16, 3).eval()
+    hidden, earlier = torch.randn(128, 16), torch.tanh(0.5 * torch.randn(128, 3))
+    compressor.align(unsquashed(compressor(hidden)[0]).T @ unsquashed(earlier))
+    now = unsquashed(compressor(hidden)[0])
+    best = (now - unsquashed(earlier)).square().sum()
+    for _ in range(50):
+        turn = torch.linalg.qr(torch.eye(3) + 0.3 * torch.randn(3, 3)).Q
+        assert (now @ turn - unsquashed(earlier)).square().sum() >= best - 1e-3
