@@ -66,17 +66,24 @@ class Study:
         judged = rows.part(slice(len(learn), len(learn) + len(judge)))
         probabilities = predict(network, judged)
         labels = self.log.impressions.labels.numpy()[judge]
-        figures = evaluate(labels, probabilities, users=self.log.users[judge]).as_dict()
+        figures: dict[str, Any] = evaluate(labels, probabilities, users=self.log.users[judge]).as_dict()
         teachers = self.teacher(run.size, run.seed)
         others = {"fm": self._soft_labels(run, teachers), "fm_frozen": teachers.frozen, "truth": self.log.truth}
+        figures["ne_by_day"] = self._by_day(judge, labels, probabilities)
         for name, said in others.items():
             if said is not None:
                 figures[f"{name}_ne"] = evaluate(labels, said.numpy()[judge]).ne
+                figures[f"{name}_ne_by_day"] = self._by_day(judge, labels, said.numpy()[judge])
         cold = ~(judged.slots.positions >= 0).any(dim=1).numpy()
         for name, of in (("cold", cold), ("warm", ~cold)):
             figures[f"{name}_rows"] = int(of.sum())
             figures[f"{name}_log_loss"] = evaluate(labels[of], probabilities[of]).log_loss
         return figures
+
+    def _by_day(self, judge: Ints, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+        """NE of each judged day, by its number."""
+        days = self.log.day_of[judge]
+        return {str(n): evaluate(labels[days == n], probabilities[days == n]).ne for n in np.unique(days)}
 
     def _teacher(self, size: str, seed: int) -> Teacher:
         path = self.work / f"teacher_{size}_{seed}.pt"
