@@ -24,6 +24,7 @@ from jobs import train_foundation
 from tests.clean_tables import clean_tables, write_tables
 from training.foundation import FoundationTrainer, Progress, foundation_trainer
 from training.replay import load_batch
+from training.sharded_checkpoint import load_sharded
 
 FIRST, SECOND = date(2026, 1, 2), date(2026, 1, 3)
 NETWORK: dict[str, Any] = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 4, "mlp": [16]}
@@ -199,3 +200,32 @@ def test_compiled_networks_keep_their_names(config: PlatformConfig):
         with foundation_trainer(changed(config, compile=compiled), source_schema(config)) as trainer:
             names.append(list(trainer.model.state_dict()))
     assert names[0] == names[1]
+
+
+def codes_after(config: PlatformConfig, day: date) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of a day's impressions by the snapshot that ends it, and those that were logged."""
+    logged = storage.read_partition(config, "fm_outputs", day)
+    logged = logged.filter(pc.is_valid(logged["embedding"]))
+    with foundation_trainer(config, source_schema(config)) as trainer:
+        load_sharded(storage.partition_dir(config, "fm_snapshots", day), trainer.model, trainer.optimizer)
+        scored = list(trainer.score(foundation_batches(config, day), "score"))
+    ids = pa.chunked_array([part.keys["impression_id"] for part in scored])
+    places = pc.index_in(logged["impression_id"], ids.combine_chunks()).to_numpy()
+    then = logged["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return np.concatenate([part.codes for part in scored])[places], then.reshape(logged.num_rows, -1)
+
+
+def test_a_days_codes_are_turned_towards_those_of_the_snapshot_that_scored_it(config: PlatformConfig, tmp_path: Path):
+    apart, scores = {}, {}
+    for alignment in ("none", "rotation"):
+        of = changed(config, code_alignment=alignment)
+        for day in (FIRST, SECOND):
+            train_foundation.main(of, day=day)
+        scores[alignment] = results(of, SECOND)["soft_label"], results(of, SECOND)["extra"]["metrics"]
+        now, then = (np.arctanh(codes.clip(-0.999, 0.999)) for codes in codes_after(of, SECOND))
+        apart[alignment] = float(((now - then) ** 2).sum() / (then**2).sum())
+        for day in (FIRST, SECOND):
+            for table in ("fm_snapshots", "fm_outputs", "fm_evaluations"):
+                storage.partition_dir(of, table, day).rename(tmp_path / f"{alignment} {table} {day}")
+    assert apart["rotation"] < 0.9 * apart["none"]
+    assert scores["rotation"] == scores["none"]  # what the FM says of a click does not turn with its codes
