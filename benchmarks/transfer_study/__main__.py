@@ -7,22 +7,25 @@ reads. Runs come in the order in which they are worth having, so a part of a stu
 """
 
 import argparse
+import json
 import logging
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks.report import report
+from benchmarks.report import RESULTS, report
 from benchmarks.runs import execute
 from benchmarks.transfer_study.execute import Study
 from benchmarks.transfer_study.log import study_log
+from benchmarks.transfer_study.page import write_page
 from benchmarks.transfer_study.plan import DATA_SETS, Distilling, Features, Run, first, rest, tuned
 from benchmarks.transfer_study.plots import plots
-from benchmarks.transfer_study.results import Results, figures
+from benchmarks.transfer_study.results import Results, figures, summary
 from benchmarks.whole_log import whole_log
 from config import ROOT, load_config
 
@@ -48,13 +51,18 @@ def main() -> None:
     found = figures(Results.read(runs))
     if not a.quick:
         plots(found, a.data_set, ROOT / "docs" / "images")
-    report(
-        f"transfer_study_{a.data_set}",
-        found,
-        command=f"python -m benchmarks.transfer_study --data-set {a.data_set} --seeds {a.seeds}",
-        packages=["torch", "torchrec"],
-        keep=not a.quick,
-    )
+    command = f"python -m benchmarks.transfer_study --data-set {a.data_set} --seeds {a.seeds}"
+    names = {f"transfer_study_{a.data_set}": found, "transfer_study": _summaries() | {a.data_set: summary(found)}}
+    for name, told in names.items():
+        report(name, told, command=command, packages=["torch", "torchrec"], keep=not a.quick)
+    if not a.quick:
+        write_page()
+
+
+def _summaries() -> dict[str, Any]:
+    """Of the data sets studied so far."""
+    kept = RESULTS / "transfer_study.json"
+    return json.loads(kept.read_text())["figures"] if kept.exists() else {}
 
 
 def _execute(a: argparse.Namespace, work: Path, runs: Path) -> None:

@@ -25,8 +25,8 @@ class DataSet:
 DATA_SETS = {
     "kuairand": DataSet(cut=6, test=11),
     "movielens": DataSet(cut=6, test=11),
-    "synthetic": DataSet(cut=6, test=11, days=14, events_per_day=40_000),
-    "complete_journey": DataSet(cut=12, test=20, days=24),
+    "synthetic": DataSet(cut=6, test=11, days=14, events_per_day=20_000),
+    "complete_journey": DataSet(cut=8, test=13, days=16),
     # LoopFM's public protocol (arXiv:2605.29280): the FM learns days 1 to 4, VMs days 5 to 7, and day 8 is the test.
     "taobao_ad": DataSet(cut=4, test=7),
     "amazon_electronics": DataSet(cut=4, test=7),

@@ -7,16 +7,21 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-ORDER = ("kd", "ah", "ah_sa", "soft_history", "raw", "raw_ah", "loopfm", "loopfm_ah", "loopfm_ah_sa", "both", "both_ah")
+ORDER = (
+    *("kd", "ah", "ah_sa", "soft_history", "items", "raw", "raw_ah", "codes"),
+    *("loopfm", "loopfm_ah", "loopfm_ah_sa", "both", "both_ah"),
+)
+COLUMNS = 3
 
 
 def plots(figures: dict[str, Any], data_set: str, folder: Path) -> None:
     """Writes `transfer_study_<data set>.svg`."""
     panels = [(title, draw) for title, has, draw in _PANELS if figures.get(has)]
+    rows = -(-len(panels) // COLUMNS)
     with mpl.rc_context({"svg.hashsalt": "headwater", "font.size": 9, "axes.spines.top": False}):
-        figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
+        figure = Figure(figsize=(5.0 * min(COLUMNS, len(panels)), 3.6 * rows), layout="constrained")
         for n, (title, draw) in enumerate(panels):
-            axes = figure.add_subplot(1, len(panels), n + 1)
+            axes = figure.add_subplot(rows, min(COLUMNS, len(panels)), n + 1)
             draw(axes, figures)
             axes.set_title(title, fontsize=9)
             axes.grid(visible=True, alpha=0.3)
@@ -62,6 +67,14 @@ def _stale(axes: Axes, figures: dict[str, Any]) -> None:
     axes.set_xlabel("age of the FM, days")
 
 
+def _days(axes: Axes, figures: dict[str, Any]) -> None:
+    for name, by_day in figures["ne_by_day"].items():
+        if name != "truth":
+            axes.plot(list(by_day), list(by_day.values()), marker="o", markersize=3, label=name)
+    axes.set_xlabel("day of the log")
+    axes.legend(fontsize=7)
+
+
 def _sweeps(axes: Axes, figures: dict[str, Any]) -> None:
     names: list[str] = []
     for sweep, values in figures["sweeps"].items():
@@ -76,6 +89,8 @@ def _sweeps(axes: Axes, figures: dict[str, Any]) -> None:
 
 _PANELS = (
     ("arms", "gain_over_none", _arms),
+    ("VMs without window counts (lean)", "lean", lambda axes, figures: _arms(axes, figures["lean"])),
+    ("NE by day", "ne_by_day", _days),
     ("size of the FM", "fm_size", _sizes),
     ("age of the FM", "stale", _stale),
     ("LoopFM + KD with one setting changed (dashed: as shipped)", "sweeps", _sweeps),

@@ -126,6 +126,8 @@ def _figures(results: Results) -> dict[str, Any]:
             "loopfm_over_raw": ratio(tuned_loop, tuned_raw),
         },
         "parts": _parts(gain),
+        "ne_by_day": _by_day(results),
+        "controls": {control: interval(gain("loopfm_ah", control=control)) for control in CONTROLS},
         "controls_share_of_gain": {
             control: ratio(gain("loopfm_ah", control=control), gain("loopfm_ah")) for control in CONTROLS
         },
@@ -145,6 +147,29 @@ def _figures(results: Results) -> dict[str, Any]:
     }
     found["directions"] = _directions(gain, best_kd, tuned_loop, tuned_raw)
     return _without_missing(found)
+
+
+def summary(found: dict[str, Any]) -> dict[str, Any]:
+    """The figures by which a data set's study is known; those whose runs are missing are left out."""
+    gained, tuned = found["gain_over_none"]["dnn"], found.get("tuned", {})
+    chosen = {
+        "kd": tuned.get("kd"),
+        "ah": gained.get("ah"),
+        "ah_sa": gained.get("ah_sa"),
+        "loopfm": gained.get("loopfm"),
+        "loopfm_kd": gained.get("loopfm_ah"),
+        "raw_history": gained.get("raw"),
+        "raw_history_kd": gained.get("raw_ah"),
+        "shuffled": found.get("controls", {}).get("shuffled_codes"),
+        "ratio_loopfm_kd_over_kd": tuned.get("loopfm_over_kd"),
+        "ratio_loopfm_kd_over_raw_kd": found.get("loopfm_ah_over_raw_ah"),
+        "ratio_loopfm_kd_over_raw_kd_equal_bytes": found.get("loopfm_ah_over_raw_ah_equal_bytes"),
+        "ratio_loopfm_kd_over_raw_kd_by_impressions": found.get("loopfm_ah_over_raw_ah_by_impressions"),
+        "headroom_ratio": found["headroom_ratio"].get("loopfm_ah"),
+        "transfer_ratio": found.get("fm_size", {}).get("transfer_ratio_small_to_large", {}).get("loopfm_ah"),
+        "lean": summary(found["lean"]) if "lean" in found else None,
+    }
+    return _without_missing(chosen)
 
 
 def _gain(results: Results, *, weigh: bool = False) -> Callable[..., Floats]:
@@ -215,6 +240,21 @@ def _parts(gain: Callable[..., Floats]) -> dict[str, Any]:
         "cross_feature": interval(_minus(both, raw)),
         "residual": interval(_minus(both, loopfm)),
     }
+
+
+def _by_day(results: Results) -> dict[str, dict[str, float]]:
+    """NE of each judged day by model, mean over verticals and seeds."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for arm in ("none", "ah", "raw_ah", "loopfm_ah"):
+        for row in results.of(arm).values():
+            told = {arm: row["ne_by_day"]}
+            if arm == "none":
+                told |= {name: row.get(f"{name}_ne_by_day", {}) for name in ("fm", "fm_frozen", "truth")}
+            for name, by_day in told.items():
+                for day, ne in by_day.items():
+                    if ne is not None:
+                        found.setdefault(name, {}).setdefault(day, []).append(ne)
+    return {name: {day: round(float(np.mean(ne)), 5) for day, ne in days.items()} for name, days in found.items()}
 
 
 def _sizes(results: Results, gain: Callable[..., Floats]) -> dict[str, Any]:
