@@ -13,13 +13,13 @@ Feast is filled) → `verticals` (for each vertical: distil a candidate, promote
 """
 
 from datetime import UTC, datetime, time
-from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, task, task_group
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, task_group
 
 from config import load_config
 from dags.run_job import DEFAULTS, run_job
+from dags.verticals import choose_verticals, verticals_param
 
 CONFIG = load_config()
 SOURCE = CONFIG.source
@@ -33,16 +33,7 @@ PARAMS = {
         description=f"Day of the log, {SOURCE.bootstrap_day} to {SOURCE.last_day}. Empty: the run's logical date if "
         "the log has that day, else the next day not done.",
     ),
-    "verticals": Param(
-        CONFIG.verticals,
-        type="array",
-        minItems=1,
-        uniqueItems=True,
-        items={"type": "string", "enum": CONFIG.verticals},
-        examples=CONFIG.verticals,
-        title="Verticals",
-        description="Which vertical models are distilled and judged.",
-    ),
+    "verticals": verticals_param("Which vertical models are distilled and judged."),
     "force": Param(
         False,
         type="boolean",
@@ -83,11 +74,6 @@ with DAG(
 
     with TaskGroup("foundation", tooltip="The foundation model, and the store that serves what it knows") as foundation:
         run_job("train_foundation") >> run_job("materialize_features")
-
-    @task
-    def choose_verticals(params: dict[str, Any]) -> list[str]:
-        """Names the verticals of this run, as chosen in the form; each gets an instance of the group `verticals`."""
-        return list(params["verticals"])
 
     @task_group(tooltip="One instance a vertical: distil a candidate, then promote or refuse it")
     def verticals(vertical: str) -> None:

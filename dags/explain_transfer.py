@@ -11,12 +11,12 @@ foundation model passes on differs. A waterfall plot and advice come out; docs/t
 """
 
 from datetime import UTC, datetime, time
-from typing import Any
 
-from airflow.sdk import DAG, Param, task, task_group
+from airflow.sdk import DAG, Param, task_group
 
 from config import load_config
 from dags.run_job import DEFAULTS, run_job
+from dags.verticals import choose_verticals, verticals_param
 
 CONFIG = load_config()
 SOURCE = CONFIG.source
@@ -29,16 +29,7 @@ PARAMS = {
         title="Day",
         description=f"A day done, after {SOURCE.bootstrap_day}. Empty: the newest.",
     ),
-    "verticals": Param(
-        CONFIG.verticals,
-        type="array",
-        minItems=1,
-        uniqueItems=True,
-        items={"type": "string", "enum": CONFIG.verticals},
-        examples=CONFIG.verticals,
-        title="Verticals",
-        description="Which vertical models are explained.",
-    ),
+    "verticals": verticals_param("Which vertical models are explained."),
     "seeds": Param(
         3,
         type="integer",
@@ -61,11 +52,6 @@ with DAG(
     default_args=DEFAULTS,
     tags=["analysis", CONFIG.data_source],
 ) as dag:
-
-    @task
-    def choose_verticals(params: dict[str, Any]) -> list[str]:
-        """Names the verticals of this run, as chosen in the form; each gets an instance of the group `verticals`."""
-        return list(params["verticals"])
 
     @task_group(tooltip="One instance a vertical")
     def verticals(vertical: str) -> None:
