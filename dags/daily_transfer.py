@@ -1,7 +1,8 @@
 """One day: from the raw log to promoted vertical models.
 
 `features` (ingest, Spark features, quality gates) → `foundation` (the foundation model scores the day, then learns it;
-Feast is filled) → `verticals` (for each vertical: distil a candidate, promote or refuse it) → report.
+Feast is filled) → `verticals` (for each vertical: distil a candidate, promote or refuse it; track what it gains from
+the foundation model) → report.
 
 - **Start it:** *Trigger*. An empty day is the next one not done (or the run's logical date, where the log has that
   day). Days go in order, one at a time.
@@ -75,10 +76,11 @@ with DAG(
     with TaskGroup("foundation", tooltip="The foundation model, and the store that serves what it knows") as foundation:
         run_job("train_foundation") >> run_job("materialize_features")
 
-    @task_group(tooltip="One instance a vertical: distil a candidate, then promote or refuse it")
+    @task_group(tooltip="One instance a vertical: distil a candidate, promote or refuse it; what it gains of the FM")
     def verticals(vertical: str) -> None:
         """Distils and judges one vertical model."""
         run_job("distill_vertical", vertical=vertical) >> run_job("promote_vertical", vertical=vertical)
+        run_job("track_transfer", vertical=vertical)
 
     chosen = choose_verticals()
     each_vertical = verticals.expand(vertical=chosen)

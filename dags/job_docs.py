@@ -46,6 +46,12 @@ docs/operations.md.""",
 - **Writes:** `docs/reports/ds=<day>/`.
 
 Runs as soon as one vertical came through; the run itself still fails if another did not.""",
+    "track_transfer": """Measures the parts of the vertical's gain from the foundation model on the day.
+
+- **Reads:** `vertical_examples`, `fm_outputs`.
+- **Writes:** `gain_parts_<name>`, shown in the report; also in MLflow, experiment `vertical_<name>`, run `<day> parts`.
+
+Nothing that serves is changed. On the first day there is nothing to learn from: it says so.""",
     "explain_transfer": """Trains the vertical's model anew with and without each thing the foundation model passes on.
 
 - **Reads:** `vertical_examples`, `fm_outputs`, the oldest foundation model in reach.

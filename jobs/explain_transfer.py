@@ -20,9 +20,9 @@ from data.foundation_batches import foundation_batches
 from data.schema import Schema, epoch_us
 from data.sources import source_schema
 from reports.waterfall import Bar, waterfall
-from training.explanation import Explanation, OneSnapshot, Part, explain
+from training.explanation import Explanation, OneSnapshot, Part, explain, metric_name
 from training.foundation import foundation_trainer
-from training.logged_rows import LoggedRows, logged_rows
+from training.logged_rows import LoggedRows, learnt_and_judged
 from training.sharded_checkpoint import load_sharded
 from training.tracking import tracked_run
 
@@ -58,13 +58,11 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
         raise ValueError(f"{day} is the bootstrap day: there is no earlier day to learn from; explain a later one")
     torch.set_num_threads(1)  # a VM's batches are too small to share
     schema = source_schema(config)
-    rows = logged_rows(config, schema, vertical, days)
-    start = epoch_us(storage.day_window(config, day)[0])
-    learn, judge = (rows.part(np.flatnonzero(which)) for which in (rows.instants < start, rows.instants >= start))
+    learn, judge = learnt_and_judged(config, schema, vertical, days)
     for part, what in ((learn, f"before {day}"), (judge, f"on {day}")):
         if not len(part.instants):
             raise ValueError(f"vertical {vertical} has no impressions {what}: choose another day or vertical")
-    snapshot = _one_snapshot(config, schema, rows, days)
+    snapshot = _one_snapshot(config, schema, learn, days)
     with tracked_run(
         config,
         experiment=f"vertical_{vertical}",
@@ -82,8 +80,8 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
             (folder / "waterfall.svg").write_text(plot)
         where = storage.partition_dir(config, table, day)
         parts = {"gain": found.gain, "open": found.open, "without": found.depends}
-        run.log_metrics({_metric("ne", name): ne for name, ne in found.ne.items()})
-        run.log_metrics({_metric(kind, p.name): p.gain.value for kind, these in parts.items() for p in these})
+        run.log_metrics({metric_name("ne", name): ne for name, ne in found.ne.items()})
+        run.log_metrics({metric_name(kind, p.name): p.gain.value for kind, these in parts.items() for p in these})
         for file in ("explanation.json", "waterfall.svg"):
             mlflow.log_artifact(str(where / file), run_id=run.run_id)
     advice = _advice(found)
@@ -143,7 +141,3 @@ def _advice(found: Explanation) -> list[str]:
             f"{found.cold_share:.0%} of the impressions are of users without history; see transfer.history_days"
         )
     return lines
-
-
-def _metric(kind: str, name: str) -> str:
-    return f"{kind}_{name}".replace(",", "").replace("-", "_").replace(" ", "_")

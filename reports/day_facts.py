@@ -60,6 +60,7 @@ class VerticalDay:
     clicks: int
     verdict: dict[str, Any]  # as in summary.json
     past: dict[date, dict[str, Any]]  # verdicts by day, the day's among them
+    gain_parts: dict[date, dict[str, Any]]  # as track_transfer committed them, by day
     calibration: dict[str, Curve]  # of candidate and fm
     held_out_clicks: int | None
     with_history: float | None  # share of held-out impressions whose user had an FM history then
@@ -210,6 +211,11 @@ def _vertical(config: PlatformConfig, name: str, day: date, examples: pa.Table) 
         clicks=pc.sum(rows["label"]).as_py() or 0,
         verdict=judged,
         past=past,
+        gain_parts={
+            of_day: extra["parts"]
+            for of_day in platform_days(config, day)
+            if (extra := _extra(config, f"gain_parts_{name}", of_day))
+        },
         calibration={} if evaluations is None else _calibration(evaluations),
         held_out_clicks=clicks,
         with_history=None if evaluations is None else _share_with_history(evaluations),

@@ -102,6 +102,8 @@ def _plots(facts: DayFacts, gate: float) -> dict[str, Any]:
         "headroom": ratios
         and plots.headroom_by_day(ratios, gate=gate, label="Headroom ratio of each vertical by platform day"),
         "headroom_of": {v.name: _headroom_plot(v, gate) for v in facts.verticals if v.past},
+        "parts": {v.name: _parts_plot(v) for v in facts.verticals if v.gain_parts},
+        "part_names": {v.name: list(v.gain_parts[max(v.gain_parts)]) for v in facts.verticals if v.gain_parts},
         "gains": _gains_plot(facts),
         "headroom_names": list(ratios),
         "headroom_range": plots.HEADROOM_RANGE,
@@ -122,6 +124,15 @@ def _headroom_plot(vertical: VerticalDay, gate: float) -> Markup:
         gate=gate,
         label=f"Headroom ratio of {vertical.name} by platform day, with its 95 % interval and the gate",
     )
+
+
+def _parts_plot(vertical: VerticalDay) -> Markup:
+    names = dict.fromkeys(name for parts in vertical.gain_parts.values() for name in parts)
+    series = {
+        name: {day: (parts.get(name) or {}).get("value") for day, parts in vertical.gain_parts.items()}
+        for name in names
+    }
+    return plots.parts_by_day(series, label=f"Parts of what {vertical.name} gains from the FM by platform day")
 
 
 def _gains_plot(facts: DayFacts) -> Markup | None:

@@ -95,9 +95,24 @@ def headroom_by_day(series: Mapping[str, Series], *, gate: float, label: str) ->
     """
     with _axes() as (figure, axes):
         for n, points in enumerate(series.values()):
-            style: dict[str, Any] = {"color": COLOR_OF[f"var(--line-{n % 8})"], "marker": "osD^vP*X"[n % 8]}
-            _line(axes, _clipped(points), linestyle="-" if n < 8 else "--", **style)
+            _line(axes, _clipped(points), **_line_style(n))
         _headroom_axes(axes, series.values(), gate)
+        return _inline(figure, label)
+
+
+def parts_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
+    """NE that each part of a vertical's gain adds, by platform day, in the order of the page's line colors.
+
+    Args:
+        series: by part; NE gained by day.
+        label: what the plot shows, for those who cannot see it.
+    """
+    with _axes() as (figure, axes):
+        for n, points in enumerate(series.values()):
+            _line(axes, points, **_line_style(n))
+        axes.axhline(0.0, color="#010101", linewidth=0.8)
+        _days(axes, series.values())
+        axes.set_ylabel("NE gained (higher is better)")
         return _inline(figure, label)
 
 
@@ -169,6 +184,12 @@ def _line(axes: Axes, points: Series, **style: Any) -> None:
     """One line; days without a figure are gaps."""
     days = sorted(points)
     axes.plot([day.toordinal() for day in days], _heights(points, days), **style)
+
+
+def _line_style(n: int) -> dict[str, Any]:
+    """Of the n-th of many lines; shape and dash tell them apart where color does not."""
+    color = COLOR_OF[f"var(--line-{n % 8})"]
+    return {"color": color, "marker": "osD^vP*X"[n % 8], "linestyle": "-" if n < 8 else "--"}
 
 
 def _heights(points: Series, days: list[date]) -> list[float]:

@@ -80,6 +80,16 @@ def write_vertical(config: PlatformConfig, day: date, vertical: str, rows: pa.Ta
     )
 
 
+def write_gain_parts(config: PlatformConfig, day: date, vertical: str, parts: dict[str, float]) -> None:
+    """Parts of the gain, as track_transfer commits them; their intervals reach 0.01 to both sides."""
+    found = {n: {"what": f"what {n} is", "value": v, "low": v - 0.01, "high": v + 0.01} for n, v in parts.items()}
+    table = pa.table({"part": list(parts), "gain": list(parts.values())})
+    extra = {"ne": {"none": 0.9}, "parts": found}
+    storage.write_partition(
+        config, f"gain_parts_{vertical}", day, table, inputs={"vertical_examples": day}, extra=extra
+    )
+
+
 def write_evaluations(
     config: PlatformConfig, day: date, vertical: str, rows: pa.Table, *, candidate: float = 0.5
 ) -> None:

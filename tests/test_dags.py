@@ -184,6 +184,7 @@ def test_one_failed_vertical_leaves_the_others_and_the_report_but_fails_the_run(
     assert tasks["done"]["trigger_rule"] == "all_success"
     assert set(tasks["verticals.promote_vertical"]["downstream"]) == {"write_report", "done"}
     assert tasks["verticals.distill_vertical"]["downstream"] == ["verticals.promote_vertical"]
+    assert set(tasks["verticals.track_transfer"]["downstream"]) == {"write_report", "done"}
 
 
 def test_a_task_ends_as_its_job_does(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from jobs import (
     ingest,
     materialize_features,
     promote_vertical,
+    track_transfer,
     train_foundation,
     write_report,
 )
@@ -74,6 +75,7 @@ def run_day(config: PlatformConfig, day: date) -> dict[tuple[str, date], dict[st
     results["materialize_features"] = materialize_features.main(config, day=day)
     results["distill"] = distill_vertical.main(config, day=day, vertical=VERTICAL)
     results["promote"] = promote_vertical.main(config, day=day, vertical=VERTICAL)
+    results["track"] = track_transfer.main(config, day=day, vertical=VERTICAL)
     results["report"] = write_report.main(config, day=day)
     return {(job, day): result for job, result in results.items()}
 
@@ -275,6 +277,20 @@ def test_histories_rebuilt_from_the_log_are_those_that_feast_served(platform: Pl
     ours, theirs = steps(rebuilt), steps(served)
     assert torch.allclose(ours, theirs, atol=1e-3)
     assert torch.equal(ours[:, : config.served_code_dim], theirs[:, : config.served_code_dim])
+
+
+def test_parts_of_the_gain_are_tracked_and_reported(platform: Platform):
+    config, tracked = platform.config, platform.results["track", DAYS[2]]
+    assert "untracked" in platform.results["track", DAYS[0]]  # nothing was learnt before the first day
+    extra = storage.read_manifest(config, f"gain_parts_{VERTICAL}", DAYS[2])["extra"]
+    assert sum(tracked["gain"].values()) == pytest.approx(extra["ne"]["none"] - extra["ne"]["shipped"], abs=1e-9)
+    assert list(tracked["gain"]) == ["temporal", "cross-feature", "residual", "item ids", "distillation"]
+    runs = platform.client.search_runs(
+        _experiments(platform.client), f"tags.job = 'track_transfer' and tags.day = '{DAYS[2]}'"
+    )
+    assert [run.data.metrics["gain_temporal"] for run in runs] == [pytest.approx(tracked["gain"]["temporal"])]
+    page = (storage.report_dir(config, DAYS[2]) / "index.html").read_text()
+    assert f"Parts of what {VERTICAL} gains from the FM by platform day" in page
 
 
 def test_a_gain_is_explained_by_parts_that_sum_to_it(platform: Platform):

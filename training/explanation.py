@@ -13,6 +13,7 @@ codes and learn the FM's soft label; these are the parts that follow.
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,19 @@ class Explanation:
         return asdict(self)
 
 
+def metric_name(kind: str, name: str) -> str:
+    """What MLflow calls a figure of a model or part."""
+    return f"{kind}_{name}".replace(",", "").replace("-", "_").replace(" ", "_")
+
+
+def gain_parts(learn: LoggedRows, judge: LoggedRows, *, seeds: int, passes: int) -> tuple[dict[str, float], list[Part]]:
+    """The first part of `explain` alone: NE of each model from no FM to the VM that ships, and what each step gains."""
+    world = _World(learn, judge, seeds, passes)
+    losses = _on_the_way(world, world.served(), keep=[])
+    bootstrap = _bootstrap(judge, losses)
+    return {name: bootstrap.ne(name) for name in losses}, _gain(bootstrap)
+
+
 def explain(
     learn: LoggedRows, judge: LoggedRows, snapshot: OneSnapshot | str, *, seeds: int, passes: int
 ) -> Explanation:
@@ -89,16 +103,8 @@ def explain(
     world = _World(learn, judge, seeds, passes)
     served = world.served()
     skipped = []
-    losses = {
-        "none": world.losses("none", NONE, served),
-        "raw": world.losses("raw history", RAW, served),
-        "both": world.losses("raw history and codes", BOTH, served),
-        "loopfm": world.losses("codes", LOOPFM, served),
-        "with item": world.losses("codes and item ids", BOTH, served, ids=SHIPPED_IDS),
-    }
     trained: list[VerticalNetwork] = []
-    losses["shipped"] = world.shipped("codes, item ids and soft labels", served, keep=trained)
-    losses["fm"] = row_losses(judge.labels.numpy(), judge.soft_labels.numpy())
+    losses = _on_the_way(world, served, keep=trained)
     codes = learn.codes[:, : learn.config.served_code_dim]
     losses["fresh"] = world.shipped("fresh histories", world.rows(codes, fresh=True))
     losses["exact"] = world.shipped("codes as the FM made them", world.rows(learn.codes, rounded=False))
@@ -176,6 +182,19 @@ class _World:
         return np.mean(found, axis=0)
 
 
+def _on_the_way(world: _World, served: Rows, *, keep: list[VerticalNetwork]) -> dict[str, Losses]:
+    """Losses of the models from no FM to the VM that ships, and of the FM; the VMs that ship are put into `keep`."""
+    return {
+        "none": world.losses("none", NONE, served),
+        "raw": world.losses("raw history", RAW, served),
+        "both": world.losses("raw history and codes", BOTH, served),
+        "loopfm": world.losses("codes", LOOPFM, served),
+        "with item": world.losses("codes and item ids", BOTH, served, ids=SHIPPED_IDS),
+        "shipped": world.shipped("codes, item ids and soft labels", served, keep=keep),
+        "fm": row_losses(world.judge.labels.numpy(), world.judge.soft_labels.numpy()),
+    }
+
+
 def _losses(probabilities: npt.NDArray[np.float32], judge: LoggedRows) -> Losses:
     return row_losses(judge.labels.numpy(), probabilities)
 
@@ -201,16 +220,18 @@ def _other_histories(rows: VerticalRows, seed: int) -> Iterator[tuple[str, Verti
     yield "shuffled codes", replace(rows, codes=dealt)
 
 
-def _explanation(
-    learn: LoggedRows, judge: LoggedRows, served: VerticalRows, losses: dict[str, Losses], skipped: list[str]
-) -> Explanation:
-    labels = judge.labels.numpy()
-    bootstrap = PairedBootstrap.of_losses(labels, judge.users, losses, seed=learn.config.runtime.seed)
+def _bootstrap(judge: LoggedRows, losses: dict[str, Losses]) -> PairedBootstrap:
+    return PairedBootstrap.of_losses(judge.labels.numpy(), judge.users, losses, seed=judge.config.runtime.seed)
 
-    def part(name: str, what: str, before: str, after: str, knob: str = "") -> Part:
-        return Part(name, what, bootstrap.ne_difference(before, after), knob)
 
-    gain = [
+def _part(bootstrap: PairedBootstrap, name: str, what: str, before: str, after: str, knob: str = "") -> Part:
+    return Part(name, what, bootstrap.ne_difference(before, after), knob)
+
+
+def _gain(bootstrap: PairedBootstrap) -> list[Part]:
+    """Parts that sum to the gain of the VM that ships."""
+    part = partial(_part, bootstrap)
+    return [
         part("temporal", "ids, labels and ages of the user's past impressions, without the FM", "none", "raw"),
         part("cross-feature", "the FM's codes beside them", "raw", "both"),
         part("residual", "codes alone: what only the ids knew is lost", "both", "loopfm"),
@@ -220,6 +241,14 @@ def _explanation(
             "transfer.distillation_head, transfer.loss_weight",
         ),
     ]  # fmt: skip
+
+
+def _explanation(
+    learn: LoggedRows, judge: LoggedRows, served: VerticalRows, losses: dict[str, Losses], skipped: list[str]
+) -> Explanation:
+    bootstrap = _bootstrap(judge, losses)
+    part = partial(_part, bootstrap)
+    gain = _gain(bootstrap)
     still_open = [
         part("staleness", "histories as of the impression, not of the day's start", "shipped", "fresh",
              "transfer.delay_s; or shorter platform days (sources.*.days_per_day)"),
@@ -248,7 +277,7 @@ def _explanation(
     cold = ~(served.slots.positions >= 0).any(dim=1).numpy()
     gap = losses["shipped"] - losses["fm"]
     return Explanation(
-        rows=len(labels),
+        rows=len(judge.labels),
         learnt_rows=len(learn.labels),
         ne={name: bootstrap.ne(name) for name in losses},
         gain=gain,

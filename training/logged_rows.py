@@ -166,6 +166,15 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
     )
 
 
+def learnt_and_judged(
+    config: PlatformConfig, schema: Schema, vertical: str, days: list[date]
+) -> tuple[LoggedRows, LoggedRows]:
+    """A vertical's rows before the last of some days, to learn, and on it, to judge; either may be empty."""
+    rows = logged_rows(config, schema, vertical, days)
+    start = epoch_us(storage.day_window(config, days[-1])[0])
+    return rows.part(np.flatnonzero(rows.instants < start)), rows.part(np.flatnonzero(rows.instants >= start))
+
+
 def _log(config: PlatformConfig, schema: Schema, days: list[date]) -> pa.Table:
     """Impressions that have a code, with their item's features, by user, then time."""
     log = storage.dataset(config, "fm_outputs", days).to_table(

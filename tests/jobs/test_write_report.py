@@ -2,11 +2,11 @@
 
 import json
 import re
-from datetime import date
+from datetime import date, timedelta
 from html.parser import HTMLParser
 
 import pytest
-from reported_day import write_day
+from reported_day import write_day, write_gain_parts
 
 import storage
 from config import PlatformConfig
@@ -99,3 +99,24 @@ def test_a_day_without_examples_cannot_be_reported(tiny_config: PlatformConfig) 
 def test_a_long_card_is_cut_to_what_the_registry_holds() -> None:
     cut = write_report._cut("x" * 9000, "feed")
     assert len(cut) == write_report.DESCRIPTION_LENGTH and cut.endswith("cards/feed.md)\n")
+
+
+def test_parts_of_the_gain_are_shown_by_day(tiny_config: PlatformConfig) -> None:
+    days = [DAY, DAY + timedelta(days=1)]
+    for day in days:
+        write_day(tiny_config, day, verticals=["feed"])
+    write_report.main(tiny_config, day=days[1])
+    page = storage.report_dir(tiny_config, days[1]) / "index.html"
+    assert "Parts of the gain" not in page.read_text()  # nothing was tracked
+    write_gain_parts(tiny_config, days[1], "feed", {"temporal": 0.0312, "cross-feature": -0.0045})
+    write_report.main(tiny_config, day=days[1])
+    shown = page.read_text()
+    balance = Balance()
+    balance.feed(shown)
+    assert not balance.wrong and not balance.open
+    assert "Parts of what feed gains from the FM by platform day" in shown
+    row = re.search(r"<tr><th>temporal</th>(.*?)</tr>", shown)
+    assert row and "+0.0312" in row[1] and "0.0212 to 0.0412" in row[1] and "what temporal is" in row[1]
+    assert "-0.0045" in shown
+    write_report.main(tiny_config, day=days[0])
+    assert "Parts of the gain" not in (storage.report_dir(tiny_config, days[0]) / "index.html").read_text()
