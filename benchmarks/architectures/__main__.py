@@ -72,7 +72,7 @@ def main() -> None:
     report(
         "architectures",
         found | {"sizes": HYPERPARAMETERS, "embedding_dim": EMBEDDING_DIM, "history_length": HISTORY_LENGTH},
-        command=f"python -m benchmarks.architectures --seeds {a.seeds}",
+        command=f"python -m benchmarks.architectures --kuairand FOLDER --seeds {a.seeds}",
         packages=["torch", "torchrec"],
         keep=not a.quick,
     )

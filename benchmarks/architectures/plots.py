@@ -21,6 +21,7 @@ def plot(figures: dict[str, Any], path: Path) -> None:
                     axes.errorbar([one["mean"]], [-place], xerr=[half], fmt="o", capsize=2, markersize=3, color="C0")
                 axes.set_yticks([-n for n in range(len(names))], [name.replace(" and ", "\nand ") for name in names])
                 axes.set_title(f"{data_set}: {metric.upper()}, {better} is better", fontsize=9)
+                axes.locator_params(axis="x", nbins=4)
                 axes.grid(visible=True, alpha=0.3)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None})
