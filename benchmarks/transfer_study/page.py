@@ -50,6 +50,7 @@ Gains are NE of the vertical model without the FM minus NE with, times 1000, on 
 brackets 95 % intervals over seeds. *Shipped*: VMs with the features that the platform ships; *lean*: without window
 counts of clicks and impressions, which the FM has.
 """
+HEADINGS = {"ne": "NE", "auc": "AUC", "gauc": "gAUC"}
 PARTS = {"temporal": "temporal", "cross_feature": "+ cross-feature", "residual": "- residual", "loopfm": "= LoopFM"}
 
 
@@ -97,13 +98,18 @@ def _data_set(name: str, result: dict[str, Any]) -> Iterable[str]:
             yield f"{title}:\n"
             yield _table(["", *(t for t, _ in columns)], rows)
     yield from _shipped_only(found)
-    yield "NE by vertical, shipped, mean over seeds:\n"
+    yield from _by_vertical(found["by_vertical"])
+
+
+def _by_vertical(found: dict[str, Any]) -> Iterable[str]:
     shown = ("none", "ah", "raw_ah", "loopfm", "loopfm_ah", "fm", "fm_frozen", "truth")
-    rows = [
-        [vertical, str(of.get("rows", "")), *(_ne(of.get(arm)) for arm in shown)]
-        for vertical, of in found["by_vertical"].items()
-    ]
-    yield _table(["vertical", "rows judged", *shown], rows)
+    for metric, models in (("ne", shown), ("auc", shown[:5]), ("gauc", shown[:5])):
+        yield f"{HEADINGS[metric]} by vertical, shipped, mean over seeds:\n"
+        rows = [
+            [vertical, str(of.get("rows", "")), *(_figure(of.get(model), metric) for model in models)]
+            for vertical, of in found.items()
+        ]
+        yield _table(["vertical", "rows judged", *models], rows)
 
 
 def _shipped_only(found: dict[str, Any]) -> Iterable[str]:
@@ -148,8 +154,8 @@ def _ratio(found: dict[str, float] | None) -> str:
     return _shown(found, 1, ".2f")
 
 
-def _ne(found: dict[str, Any] | None) -> str:
-    return f"{found['ne']['mean']:.4f}" if found and "ne" in found and found["ne"] else ""
+def _figure(found: dict[str, Any] | None, metric: str) -> str:
+    return f"{found[metric]['mean']:.4f}" if found and found.get(metric) else ""
 
 
 def _shown(found: dict[str, float] | None, factor: float, form: str) -> str:
