@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling_law
 
-Four sizes of each, the one's and the other's of about equal forward FLOPs, 23 times as many in the largest as in the
-smallest; tables of width 16 for all. NE falls by `ne_slope_per_log4_flops` (a negative number) each time FLOPs are
+Four sizes of each, the one's and the other's of about equal forward FLOPs, some 20 times as many in the largest as in
+the smallest; tables of width 16 for all. NE falls by `ne_slope_per_log4_flops` (a negative number) each time FLOPs are
 quadrupled: a line through all sizes, fitted for each seed, with a 95 % interval over seeds. Wukong's paper
 (arXiv:2403.02545) claims a straight line, and that DCNv2's bends.
 
