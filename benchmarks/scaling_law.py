@@ -13,6 +13,7 @@ stopped goes on where it was.
 
 import argparse
 import logging
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -87,6 +88,8 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)
     work = a.work / ("scaling_law_quick" if a.quick else "scaling_law")
+    if a.quick:
+        shutil.rmtree(work, ignore_errors=True)  # nothing of the last look is used again
     work.mkdir(parents=True, exist_ok=True)
     days = {"synthetic": QUICK_DAYS} if a.quick else DAYS
     events, seeds = (QUICK_EVENTS, 2) if a.quick else (a.events, a.seeds)

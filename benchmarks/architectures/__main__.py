@@ -12,6 +12,7 @@ Every run is one line of `runs.jsonl` in the work folder. A study that was stopp
 
 import argparse
 import logging
+import shutil
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
@@ -55,6 +56,8 @@ def main() -> None:
     torch.set_num_threads(1)
     name = "architectures_quick" if a.quick else "architectures"
     data_sets = QUICK if a.quick else {chosen: DATA_SETS[chosen] for chosen in a.data_sets}
+    if a.quick:
+        shutil.rmtree(a.work / name, ignore_errors=True)  # nothing of the last look is used again
     study = Study(a.work / name, data_sets, path={"kuairand": a.kuairand})
     if not a.report:
         planned = list(runs(data_sets, seeds=1 if a.quick else a.seeds))
