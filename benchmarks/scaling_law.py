@@ -53,7 +53,7 @@ LADDERS: dict[str, list[dict[str, Any]]] = {
 }
 DAYS = {"synthetic": 14, "complete_journey": 24}  # of the log, from its first; a complete_journey day is a week
 JUDGED_DAYS = 3
-ISSUE_EVENTS = 5_000_000
+FULL_EVENTS = 5_000_000
 QUICK_EVENTS, QUICK_DAYS = 6000, 3
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     """Makes the runs that are missing, then reports what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--events", type=int, default=ISSUE_EVENTS, help=f"of the synthetic log (default {ISSUE_EVENTS})"
+        "--events", type=int, default=FULL_EVENTS, help=f"of the synthetic log (default {FULL_EVENTS})"
     )
     parser.add_argument("--work", type=Path, default=ROOT / ".headwater" / "studies", help="keeps logs and runs")
     parser.add_argument("--seeds", type=int, default=3, help="(default 3)")
@@ -124,7 +124,7 @@ def main() -> None:
         plot(found, ROOT / "docs" / "images" / "scaling_law.svg")
     report(
         "scaling_law",
-        found | {"ladders": LADDERS, "embedding_dim": EMBEDDING_DIM, "issue_events": ISSUE_EVENTS},
+        found | {"ladders": LADDERS, "embedding_dim": EMBEDDING_DIM, "issue_events": FULL_EVENTS},
         command=f"python -m benchmarks.scaling_law --events {events} --seeds {seeds}",
         packages=["torch", "torchrec"],
         keep=not a.quick,
