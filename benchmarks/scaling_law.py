@@ -76,9 +76,7 @@ class Run:
 def main() -> None:
     """Makes the runs that are missing, then reports what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--events", type=int, default=FULL_EVENTS, help=f"of the synthetic log (default {FULL_EVENTS})"
-    )
+    parser.add_argument("--events", type=int, default=FULL_EVENTS, help=f"of the synthetic log (default {FULL_EVENTS})")
     parser.add_argument("--work", type=Path, default=ROOT / ".headwater" / "studies", help="keeps logs and runs")
     parser.add_argument("--seeds", type=int, default=3, help="(default 3)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a run that would begin later")

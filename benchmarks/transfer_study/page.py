@@ -50,6 +50,12 @@ Gains are NE of the vertical model without the FM minus NE with, times 1000, on 
 brackets 95 % intervals over seeds. *Shipped*: VMs with the features that the platform ships; *lean*: without window
 counts of clicks and impressions, which the FM has.
 """
+OVERVIEW = {  # of RATIOS: heading
+    "LoopFM + KD over best tuned KD": "over best tuned KD",
+    "LoopFM + KD over raw history + KD": "over raw history + KD, mean of verticals",
+    "LoopFM + KD over raw history + KD, by impressions": "the same, by impressions",
+    "headroom ratio of LoopFM + AH": "headroom ratio",
+}
 HEADINGS = {"ne": "NE", "auc": "AUC", "gauc": "gAUC"}
 PARTS = {"temporal": "temporal", "cross_feature": "+ cross-feature", "residual": "- residual", "loopfm": "= LoopFM"}
 
@@ -60,11 +66,23 @@ def write_page() -> None:
         "# Transfer study: results\n",
         INTRODUCTION,
     ]
-    for data_set in DATA_SETS:
-        kept = RESULTS / f"transfer_study_{data_set}.json"
-        if kept.exists():
-            parts += _data_set(data_set, json.loads(kept.read_text()))
+    kept = {data_set: RESULTS / f"transfer_study_{data_set}.json" for data_set in DATA_SETS}
+    results = {data_set: json.loads(path.read_text()) for data_set, path in kept.items() if path.exists()}
+    parts.append(_overview(results))
+    for data_set, result in results.items():
+        parts += _data_set(data_set, result)
     PAGE.write_text("\n".join(parts))
+
+
+def _overview(results: dict[str, dict[str, Any]]) -> str:
+    """The ratios a reader asks for first, of all data sets."""
+    rows = []
+    for data_set, result in results.items():
+        found = result["figures"]
+        for title, of in (("shipped", found), ("lean", found.get("lean"))):
+            if of:
+                rows.append([f"`{data_set}`, {title}", *(_ratio(_at(of, RATIOS[what])) for what in OVERVIEW)])
+    return _table(["LoopFM + KD", *OVERVIEW.values()], rows)
 
 
 def _data_set(name: str, result: dict[str, Any]) -> Iterable[str]:
@@ -85,10 +103,11 @@ def _data_set(name: str, result: dict[str, Any]) -> Iterable[str]:
     yield "Ratios of gains:\n"
     rows = [[what, *(_ratio(_at(of, path)) for _, of in columns)] for what, path in RATIOS.items()]
     yield _table(["ratio", *(title for title, _ in columns)], rows)
-    yield "Directions, published or wished for:\n"
-    said = dict.fromkeys(direction for _, of in columns for direction in of["directions"])
-    rows = [[direction, *(of["directions"].get(direction, "") for _, of in columns)] for direction in said]
-    yield _table(["direction", *(title for title, _ in columns)], rows)
+    said = dict.fromkeys(direction for _, of in columns for direction in of.get("directions", {}))
+    if said:
+        yield "Directions, published or wished for:\n"
+        rows = [[direction, *(of.get("directions", {}).get(direction, "") for _, of in columns)] for direction in said]
+        yield _table(["direction", *(title for title, _ in columns)], rows)
     for title, key, names in (
         ("Parts of LoopFM's gain (theorem 1)", "parts", PARTS),
         ("LoopFM + AH with another history in its place", "controls", None),

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.transfer_study.arms import ARMS
 from benchmarks.transfer_study.execute import _of_another_user
-from benchmarks.transfer_study.page import _data_set
+from benchmarks.transfer_study.page import _data_set, _overview
 from benchmarks.transfer_study.plan import DATA_SETS, EQUAL_BYTES, Run, first, rest
 from benchmarks.transfer_study.results import Results, figures, gains, ratio, summary
 from config import ROOT, load_config
@@ -103,6 +103,26 @@ def test_the_page_shows_what_was_measured_and_no_empty_rows():
     assert "(" in line and float(line.split("|")[2].split()[0]) == pytest.approx(40, abs=2)
     assert "student adapter" not in text  # no run of it
     assert "nan" not in text and "None" not in text
+
+
+def test_the_overview_has_a_row_for_each_data_set_and_choice_of_features():
+    lean = [r | {"features": "lean"} for r in runs()]
+    results = {
+        "kuairand": {"figures": figures(Results(runs() + lean))},
+        "synthetic": {"figures": figures(Results(runs()))},
+    }
+    lines = [line for line in _overview(results).splitlines() if line.startswith("| `")]
+    assert [line.split("|")[1].strip() for line in lines] == [
+        "`kuairand`, shipped",
+        "`kuairand`, lean",
+        "`synthetic`, shipped",
+    ]
+    assert float(lines[0].split("|")[3].split()[0]) == pytest.approx(1.6, abs=0.2)  # no run with tuned distillation
+
+
+def test_a_study_of_one_seed_has_a_page_without_directions():
+    text = "\n".join(_data_set("kuairand", {"figures": figures(Results(runs(seeds=1))), "command": "made up"}))
+    assert "(one seed)" in text and "Directions" not in text
 
 
 def test_another_users_history_is_another_users():
