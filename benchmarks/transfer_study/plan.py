@@ -78,16 +78,16 @@ TUNING += [Distilling(w, distillation_head="serving") for w in (0.3, 1.0, 3.0, 1
 EQUAL_BYTES: dict[str, Any] = {"code_dim": 16, "code_bits": 4}
 FEATURES: tuple[Features, ...] = ("shipped", "lean")
 SWEEPS: dict[str, tuple[str, list[dict[str, Any]]]] = {  # of one arm, by name of the sweep
-    "slots": ("loopfm_ah", [{"slots": n} for n in (5, 10, 50)]),
-    "slots of the raw history": ("raw_ah", [{"slots": n} for n in (5, 10, 50)]),
-    "code_dim": ("loopfm_ah", [{"code_dim": n} for n in (8, 16)]),
+    "codes by": ("loopfm_ah", [{"codes": "frozen"}, {"codes": "unaligned"}]),
     "code_bits": ("loopfm_ah", [{"code_bits": n} for n in (4, 32)]),
+    "code_dim": ("loopfm_ah", [{"code_dim": n} for n in (8, 16)]),
     "delay_s": ("loopfm_ah", [{"delay_s": n} for n in (600, 3600, 86_400)]),
     "history_encoder": (
         "loopfm_ah",
         [{"encoder": e} for e in ("mean", "sum", "activation_unit", "multi_interest")],
     ),
-    "codes by": ("loopfm_ah", [{"codes": "frozen"}, {"codes": "unaligned"}]),
+    "slots": ("loopfm_ah", [{"slots": n} for n in (5, 10, 50)]),
+    "slots of the raw history": ("raw_ah", [{"slots": n} for n in (5, 10, 50)]),
 }
 CONTROLS = ("other_user", "shuffled_codes", "current_code")
 
@@ -118,16 +118,16 @@ def rest(verticals: list[str], *, seeds: int) -> Iterator[Run]:
         yield from runs(*(arm for arm in ARMS if arm not in HEADLINE), features=features)
         for control in CONTROLS:
             yield from runs("loopfm_ah", features=features, control=control)
-    for kind in KINDS[1:]:
-        yield from runs("none", "ah", "raw_ah", "loopfm_ah", kind=kind)
     for stale in (1, 3, "frozen"):
         yield from runs("ah", "ah_sa", "loopfm_ah", stale=stale, codes="frozen" if stale == "frozen" else "daily")
     yield from runs("kd", "loopfm", stale="frozen", codes="frozen")  # with the former, LoopFM's protocol
-    for size in ("small", "large"):
-        yield from runs("ah", "loopfm", "loopfm_ah", size=size)
     for arm, changes in SWEEPS.values():
         for changed in changes:
             yield from runs(arm, **changed)
+    for size in ("small", "large"):
+        yield from runs("ah", "loopfm", "loopfm_ah", size=size)
+    for kind in KINDS[1:]:
+        yield from runs("none", "ah", "raw_ah", "loopfm_ah", kind=kind)
     for kind in KINDS[1:]:
         yield from runs(*ARMS, kind=kind)
 
