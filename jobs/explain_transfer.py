@@ -94,7 +94,7 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
         "gain": {p.name: asdict(p.gain) for p in found.gain},
         "open": {p.name: asdict(p.gain) for p in found.open},
         "advice": advice,
-        "skipped": found.skipped,
+        "not_measured": found.skipped,
         "waterfall": str(where / "waterfall.svg"),
     }
 
