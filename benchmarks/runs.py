@@ -1,5 +1,6 @@
-"""A study's finished runs, one line of JSON each, and the loop that makes the missing ones."""
+"""A study's command line, its finished runs, one line of JSON each, and the loop that makes the missing ones."""
 
+import argparse
 import json
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import storage
+from config import ROOT
 
 Row = dict[str, Any]
 
@@ -24,6 +26,23 @@ class Planned(Protocol):
 
 
 R = TypeVar("R", bound=Planned)
+
+
+def study_parser(description: str | None, *, seeds: int, quick: str) -> argparse.ArgumentParser:
+    """The options that every study has; it adds its own.
+
+    Args:
+        description: of the study.
+        seeds: how many by default.
+        quick: what `--quick` does.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=ROOT / ".headwater" / "studies", help="keeps logs, FMs and runs")
+    parser.add_argument("--seeds", type=int, default=seeds, help=f"(default {seeds})")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a run that would begin later")
+    parser.add_argument("--report", action="store_true", help="only report the runs there are")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    return parser
 
 
 def finished(path: Path) -> list[Row]:

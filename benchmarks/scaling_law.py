@@ -11,7 +11,6 @@ quadrupled: a line through all sizes, fitted for each seed, with a 95 % interval
 stopped goes on where it was.
 """
 
-import argparse
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
@@ -31,7 +30,7 @@ from matplotlib.figure import Figure
 from benchmarks.intervals import interval
 from benchmarks.progressive_log import ProgressiveLog
 from benchmarks.report import report
-from benchmarks.runs import Row, execute, finished
+from benchmarks.runs import Row, execute, finished, study_parser
 from benchmarks.whole_log import whole_log
 from config import ROOT, load_config
 from training.metrics import evaluate
@@ -75,13 +74,8 @@ class Run:
 
 def main() -> None:
     """Makes the runs that are missing, then reports what there is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, seeds=3, quick="two seeds on a small log; figures are not kept")
     parser.add_argument("--events", type=int, default=FULL_EVENTS, help=f"of the synthetic log (default {FULL_EVENTS})")
-    parser.add_argument("--work", type=Path, default=ROOT / ".headwater" / "studies", help="keeps logs and runs")
-    parser.add_argument("--seeds", type=int, default=3, help="(default 3)")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a run that would begin later")
-    parser.add_argument("--report", action="store_true", help="only report the runs there are")
-    parser.add_argument("--quick", action="store_true", help="two seeds on a small log; figures are not kept")
     a = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 """Codes that stay comparable while the FM learns on: each day's snapshot is turned towards what was logged that day.
 
-A history holds codes of many days, each by the snapshot that scored the day. Unaligned, one day of learning makes the
-codes of the same impressions unrelated (figures: docs/transfer.md).
+A history holds codes of many days, each by the snapshot that scored the day, and a day of learning moves the codes of
+the same impressions (how far, and what turning them back is worth: docs/transfer.md).
 """
 
 from datetime import date

@@ -10,7 +10,6 @@ InterFormer and DHEN cost together. `plan.py` has the sizes. Nothing was tuned f
 Every run is one line of `runs.jsonl` in the work folder. A study that was stopped goes on where it was.
 """
 
-import argparse
 import logging
 import shutil
 from collections.abc import Mapping
@@ -36,21 +35,16 @@ from benchmarks.architectures.plan import (
 from benchmarks.architectures.plots import plot
 from benchmarks.progressive_log import ProgressiveLog
 from benchmarks.report import report
-from benchmarks.runs import execute, finished
+from benchmarks.runs import execute, finished, study_parser
 from benchmarks.whole_log import whole_log
 from config import ROOT, load_config
 
 
 def main() -> None:
     """Makes the runs that are missing, then reports what there is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, seeds=5, quick="one seed on a small log; figures are not kept")
     parser.add_argument("--data-sets", nargs="+", choices=DATA_SETS, default=list(DATA_SETS), help="(default all)")
     parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
-    parser.add_argument("--work", type=Path, default=ROOT / ".headwater" / "studies", help="keeps logs and runs")
-    parser.add_argument("--seeds", type=int, default=5, help="(default 5)")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a run that would begin later")
-    parser.add_argument("--report", action="store_true", help="only report the runs there are")
-    parser.add_argument("--quick", action="store_true", help="one seed on a small log; figures are not kept")
     a = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.report import RESULTS, report
-from benchmarks.runs import execute
+from benchmarks.runs import execute, study_parser
 from benchmarks.transfer_study.execute import Study
 from benchmarks.transfer_study.log import study_log
 from benchmarks.transfer_study.page import write_page
@@ -32,14 +32,9 @@ from config import ROOT, load_config
 
 def main() -> None:
     """Runs what is missing, then reports what there is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, seeds=5, quick="a few runs of one seed; figures are not kept")
     parser.add_argument("--data-set", choices=DATA_SETS, required=True)
     parser.add_argument("--path", help="folder of the data set's files, where they are not fetched or generated")
-    parser.add_argument("--work", type=Path, default=ROOT / ".headwater" / "studies", help="keeps logs, FMs and runs")
-    parser.add_argument("--seeds", type=int, default=5, help="(default 5)")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a run that would begin later")
-    parser.add_argument("--report", action="store_true", help="only report the runs there are")
-    parser.add_argument("--quick", action="store_true", help="a few runs of one seed; figures are not kept")
     a = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(1)  # VM batches are too small to share
