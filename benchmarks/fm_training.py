@@ -2,9 +2,11 @@
 
 Every contestant first shows on held-out rows what it has learnt (normalized entropy, NE). Then all take the same steps
 in turn, A B C A B C, each time in a process of its own with one thread. Ratios are of examples per CPU-second, ours
-over theirs of the same shape, the median over the repeats; the best peer is the one with the least ratio. A ratio
-without a size in its name is the one of the size that is worse for us; `ratio_peak_memory` is ours over the least of
-the other DCNv2 models at the largest tables that one of them could train.
+over theirs of the same shape, the median over the repeats; the best peer is the one with the least ratio. Peers take
+torch's default matrix products, but for `ratio_torchrec_onednn`, which is torchrec's network with ours (training.cpu).
+`ratio_bf16` is ours in half precision over ours in full. A ratio without a size in its name is the one of the size that
+is worse for us; `ratio_peak_memory` is ours over the least of the other DCNv2 models at the largest tables that one of
+them could train.
 """
 
 import argparse
@@ -28,7 +30,8 @@ from config import ROOT
 
 CONSOLE = Console(stderr=True)
 OURS, OUR_WUKONG = "dcnv2", "wukong"
-TORCHREC, FUXICTR = "torchrec_dlrm_dcn", "fuxictr_wukong"
+HALVES = {"dcnv2": "dcnv2_bf16", "dcnv2_full_rank": "dcnv2_full_rank_bf16"}
+TORCHREC, TORCHREC_ONEDNN, FUXICTR = "torchrec_dlrm_dcn", "torchrec_dlrm_dcn_onednn", "fuxictr_wukong"
 # Each with ours of the same shape: low-rank crosses or full matrices.
 PEERS = {"deepctr_dcn": "dcnv2_full_rank", "deepctr_dcnmix": OURS, "rechub_dcnv2": OURS}
 FIELDS, DIM = 26, 16
@@ -184,6 +187,9 @@ def _ratios(runs: dict[str, dict[str, list[Result]]], skipped: dict[str, str]) -
     figures: Result = {}
     for size, of in runs.items():
         figures[f"ratio_torchrec_{size}"] = _ratio(of.get(OURS, []), of.get(TORCHREC, []))
+        figures[f"ratio_torchrec_onednn_{size}"] = _ratio(of.get(OURS, []), of.get(TORCHREC_ONEDNN, []))
+        halves = {ours: _ratio(of.get(half, []), of.get(ours, [])) for ours, half in HALVES.items()}
+        figures[f"ratio_bf16_{size}"] = halves
         peers = {peer: _ratio(of.get(ours, []), of.get(peer, [])) for peer, ours in PEERS.items()}
         figures[f"ratio_best_peer_{size}"] = _least(peers.values())
         figures[f"ratio_peers_{size}"] = peers
@@ -191,7 +197,7 @@ def _ratios(runs: dict[str, dict[str, list[Result]]], skipped: dict[str, str]) -
         if peaks := [_median(of[n], "peak_gb") for n in (TORCHREC, *PEERS) if of.get(n)]:
             ours = of.get(OURS)
             figures["ratio_peak_memory"] = round(_median(ours, "peak_gb") / min(peaks), 3) if ours else None
-    for name in ("ratio_torchrec", "ratio_fuxictr_wukong"):
+    for name in ("ratio_torchrec", "ratio_torchrec_onednn", "ratio_fuxictr_wukong"):
         figures[name] = _least(figures[f"{name}_{size}"] for size in runs)
     if figures["ratio_fuxictr_wukong"] is None:
         figures["ratio_fuxictr_wukong_reason"] = skipped.get(FUXICTR, "it did not run; see `skipped`")

@@ -50,7 +50,7 @@ LADDERS: dict[str, list[dict[str, Any]]] = {
         {"num_cross_layers": 3, "rank": 96, "deep": [448, 256], "head": [256]},
     ],
 }
-DAYS = {"synthetic": 14, "complete_journey": 24}  # of the log, from its first; a complete_journey day is a week
+DAYS = {"synthetic": 70, "complete_journey": 24}  # of the log, from its first; a complete_journey day is a week
 JUDGED_DAYS = 3
 FULL_EVENTS = 5_000_000
 QUICK_EVENTS, QUICK_DAYS = 6000, 3
@@ -94,7 +94,7 @@ def main() -> None:
             data_set,
             work / "logs" / (f"{data_set}_{events}" if generated else data_set),
             last_day=first + timedelta(days=days[data_set] - 1),
-            events_per_day=events // days[data_set] if generated else None,
+            events_per_day=-(-events // days[data_set]) if generated else None,
         )
         return ProgressiveLog.of(config, day, judged_days=min(JUDGED_DAYS, days[data_set] - 1))
 

@@ -102,7 +102,7 @@ def foundation_batches(
     size = config.foundation_model.optimizer.batch_size
     pending: list[pa.Table] = []
     for file in storage.dataset(config, "examples", [day]).files:
-        for chunk in pa.parquet.ParquetFile(file).iter_batches(CHUNK_ROWS, columns=features.columns):
+        for chunk in _chunks(pa.parquet.ParquetFile(file), features.columns, start, end):
             rows = _between(pa.Table.from_batches([chunk]), start, end)
             pending.append(rows)
             table = pa.concat_tables(pending)
@@ -120,6 +120,20 @@ def count_examples(config: PlatformConfig, day: date, *, start: datetime | None,
     if end is not None:
         where &= pc.field("event_timestamp") < end
     return int(storage.dataset(config, "examples", [day]).count_rows(filter=where))
+
+
+def _chunks(
+    file: pa.parquet.ParquetFile, columns: list[str], start: datetime | None, end: datetime | None
+) -> Iterator[pa.RecordBatch]:
+    """Rows of a file; row groups that lie wholly outside [start, end) are not read."""
+    place = file.schema.names.index("event_timestamp")  # among the leaves
+    groups = []
+    for number in range(file.num_row_groups):
+        known = file.metadata.row_group(number).column(place).statistics
+        outside = known is not None and ((start and known.max < start) or (end and known.min >= end))
+        if not outside:
+            groups.append(number)
+    return file.iter_batches(CHUNK_ROWS, row_groups=groups, columns=columns)
 
 
 def _between(rows: pa.Table, start: datetime | None, end: datetime | None) -> pa.Table:

@@ -26,6 +26,7 @@ from torchrec.distributed.types import ShardedModule
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
 from config import Runtime
+from training.cpu import use_cpu
 from training.managed_collision import ManagedBagsSharder, ManagedStepsSharder
 
 
@@ -70,7 +71,7 @@ def process_group(runtime: Runtime) -> Iterator[torch.device]:
     """
     device = _device(runtime)
     if device.type == "cpu":
-        torch.set_num_threads(1 if in_group() else runtime.torch_threads)
+        use_cpu(threads=1 if in_group() else runtime.torch_threads)
     else:
         torch.cuda.set_device(device)
     backend = "cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo"

@@ -15,8 +15,11 @@ class Entry(NamedTuple):
 ENTRIES: dict[str, Entry] = {
     "dcnv2": Entry("platform_network", "dcnv2", True, "jobs"),
     "dcnv2_full_rank": Entry("platform_network", "dcnv2_full_rank", True, "jobs"),
+    "dcnv2_bf16": Entry("platform_network", "dcnv2_bf16", True, "jobs"),
+    "dcnv2_full_rank_bf16": Entry("platform_network", "dcnv2_full_rank_bf16", True, "jobs"),
     "wukong": Entry("platform_network", "wukong", True, "jobs"),
-    "torchrec_dlrm_dcn": Entry("torchrec_dlrm_dcn", "low_rank", True, "jobs"),
+    "torchrec_dlrm_dcn": Entry("torchrec_dlrm_dcn", "as_it_comes", True, "jobs"),
+    "torchrec_dlrm_dcn_onednn": Entry("torchrec_dlrm_dcn", "onednn", True, "jobs"),
     "deepctr_dcn": Entry("deepctr", "matrix", False, "benchmarks"),
     "deepctr_dcnmix": Entry("deepctr", "mix", False, "benchmarks"),
     "rechub_dcnv2": Entry("rechub", "low_rank", False, "benchmarks"),

@@ -1,6 +1,7 @@
 """Ours: tables sharded by training.parallel with row-wise Adagrad in the backward pass, fused Adam for the network.
 
-The platform's network has one token more than the peers', the pooled click history, here empty.
+Variants that end in _bf16 do the dense arithmetic in half precision (`precision: bf16`). The platform's network has one
+token more than the peers', the pooled click history, here empty.
 """
 
 from contextlib import ExitStack
@@ -37,6 +38,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+HALF = "_bf16"
 GRADIENT_CLIP_NORM = 10.0
 
 
@@ -46,7 +48,7 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     torch.manual_seed(task.seed)
     names = feature_names(task)
     rows = NumEmbeddings(user_id=task.rows, item_id=task.rows, other=task.rows)
-    name, hyperparameters = NETWORKS[variant]
+    name, hyperparameters = NETWORKS[variant.removesuffix(HALF)]
     architecture = FOUNDATION_MODELS[name]
     network = EmbeddedNetwork(
         architecture,
@@ -64,10 +66,14 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     def prepare(batch: Batch) -> tuple[FoundationBatch, Tensor]:
         return foundation_batch(batch, names), torch.from_numpy(batch.labels)
 
+    def logits(batch: FoundationBatch) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=variant.endswith(HALF)):
+            return model(batch).logits.float()
+
     def step(prepared: tuple[FoundationBatch, Tensor]) -> None:
         model.train()
         batch, labels = prepared
-        loss = binary_cross_entropy_with_logits(model(batch).logits, labels)
+        loss = binary_cross_entropy_with_logits(logits(batch), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(dense, GRADIENT_CLIP_NORM)
@@ -76,7 +82,7 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
 
     def score(prepared: tuple[FoundationBatch, Tensor]) -> Tensor:
         model.eval()
-        return torch.sigmoid(model(prepared[0]).logits)
+        return torch.sigmoid(logits(prepared[0]))
 
     return Contestant(prepare, step, score, sum(p.numel() for p in dense))
 

@@ -4,7 +4,6 @@ torchrec has one, too; this one reads and writes a third as much memory between 
 fused), and serves without torchrec.
 """
 
-import torch
 from torch import Tensor, nn
 
 
@@ -22,7 +21,7 @@ class CrossNet(nn.Module):
         """(B, D) -> (B, D)."""
         crossed = x
         for layer in self.layers:
-            crossed = torch.addcmul(crossed, x, layer(crossed))
+            crossed = (x * layer(crossed)).add_(crossed)  # in place: one array less; addcmul has a slower backward
         return crossed
 
 

@@ -1,9 +1,11 @@
 """Batches of the foundation model against the rows they come from."""
 
 from datetime import date
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -83,6 +85,19 @@ def test_a_slice_may_be_empty_where_a_batch_has_fewer_rows_than_ranks(config: Pl
     assert sorted(len(batches[0].labels) for batches in slices) == [0, 1]
     assert count_examples(config, DAY, start=instant, end=None) == 1
     assert count_examples(config, DAY, start=None, end=instant) == sum(_sizes(foundation_batches(config, DAY))) - 1
+
+
+def test_a_window_has_the_rows_of_its_times_wherever_row_groups_end(config: PlatformConfig):
+    rows = storage.read_partition(config, "examples", DAY)
+    size = len(rows) // 5
+    with storage.commit_partition(config, "examples", DAY, inputs={}) as folder:
+        pa.parquet.write_table(rows, folder / "part-00000.parquet", row_group_size=size)
+    times = [t.as_py() for t in rows["event_timestamp"]]
+    edges = [None, times[0], times[size - 1], times[size], times[2 * size + 3], times[-1]]
+    for start, end in product(edges, edges):
+        expected = [t for t in times if (start is None or t >= start) and (end is None or t < end)]
+        found = [t.as_py() for e in foundation_batches(config, DAY, start=start, end=end) for t in e.keys[3]]
+        assert found == expected
 
 
 def test_ids_of_tables_that_hand_rows_out_are_not_folded(config: PlatformConfig):
