@@ -67,8 +67,9 @@ def candidate(config: PlatformConfig, vertical: str, day: date, evaluations: pa.
 
 def foundation_parameters(config: PlatformConfig, day: date) -> int | None:
     """Number of parameters of a day's FM snapshot, or None if there is none."""
-    path = storage.partition_dir(config, "fm_snapshots", day) / "model.safetensors"
-    return sum(parameter_counts(path).values()) if path.is_file() else None
+    files = storage.partition_dir(config, "fm_snapshots", day).glob("model-*.safetensors")
+    counts = [sum(parameter_counts(path).values()) for path in files]
+    return sum(counts) if counts else None
 
 
 def parameter_counts(path: Path) -> dict[str, int]:

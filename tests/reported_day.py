@@ -46,7 +46,8 @@ def write_foundation(config: PlatformConfig, day: date, examples: pa.Table) -> N
     storage.write_partition(config, "fm_evaluations", day, examples, inputs=inputs)
     extra = {"fm_version": f"fm-of-{day}", "metrics": {"ne": 0.7}, "scored_unseen": {"ne": 0.75}}
     with storage.commit_partition(config, "fm_snapshots", day, inputs=inputs, extra=extra) as folder:
-        save_file({"a.weight": np.zeros((3, 4), np.float32)}, folder / "model.safetensors")
+        save_file({"a.weight": np.zeros((2, 4), np.float32)}, folder / "model-00000.safetensors")
+        save_file({"b.weight": np.zeros((1, 4), np.float32)}, folder / "model-00001.safetensors")
     users = pc.unique(examples["user_id"])[:-1]  # one user has no history
     end = storage.day_ends(config, day)[-1]
     history = pa.table({"user_id": users, "event_timestamp": pa.array([end] * len(users))})

@@ -35,13 +35,28 @@ def load_optimizers(folder: Path, optimizers: dict[str, torch.optim.Optimizer]) 
             optimizer.state[parameter] = state
 
 
+class WeightsVersion:
+    """The first 12 hex digits of the SHA-256 of named weights, which need not be in memory together."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, name: str, weight: Tensor) -> None:
+        """Counts the next one; names come in alphabetical order."""
+        self._digest.update(name.encode())
+        self._digest.update(weight.contiguous().numpy().data)
+
+    def __str__(self) -> str:
+        """Of those added so far."""
+        return self._digest.hexdigest()[:12]
+
+
 def weights_version(weights: dict[str, Tensor]) -> str:
     """The first 12 hex digits of the SHA-256 of named weights."""
-    digest = hashlib.sha256()
+    version = WeightsVersion()
     for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
+        version.add(name, weights[name])
+    return str(version)
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,45 +1,47 @@
 """A sharded model on disk: safetensors files that do not depend on how the tables were sharded."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torchrec.distributed.model_parallel import DistributedModelParallel
 
-from training.checkpoint import load_optimizers, save_optimizers, weights_version
+from training.checkpoint import WeightsVersion, load_optimizers, save_optimizers
 
-MODEL_FILE = "model.safetensors"
-SPARSE_OPTIMIZER_FILE = "sparse_optimizer.safetensors"
+MODEL, SPARSE_OPTIMIZER = "model", "sparse_optimizer"  # how the names of their files begin
+FILE_BYTES = 1 << 30  # a file is closed once it holds so much
 
 
 def save_sharded(folder: Path, model: DistributedModelParallel, optimizer: torch.optim.Optimizer) -> str:
     """Writes a sharded model with its optimizer state; every rank takes part, rank 0 writes.
 
+    Rank 0 has a file's tensors in memory at a time, never the whole model: 1 GiB, or a table where that is larger.
+
     Returns:
         Version of the model: the first 12 hex digits of the SHA-256 of its weights.
     """
-    weights, sparse = _gathered(dict(model.state_dict())), _gathered(_fused_state(model))
+    version = [_save(folder, MODEL, dict(model.state_dict()))]
+    _save(folder, SPARSE_OPTIMIZER, _fused_state(model))
     if dist.get_rank() == 0:
-        save_file(weights, folder / MODEL_FILE)
-        save_file(sparse, folder / SPARSE_OPTIMIZER_FILE)
         save_optimizers(folder, {"dense": optimizer})
-    version = [weights_version(weights) if dist.get_rank() == 0 else ""]
     dist.broadcast_object_list(version)
     return version[0]
 
 
 def load_sharded(folder: Path, model: DistributedModelParallel, optimizer: torch.optim.Optimizer) -> None:
-    """Restores what `save_sharded` wrote, on any number of ranks.
+    """Restores what `save_sharded` wrote, on any number of ranks; each reads its own shards.
 
     Raises:
         ValueError: the checkpoint is of another architecture or size; names what differs.
     """
-    _fill(model.state_dict(), load_file(folder / MODEL_FILE), folder)
-    _fill(_fused_state(model), load_file(folder / SPARSE_OPTIMIZER_FILE), folder)
+    _load(folder, MODEL, model.state_dict())
+    _load(folder, SPARSE_OPTIMIZER, _fused_state(model))
     load_optimizers(folder, {"dense": optimizer})
 
 
@@ -49,18 +51,44 @@ def sharded_state(model: DistributedModelParallel) -> dict[str, Any]:
     return weights | {f"sparse_optimizer/{key}": value for key, value in _fused_state(model).items()}
 
 
-def _gathered(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The full tensors on the CPU of rank 0; empty on the other ranks."""
-    mine = {name: (tuple(value.size()), _local_parts(value)) for name, value in state.items()}
+def _save(folder: Path, stem: str, state: dict[str, Any]) -> str:
+    """Writes tensors in the order of their names; the version of them all, on rank 0."""
+    version, held, files = WeightsVersion(), dict[str, Tensor](), 0
+    names = sorted(_known_to_any(state))  # a rank knows the optimizer state of its own tables only
+    for name in names:
+        whole = _gathered(state.get(name))
+        if whole is None:
+            continue
+        version.add(name, whole)
+        held[name] = whole
+        if name == names[-1] or sum(tensor.nbytes for tensor in held.values()) >= FILE_BYTES:
+            save_file(held, folder / f"{stem}-{files:05}.safetensors")
+            held, files = {}, files + 1
+    return str(version)
+
+
+def _known_to_any(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Sizes of the tensors that any rank has a part of."""
+    everyone: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, {name: tuple(value.size()) for name, value in state.items()})
+    return {name: size for rank in everyone for name, size in rank.items()}
+
+
+def _gathered(value: Any | None) -> Tensor | None:
+    """The full tensor on the CPU of rank 0; None on the other ranks.
+
+    Args:
+        value: what this rank has of it; None: nothing.
+    """
+    mine = None if value is None else (tuple(value.size()), _local_parts(value))
     everyone: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
     dist.gather_object(mine, everyone)
-    whole: dict[str, Tensor] = {}
-    for rank in everyone or []:  # a rank knows the optimizer state of its own tables only
-        for name, (size, parts) in rank.items():
-            for offsets, part in parts:
-                target = whole.setdefault(name, torch.empty(size, dtype=part.dtype))
-                target[tuple(slice(o, o + n) for o, n in zip(offsets, part.shape, strict=True))] = part
-    return {name: whole[name] for name in sorted(whole)}
+    whole: Tensor | None = None
+    for size, parts in filter(None, everyone or []):
+        for offsets, part in parts:
+            whole = torch.empty(size, dtype=part.dtype) if whole is None else whole
+            whole[tuple(slice(o, o + n) for o, n in zip(offsets, part.shape, strict=True))] = part
+    return whole
 
 
 def _local_parts(value: Any) -> list[tuple[tuple[int, ...], Tensor]]:
@@ -76,27 +104,30 @@ def _fused_state(model: DistributedModelParallel) -> dict[str, Any]:
     return {f"{table}/{key}": value for table, values in state.items() for key, value in values.items()}
 
 
-def _fill(targets: dict[str, Any], saved: dict[str, Tensor], folder: Path) -> None:
+def _load(folder: Path, stem: str, targets: dict[str, Any]) -> None:
     """Copies saved tensors into (shards of) the targets."""
-    everyone: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(everyone, {name: tuple(t.size()) for name, t in targets.items()})
-    shapes = {name: shape for rank in everyone for name, shape in rank.items()}
-    found = {name: tuple(t.shape) for name, t in saved.items()}
-    if shapes != found:
-        differing = sorted(n for n in shapes.keys() | found.keys() if shapes.get(n) != found.get(n))
-        name = differing[0]
-        raise ValueError(
-            f"checkpoint {folder} is of another model: {len(differing)} tensors differ, first {name}: "
-            f"the checkpoint has {found.get(name, 'none')}, platform.yaml describes {shapes.get(name, 'none')}. "
-            "Set the model's section back, or start again from the bootstrap day with a new storage.root"
-        )
-    with torch.no_grad():
-        for name, target in targets.items():
-            if not isinstance(target, ShardedTensor):
-                target.copy_(saved[name])
-                continue
-            for part in target.local_shards():
-                window = tuple(
-                    slice(o, o + s) for o, s in zip(part.metadata.shard_offsets, part.metadata.shard_sizes, strict=True)
-                )
-                part.tensor.copy_(saved[name][window])
+    with ExitStack() as stack:
+        files = [stack.enter_context(safe_open(path, "pt")) for path in sorted(folder.glob(f"{stem}-*.safetensors"))]
+        saved = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+        _check(_known_to_any(targets), {n: tuple(f.get_slice(n).get_shape()) for n, f in saved.items()}, folder)
+        with torch.no_grad():
+            for name, target in targets.items():
+                if not isinstance(target, ShardedTensor):
+                    target.copy_(saved[name].get_tensor(name))
+                    continue
+                for part in target.local_shards():
+                    place = zip(part.metadata.shard_offsets, part.metadata.shard_sizes, strict=True)
+                    window = tuple(slice(offset, offset + size) for offset, size in place)
+                    part.tensor.copy_(saved[name].get_slice(name)[window])
+
+
+def _check(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], folder: Path) -> None:
+    if wanted == found:
+        return
+    differing = sorted(n for n in wanted.keys() | found.keys() if wanted.get(n) != found.get(n))
+    name = differing[0]
+    raise ValueError(
+        f"checkpoint {folder} is of another model: {len(differing)} tensors differ, first {name}: "
+        f"the checkpoint has {found.get(name, 'none')}, platform.yaml describes {wanted.get(name, 'none')}. "
+        "Set the model's section back, or start again from the bootstrap day with a new storage.root"
+    )

@@ -124,6 +124,20 @@ def test_two_processes_learn_what_one_learns(config: PlatformConfig, managed: Ma
         assert one["extra"]["metrics"]["ne"] == pytest.approx(two["extra"]["metrics"]["ne"], abs=0.1)
 
 
+def test_a_snapshot_in_many_files_is_the_same_model(config: PlatformConfig, monkeypatch: pytest.MonkeyPatch):
+    found, files = [], []
+    for most in (1 << 30, 1):
+        monkeypatch.setattr("training.sharded_checkpoint.FILE_BYTES", most)
+        for day in (FIRST, SECOND):  # the second goes on from the first's snapshot
+            train_foundation.main(config, day=day)
+        found.append(results(config, SECOND))
+        files.append(len(list(storage.partition_dir(config, "fm_snapshots", SECOND).glob("*.safetensors"))))
+    assert files[0] == 3
+    assert files[1] > 10  # one for each tensor
+    assert found[0]["version"] == found[1]["version"]
+    assert np.array_equal(found[0]["soft_label"], found[1]["soft_label"], equal_nan=True)
+
+
 def test_a_snapshot_of_another_architecture_is_refused(config: PlatformConfig):
     train_foundation.main(config, day=FIRST)
     wider = changed(config, embedding_dim=16)
