@@ -131,4 +131,5 @@ class WukongLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n, d) -> (B, n_F + n_L, d)."""
+        x = x.transpose(1, 2).contiguous().transpose(1, 2)  # laid out once as each product over tokens wants it
         return self.norm(torch.cat([self.fmb(x), self.lcb(x)], dim=1) + self.residual(x))
