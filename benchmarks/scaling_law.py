@@ -116,7 +116,7 @@ def main() -> None:
         plot(found, ROOT / "docs" / "images" / "scaling_law.svg")
     report(
         "scaling_law",
-        found | {"ladders": LADDERS, "embedding_dim": EMBEDDING_DIM, "issue_events": FULL_EVENTS},
+        found | {"ladders": LADDERS, "embedding_dim": EMBEDDING_DIM},
         command=f"python -m benchmarks.scaling_law --events {events} --seeds {seeds}",
         packages=["torch", "torchrec"],
         keep=not a.quick,
