@@ -21,7 +21,7 @@ FILE_BYTES = 1 << 30  # a file is closed once it holds so much
 def save_sharded(folder: Path, model: DistributedModelParallel, optimizer: torch.optim.Optimizer) -> str:
     """Writes a sharded model with its optimizer state; every rank takes part, rank 0 writes.
 
-    Rank 0 has a file's tensors in memory at a time, never the whole model: 1 GiB, or a table where that is larger.
+    Rank 0 has a file's tensors in memory at a time, never the whole model: less than FILE_BYTES and one table more.
 
     Returns:
         Version of the model: the first 12 hex digits of the SHA-256 of its weights.

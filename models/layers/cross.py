@@ -1,7 +1,6 @@
 """DCN-V2's cross network.
 
-torchrec has one, too; this one reads and writes a third as much memory between its products (bias and crosses are
-fused), and serves without torchrec.
+torchrec has one, too; this one adds in place, has full matrices as well as low-rank ones, and serves without torchrec.
 """
 
 from torch import Tensor, nn
