@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 DAYS ?= 3
 BENCH ?= main_job
 JOBS := .venv/jobs/bin/python
-CODE := config.py storage.py $(wildcard data jobs models training search quality serving reports feature_repo dags local benchmarks)
+CODE := config.py $(wildcard storage data jobs models training search quality serving reports feature_repo dags local benchmarks)
 
 ifdef SOURCE
 export HEADWATER_SOURCE := $(SOURCE)

@@ -16,16 +16,16 @@ from mlflow.entities.model_registry import ModelVersion
 
 import storage
 from config import PlatformConfig, Transfer
+from data.batches.vertical import VerticalFeatures
+from data.batches.vertical_examples import vertical_examples
 from data.sources import source_schema
 from data.split import held_out_from
-from data.vertical_batches import VerticalFeatures
-from data.vertical_examples import vertical_examples
+from quality.metrics import evaluate
 from serving.registry import day_of, load_version, parent_before, register
 from serving.vertical_model import VerticalModel
 from training.checkpoint import weights_version
-from training.metrics import evaluate
 from training.tracking import tracked_run
-from training.vertical import VerticalTrainer
+from training.vertical.trainer import VerticalTrainer
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ import torch
 
 import storage
 from config import PlatformConfig
-from data.foundation_batches import foundation_batches
+from data.batches.foundation import foundation_batches
 from data.schema import Schema, epoch_us
 from data.sources import source_schema
 from reports.waterfall import Bar, waterfall
-from training.explanation import Explanation, OneSnapshot, Part, explain, metric_name
-from training.foundation import foundation_trainer
-from training.logged_rows import LoggedRows, learnt_and_judged
-from training.sharded_checkpoint import load_sharded
+from training.foundation.sharded_checkpoint import load_sharded
+from training.foundation.trainer import foundation_trainer
 from training.tracking import tracked_run
+from training.vertical.explanation import Explanation, OneSnapshot, Part, explain, metric_name
+from training.vertical.logged_rows import LoggedRows, learnt_and_judged
 
 LOG = logging.getLogger("headwater")
 

@@ -12,11 +12,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 import storage
 from config import PlatformConfig
-from data import transforms
-from data.parquet_parts import write_parts
+from data.features import transforms
+from data.features.parquet_parts import write_parts
+from data.features.spark import spark_session
 from data.schema import Schema
 from data.sources import source_schema
-from data.spark import spark_session
 
 LOG = logging.getLogger(__name__)
 ROWS_PER_FILE = 1_000_000

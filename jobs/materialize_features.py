@@ -14,9 +14,9 @@ from feast import FeatureStore
 
 import storage
 from config import PlatformConfig
+from data.batches.vertical_examples import IMPRESSION
 from data.fm_history import FmLog, item_fm_embedding, user_fm_history
 from data.sources import source_schema
-from data.vertical_examples import IMPRESSION
 from feature_repo.store import open_store, register
 from feature_repo.training_rows import with_features
 

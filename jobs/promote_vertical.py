@@ -15,12 +15,12 @@ from mlflow.entities.model_registry import ModelVersion
 import storage
 from config import PlatformConfig
 from quality.gate import headroom_warnings, judge
+from quality.intervals import PairedBootstrap
+from quality.metrics import Metrics, evaluate
+from quality.transfer_ratios import headroom_ratio, transfer_ratio
 from quality.verdict import quality_passed
 from serving.registry import CHAMPION, PREVIOUS, day_of, load_version, version_at, version_of
-from training.intervals import PairedBootstrap
-from training.metrics import Metrics, evaluate
 from training.tracking import TrackedRun, tracked_run
-from training.transfer_ratios import headroom_ratio, transfer_ratio
 
 LOG = logging.getLogger("headwater.promote_vertical")
 FM_BEFORE = "fm_before"  # the FM as the previous day ended

@@ -13,9 +13,9 @@ import torch
 import storage
 from config import PlatformConfig
 from data.sources import source_schema
-from training.explanation import gain_parts, metric_name
-from training.logged_rows import learnt_and_judged
 from training.tracking import tracked_run
+from training.vertical.explanation import gain_parts, metric_name
+from training.vertical.logged_rows import learnt_and_judged
 
 
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:

@@ -22,15 +22,15 @@ import yaml
 
 import storage
 from config import PlatformConfig
-from data.foundation_batches import count_examples, foundation_batches
+from data.batches.foundation import count_examples, foundation_batches
 from data.sources import source_schema
 from data.split import held_out_from
-from training.code_alignment import align_codes
-from training.fm_outputs import evaluate_held_out, evaluate_outputs, write_outputs
-from training.foundation import FoundationTrainer, Progress, foundation_trainer
-from training.parallel import in_group, leads, run_in_group, summed
-from training.run_checkpoint import RunCheckpoint, on_every_rank
-from training.sharded_checkpoint import load_sharded, save_sharded
+from training.foundation.code_alignment import align_codes
+from training.foundation.outputs import evaluate_held_out, evaluate_outputs, write_outputs
+from training.foundation.parallel import in_group, leads, run_in_group, summed
+from training.foundation.run_checkpoint import RunCheckpoint, on_every_rank
+from training.foundation.sharded_checkpoint import load_sharded, save_sharded
+from training.foundation.trainer import FoundationTrainer, Progress, foundation_trainer
 from training.tracking import TrackedRun, tracked_run
 
 LOG_EVERY_S = 10.0

@@ -52,7 +52,7 @@ def day_tables(config: PlatformConfig) -> dict[str, tuple[str, str]]:
 def partitions(config: PlatformConfig, day: date) -> list[Partition]:
     """Every committed partition of the day, in the order of the day; tables no step is known for come last."""
     order = {table: place for place, table in enumerate(day_tables(config))}
-    found = sorted(storage.tables(config, day), key=lambda table: (order.get(table, len(order)), table))
+    found = sorted(storage.tables_of(config, day), key=lambda table: (order.get(table, len(order)), table))
     return [_partition(config, table, day) for table in found]
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from config import VerticalModel as VerticalConfig
-from data.vertical_batches import VerticalFeatures
+from data.batches.vertical import VerticalFeatures
 from models.vertical import build_vertical
 from models.vertical.network import VerticalNetwork
 

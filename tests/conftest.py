@@ -34,7 +34,7 @@ def tiny_config(tmp_path: Path) -> PlatformConfig:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """The one Spark session of all tests; jobs that run inside a test find and use it."""
-    from data.spark import spark_session
+    from data.features.spark import spark_session
 
     config = load_config(Path(__file__).parent.parent / "platform.yaml")
     root = str(tmp_path_factory.mktemp("spark"))

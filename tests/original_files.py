@@ -2,7 +2,7 @@
 
     python tests/original_files.py taobao_ad /tmp/taobao --users 300
 
-writes files large enough for `python -m benchmarks.transfer_study --data-set taobao_ad --path /tmp/taobao --quick`.
+writes files large enough for `python -m benchmarks.studies.transfer_study --data-set taobao_ad --path FOLDER --quick`.
 """
 
 import argparse

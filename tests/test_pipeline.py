@@ -21,10 +21,10 @@ from mlflow import MlflowClient
 
 import storage
 from config import ROOT, PlatformConfig, load_config
+from data.batches.vertical import VerticalFeatures
+from data.batches.vertical_examples import vertical_examples
 from data.schema import FEATURE_SERVICE
 from data.sources import source_schema
-from data.vertical_batches import VerticalFeatures
-from data.vertical_examples import vertical_examples
 from feature_repo.feature_views import snapshot_ttl
 from feature_repo.store import open_store
 from jobs import (
@@ -41,8 +41,8 @@ from jobs import (
 )
 from models.vertical.network import History
 from serving.registry import CHAMPION, PREVIOUS, version_at
-from training.logged_rows import logged_rows
 from training.tracking import tracking_client
+from training.vertical.logged_rows import logged_rows
 
 pytestmark = pytest.mark.e2e
 

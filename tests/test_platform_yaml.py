@@ -3,9 +3,9 @@
 import pytest
 
 from config import ROOT, load_config
-from data.foundation_batches import FoundationFeatures
+from data.batches.foundation import FoundationFeatures
+from data.batches.vertical import VerticalFeatures
 from data.sources import SOURCES, source_schema
-from data.vertical_batches import VerticalFeatures
 from models.foundation.foundation_model import FoundationModel
 from serving.vertical_model import VerticalModel
 

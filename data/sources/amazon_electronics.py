@@ -32,10 +32,10 @@ import polars as pl
 
 import storage
 from config import PlatformConfig, Source
+from data.raw.original_files import OriginalFiles
+from data.raw.replay import Replay
+from data.raw.stable_hash import stable_hash
 from data.schema import Schema
-from data.sources.original_files import OriginalFiles
-from data.sources.replay import Replay
-from data.sources.stable_hash import stable_hash
 
 LOG = logging.getLogger("headwater.sources")
 

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 import storage
 from config import ROOT, PlatformConfig, Source
+from data.raw.stable_hash import stable_hash
+from data.raw.wheels import fetch_from_wheel
 from data.schema import Schema
-from data.sources.stable_hash import stable_hash
-from data.sources.wheels import fetch_from_wheel
 
 LOG = logging.getLogger("headwater.sources")
 

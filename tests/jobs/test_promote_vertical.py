@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
-from reported_day import write_day
 
 import storage
 from config import PlatformConfig
 from jobs import promote_vertical
+from quality.metrics import evaluate
 from serving.registry import CHAMPION, PREVIOUS, version_at
-from training.metrics import evaluate
+from tests.reported_day import write_day
 from training.tracking import tracking_client
 
 BEFORE, DAY = date(2026, 1, 2), date(2026, 1, 3)

@@ -6,11 +6,11 @@ from datetime import date, timedelta
 from html.parser import HTMLParser
 
 import pytest
-from reported_day import write_day, write_gain_parts
 
 import storage
 from config import PlatformConfig
 from jobs import write_report
+from tests.reported_day import write_day, write_gain_parts
 from training.tracking import tracking_client
 
 DAY = date(2026, 1, 2)

@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from foundation_inputs import foundation_batch, foundation_model
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.foundation.cetnet import CETNet, confidence, divergence_from_teacher, entropy, symmetric_divergence
 from models.foundation.embedded_network import FoundationBatch
 from models.foundation.network import FoundationOutput
+from tests.models.foundation_inputs import foundation_batch, foundation_model
 
 PAIR = [{"architecture": "interformer"}, {"architecture": "dhen"}]
 LENGTHS = [3, 0, 6, 1]

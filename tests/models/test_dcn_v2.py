@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from foundation_inputs import SIZES, foundation_input, network
+
+from tests.models.foundation_inputs import SIZES, foundation_input, network
 
 FEATURES = SIZES.num_sparse * SIZES.embedding_dim + SIZES.num_dense
 WIDTH = -(-FEATURES // 16) * 16  # zeros fill the rest

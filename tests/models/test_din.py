@@ -1,7 +1,8 @@
 """DIN as a foundation model: its history is read for the target, order aside."""
 
 import torch
-from foundation_inputs import SIZES, foundation_input, network
+
+from tests.models.foundation_inputs import SIZES, foundation_input, network
 
 
 def test_padding_changes_nothing():

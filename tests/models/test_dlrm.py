@@ -1,7 +1,8 @@
 """DLRM against its definition."""
 
 import torch
-from foundation_inputs import foundation_input, network
+
+from tests.models.foundation_inputs import foundation_input, network
 
 
 def test_equals_dots_computed_in_a_loop():

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from foundation_inputs import SIZES, foundation_batch, foundation_input, foundation_model, network
 
 from models.foundation import FOUNDATION_MODELS
 from models.foundation.foundation_model import FoundationModel
+from tests.models.foundation_inputs import SIZES, foundation_batch, foundation_input, foundation_model, network
 
 PAIR = [{"architecture": "interformer"}, {"architecture": "dhen", "embedding_dim": 16}]
 MODELS = [*((name, {}) for name in FOUNDATION_MODELS), ("cetnet", {"members": PAIR})]

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from foundation_inputs import SIZES, foundation_input, network
 from torch.nn.functional import pad
 
 from models.foundation.network import FoundationInput
 from models.layers.attention import AttentionPooling, SelfAttention, rotate
 from models.layers.gating import Gating
 from models.layers.personalized import PersonalizedFeedForward
+from tests.models.foundation_inputs import SIZES, foundation_input, network
 
 VARIANTS = [
     *(

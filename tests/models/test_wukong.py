@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from foundation_inputs import SIZES, foundation_input, network
 from pydantic import ValidationError
 
 from models.foundation.wukong import Wukong
 from models.layers.interaction import AttentiveMachine, FactorizationMachine, NaiveMachine
+from tests.models.foundation_inputs import SIZES, foundation_input, network
 
 
 @pytest.mark.parametrize(

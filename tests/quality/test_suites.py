@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from clean_tables import clean_tables, write_tables
 
 from config import PlatformConfig
 from data.schema import Schema
@@ -15,6 +14,7 @@ from data.sources import source_schema
 from data.sources.synthetic import SCHEMA
 from quality.suites import SUITES
 from quality.validate import validate
+from tests.clean_tables import clean_tables, write_tables
 
 BOOTSTRAP, DAY = date(2026, 1, 2), date(2026, 1, 3)
 Spoil = Callable[[pa.Table], pa.Table]

@@ -2,11 +2,11 @@ from datetime import date
 
 import numpy as np
 import pytest
-from reported_day import verdict, write_day, write_evaluations
 
 import storage
 from config import PlatformConfig
 from reports.day_facts import collect, reliability, remarks
+from tests.reported_day import verdict, write_day, write_evaluations
 
 DAY = date(2026, 1, 2)
 

@@ -1,11 +1,11 @@
 from datetime import date
 
 import pytest
-from reported_day import write_day, write_evaluations
 
 import storage
 from config import PlatformConfig
 from reports.lineage import missing, outdated, partitions
+from tests.reported_day import write_day, write_evaluations
 
 DAY = date(2026, 1, 2)
 

@@ -4,11 +4,11 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
-from original_files import write_amazon_electronics
 
 from config import load_config
 from data.sources import amazon_electronics
 from data.sources.amazon_electronics import PRODUCTS, REVIEWS
+from tests.original_files import write_amazon_electronics
 
 
 def _config(path, cache):

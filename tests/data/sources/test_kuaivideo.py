@@ -2,11 +2,11 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
-from original_files import KUAIVIDEO_START_MS, write_kuaivideo
 
 import storage
 from config import load_config
 from data.sources import kuaivideo
+from tests.original_files import KUAIVIDEO_START_MS, write_kuaivideo
 
 FIRST = date(2018, 5, 1)
 

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
-from original_files import WRITERS
 from pyspark.sql import SparkSession
 
 import storage
 from config import ROOT, PlatformConfig, load_config
 from data.sources import about_source, source_schema
 from jobs import extract_features, ingest
+from tests.original_files import WRITERS
 
 HISTORY_LENGTH = 5
 

@@ -2,10 +2,10 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
-from original_files import write_taobao_ad
 
 from config import load_config
 from data.sources import taobao_ad
+from tests.original_files import write_taobao_ad
 
 HEADER = "user,time_stamp,adgroup_id,pid,nonclk,clk"
 MIDNIGHT = 1_494_086_400  # 2017-05-07 00:00 at UTC+8

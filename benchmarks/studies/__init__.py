@@ -1,0 +1,1 @@
+"""How good: methods compared on whole logs, over seeds, with intervals."""

@@ -1,0 +1,23 @@
+"""The command line that every study has."""
+
+import argparse
+from pathlib import Path
+
+from config import ROOT
+
+
+def study_parser(description: str | None, *, seeds: int, quick: str) -> argparse.ArgumentParser:
+    """The options that every study has; it adds its own.
+
+    Args:
+        description: of the study.
+        seeds: how many by default.
+        quick: what `--quick` does.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=ROOT / ".headwater" / "studies", help="keeps logs, FMs and runs")
+    parser.add_argument("--seeds", type=int, default=seeds, help=f"(default {seeds})")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a run that would begin later")
+    parser.add_argument("--report", action="store_true", help="only report the runs there are")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    return parser

@@ -1,0 +1,1 @@
+"""Rows of the tables as the models' input: encoded, batched, with histories."""

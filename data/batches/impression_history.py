@@ -1,0 +1,106 @@
+"""Histories of past impressions as of any instant: which impressions fill the slots, and what a slot says of one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.features.point_in_time import DAY_US, Ints, Timeline
+from models.vertical.network import History
+
+HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The newest impressions of Q users, each as of an instant; L slots, newest first."""
+
+    positions: Tensor  # in the log, (Q, L), int64; -1 where a slot is empty
+    ages: Tensor  # log(1 + hours) from the impression to the instant, (Q, L)
+
+    def part(self, rows: slice | Tensor) -> "Slots":
+        """Some of the users."""
+        return Slots(self.positions[rows], self.ages[rows])
+
+
+@dataclass(frozen=True)
+class ImpressionLog:
+    """N logged impressions, sorted by user, then time."""
+
+    users: Ints  # number of each impression's user, ascending, (N,)
+    micros: Ints  # its time, microseconds since 1970, (N,)
+    labels: Tensor  # 0 or 1, (N,)
+    ids: Tensor  # hashed ids, the item first, (N, A), int64
+
+    def newest_before(
+        self, users: Ints, instants: Ints, *, length: int, days: int, delay_us: int = 0, among: Ints | None = None
+    ) -> Slots:
+        """Each user's newest impressions with instant − days ≤ time < instant − delay.
+
+        Args:
+            users: numbers as in `self.users`; one that is not there has no history, (Q,).
+            instants: microseconds since 1970, (Q,).
+            length: L.
+            days: oldest impression used.
+            delay_us: an impression is known this long after its time.
+            among: positions of the impressions that count, ascending; None: all.
+        """
+        kept = np.arange(len(self.users)) if among is None else among
+        micros = self.micros[kept]
+        timeline = Timeline(self.users[kept], micros)
+        low, high = timeline.window(users, instants, reach_us=days * DAY_US, delay_us=delay_us)
+        places = high[:, None] - 1 - np.arange(length)
+        empty = places < low[:, None]
+        places[empty] = -1
+        hours = (instants[:, None] - np.append(micros, 0)[places]) / HOUR_US
+        ages = np.log1p(np.where(empty, 0.0, hours)).astype(np.float32)
+        return Slots(torch.from_numpy(np.append(kept, -1)[places]), torch.from_numpy(ages))
+
+    def history(self, slots: Slots, codes: Tensor, item_codes: Tensor) -> History:
+        """What the slots hold, as a vertical model reads it.
+
+        Args:
+            slots: of Q users.
+            codes: of the log's impressions, (N, d); d may be 0.
+            item_codes: mean code of each user's candidate item, (Q, d).
+        """
+        mask = slots.positions >= 0
+        at = slots.positions.clamp(min=0)
+        return History(
+            codes=codes[at] * mask.unsqueeze(-1),
+            ids=self.ids[at] * mask.unsqueeze(-1),
+            labels=self.labels[at] * mask,
+            ages=slots.ages,
+            mask=mask,
+            item_code=item_codes,
+        )
+
+
+def item_means(
+    items: Ints, micros: Ints, codes: Tensor, *, asked: Ints, instants: Ints, days: int, delay_us: int = 0
+) -> Tensor:
+    """Mean code of an item's impressions with instant − days ≤ time < instant − delay; zeros where there is none.
+
+    Args:
+        items: number of each logged impression's item, (N,).
+        micros: its time, microseconds since 1970, (N,).
+        codes: its code, (N, d).
+        asked: numbers of items, (Q,).
+        instants: microseconds since 1970, few different ones, (Q,).
+        days: oldest impression used.
+        delay_us: an impression is known this long after its time.
+
+    Returns:
+        (Q, d).
+    """
+    result = torch.zeros(len(asked), codes.shape[1])
+    count = int(max(items.max(initial=-1), asked.max(initial=-1))) + 1
+    for instant in np.unique(instants):
+        known = np.flatnonzero((micros >= instant - days * DAY_US) & (micros < instant - delay_us))
+        of = torch.from_numpy(items[known])
+        sums = torch.zeros(count, codes.shape[1]).index_add_(0, of, codes[torch.from_numpy(known)])
+        means = sums / torch.bincount(of, minlength=count).clamp(min=1).unsqueeze(1)
+        rows = np.flatnonzero(instants == instant)
+        result[torch.from_numpy(rows)] = means[torch.from_numpy(asked[rows])]
+    return result

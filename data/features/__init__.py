@@ -1,0 +1,1 @@
+"""Point-in-time features of events, computed by Spark."""

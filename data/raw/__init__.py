@@ -1,0 +1,1 @@
+"""What several data sources need to read their original files: fetching, checking, replaying."""

@@ -1,0 +1,1 @@
+"""Trials of a study, and what chooses the next one."""

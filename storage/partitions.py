@@ -1,0 +1,153 @@
+"""A table's dated partitions: committed by one rename with a manifest, read back, and where they came from."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from functools import cache
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+
+from config import ROOT, PlatformConfig
+from storage.places import partition_dir, table_dir
+from storage.replace import replace_folder
+
+MANIFEST = "_SUCCESS.json"
+
+
+class PartitionMissing(FileNotFoundError):
+    """A partition has no manifest: it was never committed."""
+
+
+@contextmanager
+def commit_partition(
+    config: PlatformConfig,
+    table: str,
+    day: date,
+    *,
+    inputs: Mapping[str, date] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Iterator[Path]:
+    """Yields an empty folder to write Parquet (and other) files into, and commits it when the block ends well.
+
+    The folder lies beside the table; a manifest is written into it and one rename puts it in place of the
+    partition, replacing the old one. If the block raises or the process dies, the old partition is untouched.
+
+    Args:
+        inputs: tables read, with the day of the partition read; their manifests' hashes are recorded.
+        extra: more entries for the manifest. May be filled inside the block.
+    """
+    target = partition_dir(config, table, day)
+    staging_root = table_dir(config, "_staging")
+    with replace_folder(target, staging_root=staging_root, name=f"{table}.ds={day}") as staging:
+        yield staging
+        manifest = _manifest(config, staging, inputs or {}, extra or {})
+        (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+
+
+def write_partition(
+    config: PlatformConfig,
+    table: str,
+    day: date,
+    rows: pa.Table,
+    *,
+    inputs: Mapping[str, date] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Commits one Arrow table as a partition (one Parquet file, zstd, microsecond timestamps)."""
+    with commit_partition(config, table, day, inputs=inputs, extra=extra) as folder:
+        pa.parquet.write_table(rows, folder / "part-0.parquet", compression="zstd", coerce_timestamps="us")
+
+
+def finite(value: Any) -> Any:
+    """A result as strict JSON can hold it: numbers that are not finite become null, in mappings and lists too."""
+    if isinstance(value, Mapping):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, Any]:
+    """The manifest of a committed partition: rows, schema, schema_hash, content_hash, code_version, inputs, extra.
+
+    Raises:
+        PartitionMissing: there is no committed partition.
+    """
+    path = partition_dir(config, table, day) / MANIFEST
+    if not path.is_file():
+        raise PartitionMissing(
+            f"table {table} has no committed partition ds={day} ({path.parent}); run the job that writes it first"
+        )
+    return dict(json.loads(path.read_text()))
+
+
+def has_partition(config: PlatformConfig, table: str, day: date) -> bool:
+    """Whether a partition is committed."""
+    return (partition_dir(config, table, day) / MANIFEST).is_file()
+
+
+def committed_days(config: PlatformConfig, table: str) -> list[date]:
+    """Days of a table's committed partitions, oldest first."""
+    found = table_dir(config, table).glob(f"ds=*/{MANIFEST}")
+    return sorted(date.fromisoformat(path.parent.name.removeprefix("ds=")) for path in found)
+
+
+def tables_of(config: PlatformConfig, day: date) -> list[str]:
+    """Names of all tables that have a committed partition of a day, sorted."""
+    return sorted(p.parent.parent.name for p in table_dir(config, "").glob(f"*/ds={day}/{MANIFEST}"))
+
+
+def dataset(config: PlatformConfig, table: str, days: list[date]) -> pyarrow.dataset.Dataset:
+    """Committed partitions as one Arrow dataset, in the order of `days` and of the file names.
+
+    Raises:
+        PartitionMissing: one of them is not committed.
+    """
+    files: list[str] = []
+    for day in days:
+        read_manifest(config, table, day)
+        files += sorted(str(p) for p in partition_dir(config, table, day).glob("*.parquet"))
+    return pa.dataset.dataset(files, format="parquet")
+
+
+def read_partition(config: PlatformConfig, table: str, day: date, *, columns: list[str] | None = None) -> pa.Table:
+    """All rows of one committed partition."""
+    return dataset(config, table, [day]).to_table(columns=columns)
+
+
+def _manifest(
+    config: PlatformConfig, folder: Path, inputs: Mapping[str, date], extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    files = sorted(folder.glob("*.parquet"))
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith((".", "_")):  # Spark's checksums and markers are no content
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    schema = {f.name: str(f.type) for f in pa.parquet.read_schema(files[0])} if files else {}
+    return {
+        "rows": sum(pa.parquet.read_metadata(f).num_rows for f in files),
+        "schema": schema,
+        "schema_hash": hashlib.sha256(json.dumps(schema).encode()).hexdigest(),
+        "content_hash": digest.hexdigest(),
+        "code_version": code_version(),
+        "inputs": {
+            f"{table}/ds={day}": read_manifest(config, table, day)["content_hash"] for table, day in inputs.items()
+        },
+        "extra": finite(extra),
+    }
+
+
+@cache
+def code_version() -> str:
+    """The checkout's commit, or "unknown" outside git."""
+    result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else "unknown"

@@ -1,0 +1,69 @@
+"""Files and folders written aside and put in place by one atomic step."""
+
+import ctypes
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fs.h
+
+
+@contextmanager
+def replace_folder(target: Path, *, staging_root: Path, name: str) -> Iterator[Path]:
+    """Yields an empty folder, and puts it in place of `target` by one rename when the block ends well.
+
+    If the block raises or the process dies, `target` is untouched.
+
+    Args:
+        target: the folder to make or to replace.
+        staging_root: where the new folder lies until then; on the file system of `target`.
+        name: of the thing replaced, unique below `staging_root`: what killed attempts left of it is removed.
+    """
+    staging = staging_root / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    for leftover in staging_root.glob(f"{name}.*"):
+        if not _alive(int(leftover.name.rsplit(".", 2)[1])):
+            shutil.rmtree(leftover, ignore_errors=True)  # a killed attempt's
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sync(staging)
+        _put_in_place(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    """Renames staging to target. An existing target is swapped out in the same atomic step where the system can."""
+    if not target.exists():
+        os.rename(staging, target)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    exchange = getattr(libc, "renameat2", None)
+    if exchange and exchange(AT_FDCWD, bytes(staging), AT_FDCWD, bytes(target), RENAME_EXCHANGE) == 0:
+        return  # staging now holds the old partition; the caller removes it
+    # No exchange on this system: for an instant there is no partition, which readers refuse and a retry repairs.
+    old = staging.with_name(staging.name + ".old")
+    os.rename(target, old)
+    os.rename(staging, target)
+    shutil.rmtree(old)

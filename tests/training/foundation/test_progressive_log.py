@@ -1,0 +1,85 @@
+from contextlib import contextmanager
+from datetime import date
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from models.foundation.dcn_v2 import DCNv2
+from models.foundation.network import FoundationInput, Sizes
+from models.layers.attention import SelfAttention
+from training.foundation import progressive_log
+from training.foundation.progressive_log import ProgressiveLog, forward_flops
+from training.foundation.trainer import Scored
+
+
+def test_flops_of_dcnv2_equal_its_formula():
+    network = DCNv2(DCNv2.Config(num_cross_layers=2, rank=3, deep=[7, 5], head=[4]), Sizes(5, 8, 8, 0, 1))
+    batch = FoundationInput(torch.randn(6, 5, 8), torch.randn(6, 8), torch.zeros(6, 0, 10), torch.zeros(6, 0).bool())
+    width = 5 * 8 + 8  # a multiple of 16: nothing is added
+    multiplications = 2 * (2 * width * 3) + (width * 7 + 7 * 5) + ((width + 5) * 4 + 4)
+    assert forward_flops(network, batch) == 2 * multiplications
+
+
+def test_flops_of_attention_are_counted():
+    class Attention(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = SelfAttention(8, num_heads=2)
+
+        def forward(self, batch):
+            return self.attention(batch.sequence, batch.mask)
+
+    batch = FoundationInput(torch.zeros(3, 1, 8), torch.zeros(3, 1), torch.randn(3, 6, 8), torch.ones(3, 6).bool())
+    projections, products = 6 * 8 * 3 * 8 + 6 * 8 * 8, 2 * 6 * 6 * 8
+    assert forward_flops(Attention(), batch) == 2 * (projections + products)
+
+
+class Recorder:
+    """A trainer that says of each example the number of days it has learnt before."""
+
+    def __init__(self):
+        self.learnt, self.module = 0, None
+
+    def learn(self, batches, what, *, progress):
+        self.learnt += 1
+
+    def score(self, batches, what):
+        for examples in batches:
+            yield Scored(examples.keys, np.full(examples.size, self.learnt / 10, np.float32), np.zeros(0), np.zeros(0))
+
+
+def log_of(config, labels_by_day, *, judged_days, labels):
+    days = [
+        [SimpleNamespace(size=len(day), batch=None, keys=pa.RecordBatch.from_pydict({"label": day}))]
+        for day in labels_by_day
+    ]
+    users = np.array(["u"] * len(labels))
+    return ProgressiveLog(
+        config, date(2026, 1, 2), judged_days, np.array(labels, np.float32), users, None, {False: days}
+    )
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    @contextmanager
+    def trainer(config, schema):
+        yield Recorder()
+
+    monkeypatch.setattr(progressive_log, "foundation_trainer", trainer)
+    monkeypatch.setattr(progressive_log, "dense_size", lambda module, batch: (1, 2))
+
+
+def test_a_day_is_judged_before_it_is_learnt(tiny_config, recorded):
+    log = log_of(tiny_config, [[0], [1], [1, 0], [1]], judged_days=2, labels=[1, 0, 1])
+    judged = log.run(tiny_config.foundation_model, seed=0, what="test")
+    np.testing.assert_allclose(judged.probabilities, [0.2, 0.2, 0.3])
+    assert (judged.figures["rows"], judged.figures["rows_learnt"]) == (3, 5)
+
+
+def test_judged_rows_in_another_order_are_refused(tiny_config, recorded):
+    log = log_of(tiny_config, [[0], [1, 0]], judged_days=1, labels=[0, 1])
+    with pytest.raises(RuntimeError, match="another order"):
+        log.run(tiny_config.foundation_model, seed=0, what="test")

@@ -1,0 +1,245 @@
+"""A day of the foundation model: killed and gone on, in several processes, on bad input."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import torch
+import yaml
+
+import storage
+from config import ROOT, FoundationModel, ManagedCollision, PlatformConfig
+from data.batches.foundation import foundation_batches
+from data.sources import source_schema
+from jobs import train_foundation
+from tests.clean_tables import clean_tables, write_tables
+from training.foundation.replay import load_batch
+from training.foundation.sharded_checkpoint import load_sharded
+from training.foundation.trainer import FoundationTrainer, Progress, foundation_trainer
+
+FIRST, SECOND = date(2026, 1, 2), date(2026, 1, 3)
+NETWORK: dict[str, Any] = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 4, "mlp": [16]}
+
+
+def changed(config: PlatformConfig, **changes: Any) -> PlatformConfig:
+    return config.model_copy(update={"foundation_model": config.foundation_model.model_copy(update=changes)})
+
+
+@pytest.fixture
+def config(tiny_config: PlatformConfig) -> PlatformConfig:
+    optimizer = tiny_config.foundation_model.optimizer.model_copy(update={"batch_size": 4})
+    config = changed(tiny_config, optimizer=optimizer, hyperparameters=NETWORK, embedding_dim=8)
+    config = config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": "cpu"})})
+    for day in (FIRST, SECOND):
+        write_tables(config, day, {"examples": clean_tables(config, source_schema(config), day)["examples"]})
+    return config
+
+
+def results(config: PlatformConfig, day: date) -> dict[str, Any]:
+    """Everything a day's training leaves, comparable."""
+    manifest = storage.read_manifest(config, "fm_snapshots", day)["extra"]
+    outputs = storage.read_partition(config, "fm_outputs", day).sort_by("impression_id")
+    return {"extra": manifest, "soft_label": outputs["soft_label"].to_pylist(), "version": manifest["fm_version"]}
+
+
+def start(config: PlatformConfig, folder: Path, day: date) -> subprocess.Popen[bytes]:
+    """The job in a process of its own; its log goes to job.log in the folder."""
+    path = folder / "platform.yaml"
+    path.write_text(yaml.safe_dump(json.loads(config.model_dump_json())))
+    command = [sys.executable, "-m", "jobs", "train_foundation", "--day", str(day), "--config", str(path)]
+    with (folder / "job.log").open("w") as log:
+        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.005)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("managed", [None, ManagedCollision(eviction_interval=4)])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
+    config: PlatformConfig, tmp_path: Path, how: signal.Signals, managed: ManagedCollision | None
+):
+    config = changed(config, managed_collision=managed)
+    train_foundation.main(config, day=FIRST)
+    expected = results(config, FIRST)
+    storage.partition_dir(config, "fm_snapshots", FIRST).rename(tmp_path / "expected")
+
+    process = start(changed(config, checkpoint_minutes=1e-9), tmp_path, FIRST)
+    checkpoint = storage.checkpoint_dir(config, "train_foundation", FIRST)
+    wait_for(checkpoint / "progress.json", process)
+    process.send_signal(how)
+    process.wait(timeout=60)
+    log = (tmp_path / "job.log").read_text()
+    assert process.returncode, "it had ended before it was stopped"
+    if how is signal.SIGTERM:
+        assert "error: train_foundation: StoppedBySignal: stopped by SIGTERM after step" in log
+    assert (checkpoint / "progress.json").is_file()
+    assert not storage.has_partition(config, "fm_snapshots", FIRST)
+
+    train_foundation.main(config, day=FIRST)
+    again = results(config, FIRST)
+    assert again["version"] == expected["version"]
+    assert again["soft_label"] == pytest.approx(expected["soft_label"], abs=1e-6, nan_ok=True)
+    assert again["extra"]["metrics"]["ne"] == pytest.approx(expected["extra"]["metrics"]["ne"], abs=1e-6)
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(config: PlatformConfig):
+    checkpoint = storage.checkpoint_dir(config, "train_foundation", FIRST)
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "progress.json").write_text(json.dumps({"key": "of another run", "ranks": [{}]}))
+    assert train_foundation.main(config, day=FIRST)["held_out"]["rows"] > 0
+    assert not checkpoint.exists()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("managed", [None, ManagedCollision(eviction_interval=4)])
+def test_two_processes_learn_what_one_learns(config: PlatformConfig, managed: ManagedCollision | None):
+    config = changed(config, managed_collision=managed)
+    found = []
+    for processes in (1, 2):
+        of = changed(config, processes=processes)
+        for day in (FIRST, SECOND):
+            train_foundation.main(of, day=day)
+        found.append(results(config, SECOND))
+    one, two = found
+    if managed is None:
+        assert one["soft_label"] == pytest.approx(two["soft_label"], abs=1e-4)
+        assert one["extra"]["metrics"]["ne"] == pytest.approx(two["extra"]["metrics"]["ne"], abs=1e-4)
+    else:  # each process hands out the rows of its own range of ids, so other ids share one at first
+        assert one["extra"]["metrics"]["ne"] == pytest.approx(two["extra"]["metrics"]["ne"], abs=0.1)
+
+
+def test_a_snapshot_in_many_files_is_the_same_model(config: PlatformConfig, monkeypatch: pytest.MonkeyPatch):
+    found, files = [], []
+    for most in (1 << 30, 1):
+        monkeypatch.setattr("training.foundation.sharded_checkpoint.FILE_BYTES", most)
+        for day in (FIRST, SECOND):  # the second goes on from the first's snapshot
+            train_foundation.main(config, day=day)
+        found.append(results(config, SECOND))
+        files.append(len(list(storage.partition_dir(config, "fm_snapshots", SECOND).glob("*.safetensors"))))
+    assert files[0] == 3
+    assert files[1] > 10  # one for each tensor
+    assert found[0]["version"] == found[1]["version"]
+    assert np.array_equal(found[0]["soft_label"], found[1]["soft_label"], equal_nan=True)
+
+
+def test_a_snapshot_of_another_architecture_is_refused(config: PlatformConfig):
+    train_foundation.main(config, day=FIRST)
+    wider = changed(config, embedding_dim=16)
+    with pytest.raises(ValueError, match=r"checkpoint .* is of another model: .* the checkpoint has .* platform.yaml"):
+        train_foundation.main(wider, day=SECOND)
+
+
+def test_a_value_that_is_not_finite_stops_the_run_and_can_be_replayed(config: PlatformConfig):
+    rows = storage.read_partition(config, "examples", FIRST)
+    values = rows["user_ctr_7d"].to_numpy().copy()
+    values[20] = np.inf
+    place = rows.schema.get_field_index("user_ctr_7d")
+    rows = rows.set_column(place, rows.schema.field(place), pa.array(values))
+    storage.write_partition(config, "examples", FIRST, rows)
+    with pytest.raises(
+        FloatingPointError, match=r"not finite at step 5, .*dense feature user_ctr_7d is not finite"
+    ) as e:
+        train_foundation.main(config, day=FIRST)
+    folder = Path(str(e.value).split("The batch is in ")[1].split(", the model")[0])
+    batch = load_batch(folder)
+    assert batch.keys["impression_id"][0].as_py() == rows["impression_id"][20].as_py()
+    with foundation_trainer(config, source_schema(config)) as trainer:
+        column = trainer.features.dense.index("user_ctr_7d")
+        assert torch.isinf(batch.batch.dense[0, column]) and torch.isfinite(batch.batch.dense[1:]).all()
+        assert not torch.isfinite(trainer.model(batch.batch).output.logits).all()
+
+
+def learn(trainer: FoundationTrainer, config: PlatformConfig, day: date) -> Progress:
+    progress = Progress()
+    trainer.learn(foundation_batches(config, day), "learn", progress=progress)
+    return progress
+
+
+@pytest.mark.parametrize("architecture", ["wukong", "dcnv2", "dlrm", "din", "dhen", "interformer"])
+def test_odd_days_are_learnt(config: PlatformConfig, architecture: str):
+    config = changed(config, architecture=architecture, hyperparameters={})
+    rows = storage.read_partition(config, "examples", FIRST)
+    place = rows.schema.get_field_index("label")
+    without_clicks = rows.set_column(place, rows.schema.field(place), pa.array(np.zeros(len(rows), np.int32)))
+    first_ever = rows.filter(pc.equal(pc.list_value_length(rows["history_item_ids"]), 0))
+    odd = {0: without_clicks.slice(0, 40), 1: rows.slice(100, 1), 2: first_ever}
+    for days, part in odd.items():
+        storage.write_partition(config, "examples", FIRST + timedelta(days=days), part)
+    with foundation_trainer(config, source_schema(config)) as trainer:
+        for days, part in odd.items():
+            progress = learn(trainer, config, FIRST + timedelta(days=days))
+            assert progress.examples == part.num_rows > 0 and np.isfinite(progress.loss)
+
+
+def test_half_precision_learns_as_full_does(config: PlatformConfig):
+    losses = []
+    for precision in ("fp32", "bf16"):
+        of = changed(config, precision=precision)
+        with foundation_trainer(of, source_schema(of)) as trainer:
+            losses.append(learn(trainer, of, FIRST).loss)
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+def test_a_gpu_learns_what_the_cpu_learns(config: PlatformConfig):
+    on_gpu = config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": "cuda"})})
+    found = []
+    for of in (config, on_gpu):
+        train_foundation.main(of, day=FIRST)
+        found.append(results(of, FIRST)["extra"]["metrics"]["ne"])
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
+
+
+def test_compiled_networks_keep_their_names(config: PlatformConfig):
+    assert FoundationModel.model_fields["compile"].default is False
+    names = []
+    for compiled in (False, True):
+        with foundation_trainer(changed(config, compile=compiled), source_schema(config)) as trainer:
+            names.append(list(trainer.model.state_dict()))
+    assert names[0] == names[1]
+
+
+def codes_after(config: PlatformConfig, day: date) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of a day's impressions by the snapshot that ends it, and those that were logged."""
+    logged = storage.read_partition(config, "fm_outputs", day)
+    logged = logged.filter(pc.is_valid(logged["embedding"]))
+    with foundation_trainer(config, source_schema(config)) as trainer:
+        load_sharded(storage.partition_dir(config, "fm_snapshots", day), trainer.model, trainer.optimizer)
+        scored = list(trainer.score(foundation_batches(config, day), "score"))
+    ids = pa.chunked_array([part.keys["impression_id"] for part in scored])
+    places = pc.index_in(logged["impression_id"], ids.combine_chunks()).to_numpy()
+    then = logged["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return np.concatenate([part.codes for part in scored])[places], then.reshape(logged.num_rows, -1)
+
+
+def test_a_days_codes_are_turned_towards_those_of_the_snapshot_that_scored_it(config: PlatformConfig, tmp_path: Path):
+    apart, scores = {}, {}
+    for alignment in ("none", "rotation"):
+        of = changed(config, code_alignment=alignment)
+        for day in (FIRST, SECOND):
+            train_foundation.main(of, day=day)
+        scores[alignment] = results(of, SECOND)["soft_label"], results(of, SECOND)["extra"]["metrics"]
+        now, then = (np.arctanh(codes.clip(-0.999, 0.999)) for codes in codes_after(of, SECOND))
+        apart[alignment] = float(((now - then) ** 2).sum() / (then**2).sum())
+        for day in (FIRST, SECOND):
+            for table in ("fm_snapshots", "fm_outputs", "fm_evaluations"):
+                storage.partition_dir(of, table, day).rename(tmp_path / f"{alignment} {table} {day}")
+    assert apart["rotation"] < 0.9 * apart["none"]
+    assert scores["rotation"] == scores["none"]  # what the FM says of a click does not turn with its codes

@@ -1,0 +1,141 @@
+"""Processes that train one model together, and the placement of its tables by torchrec's planner.
+
+A single process is the same code path: a group of one.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.optim.apply_optimizer_in_backward import (
+    _apply_optimizer_in_backward as apply_optimizer_in_backward,
+)
+from torchrec import EmbeddingBagCollection, EmbeddingCollection
+from torchrec.distributed.embedding import EmbeddingCollectionSharder
+from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
+from torchrec.distributed.model_parallel import DistributedModelParallel
+from torchrec.distributed.planner import EmbeddingShardingPlanner, Topology
+from torchrec.distributed.types import ShardedModule
+from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
+
+from config import Runtime
+from training.foundation.cpu import use_cpu
+from training.foundation.managed_collision import ManagedBagsSharder, ManagedStepsSharder
+
+
+def in_group() -> bool:
+    """Whether torchrun started this process."""
+    return "RANK" in os.environ
+
+
+def leads() -> bool:
+    """Whether this process is the group's first, which logs and commits."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def run_in_group(arguments: Sequence[str], *, processes: int) -> None:
+    """Runs `python -m ...` as several processes of this machine that form a group; a SIGTERM is handed on to them.
+
+    Args:
+        arguments: after `python -m`.
+        processes: how many.
+
+    Raises:
+        RuntimeError: one of them failed; its error is on standard error.
+    """
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    env = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"} | os.environ
+    group = subprocess.Popen([*launcher, "-m", *arguments], stdout=sys.stderr, env=env)
+    before = signal.signal(signal.SIGTERM, lambda *_: group.terminate())
+    try:
+        code = group.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if code:
+        raise RuntimeError(f"{arguments[0]} failed in one of {processes} processes (exit {code}); its error is above")
+
+
+@contextmanager
+def process_group(runtime: Runtime) -> Iterator[torch.device]:
+    """Joins the group torchrun made, else makes a group of this one process; yields the process's device.
+
+    Raises:
+        RuntimeError: runtime.device is cuda and there is no CUDA device.
+    """
+    device = _device(runtime)
+    if device.type == "cpu":
+        use_cpu(threads=1 if in_group() else runtime.torch_threads)
+    else:
+        torch.cuda.set_device(device)
+    backend = "cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo"
+    if in_group():
+        dist.init_process_group(backend)
+    else:
+        dist.init_process_group(backend, init_method=f"tcp://127.0.0.1:{_free_port()}", rank=0, world_size=1)
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def shard(model: nn.Module, device: torch.device, *, embedding_learning_rate: float) -> DistributedModelParallel:
+    """Places the tables where torchrec's planner says; a step updates only the rows it looked up.
+
+    Args:
+        model: holds its embedding collections on the meta device.
+        device: this rank's.
+        embedding_learning_rate: of row-wise Adagrad, fused into the backward pass.
+    """
+    for module in model.modules():
+        if isinstance(module, EmbeddingBagCollection | EmbeddingCollection):
+            apply_optimizer_in_backward(RowWiseAdagrad, module.parameters(), {"lr": embedding_learning_rate})
+    topology = Topology(world_size=dist.get_world_size(), compute_device=device.type)
+    sharders = [EmbeddingBagCollectionSharder(), EmbeddingCollectionSharder()]
+    sharders += [ManagedBagsSharder(), ManagedStepsSharder()]
+    planner = EmbeddingShardingPlanner(topology=topology)
+    plan = planner.collective_plan(model, sharders, dist.group.WORLD)
+    return DistributedModelParallel(model, device=device, plan=plan, sharders=sharders)
+
+
+def dense_parameters(model: DistributedModelParallel) -> list[nn.Parameter]:
+    """Parameters that no fused optimizer updates; the same on every rank, wherever the tables lie."""
+    sharded = {id(p) for module in model.modules() if isinstance(module, ShardedModule) for p in module.parameters()}
+    return [p for p in model.parameters() if id(p) not in sharded]
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set on any rank; every rank gets the same answer."""
+    if dist.get_world_size() == 1:
+        return flag
+    value = torch.tensor([float(flag)], device=device)
+    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return bool(value.item())
+
+
+def summed(values: Sequence[float], device: torch.device) -> list[float]:
+    """Sums over all ranks."""
+    total = torch.tensor(values, dtype=torch.float64, device=device)
+    if dist.get_world_size() > 1:
+        dist.all_reduce(total)
+    return [float(v) for v in total]
+
+
+def _device(runtime: Runtime) -> torch.device:
+    if runtime.device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("runtime.device is cuda, but torch finds no CUDA device here; set it to auto or cpu")
+    if runtime.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,134 @@
+"""A log in memory, learnt day by day in one pass by one model after another; each is judged before it learns a day.
+
+Every model meets the same rows in the same order. Examples are read and encoded once for all of them.
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+import storage
+from config import FoundationModel, PlatformConfig
+from data.batches.foundation import Examples, foundation_batches
+from data.sources import source_schema, synthetic
+from models.foundation.cetnet import CETNet
+from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
+from models.foundation.foundation_model import FoundationModel as FoundationModule
+from models.foundation.foundation_model import reads_sequence
+from models.foundation.network import FoundationInput
+from quality.metrics import evaluate
+from training.foundation.trainer import Progress, Scored, foundation_trainer
+
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A trained model's figures, and what it said of the n judged rows."""
+
+    figures: dict[str, Any]
+    probabilities: Probabilities  # (n,)
+
+
+@dataclass
+class ProgressiveLog:
+    """The examples of a log that `whole_log` made; the last `judged_days` of its days are judged."""
+
+    config: PlatformConfig
+    day: date  # whose partition holds the whole log
+    judged_days: int
+    labels: npt.NDArray[np.float32]  # of the judged rows, (n,)
+    users: npt.NDArray[Any]  # (n,)
+    truth: npt.NDArray[np.float64] | None  # true click probabilities, where the log is generated, (n,)
+    _encoded: dict[bool, list[list[Examples]]] = field(default_factory=dict)  # by day; True: with the history's steps
+
+    @classmethod
+    def of(cls, config: PlatformConfig, day: date, *, judged_days: int) -> "ProgressiveLog":
+        """Reads the judged rows."""
+        judged_from = storage.day_window(config, day)[1] - timedelta(days=judged_days)
+        columns = ["impression_id", "event_timestamp", "user_id", "label"]
+        rows = pl.from_arrow(storage.read_partition(config, "examples", day, columns=columns))
+        assert isinstance(rows, pl.DataFrame)
+        judged = rows.filter(pl.col("event_timestamp") >= judged_from)
+        truth = None
+        if config.data_source == "synthetic":
+            known = synthetic.true_probability(config, day)
+            truth = judged.join(known, on="impression_id", how="left", maintain_order="left")["probability"].to_numpy()
+        return cls(
+            config, day, judged_days, judged["label"].to_numpy().astype(np.float32), judged["user_id"].to_numpy(), truth
+        )
+
+    def run(self, foundation: FoundationModel, *, seed: int, what: str) -> Judged:
+        """Trains a fresh model over the log.
+
+        Args:
+            foundation: architecture, sizes and training.
+            seed: of the weights.
+            what: for the progress line.
+        """
+        runtime = self.config.runtime.model_copy(update={"seed": seed, "torch_threads": 1, "device": "cpu"})
+        config = self.config.model_copy(update={"foundation_model": foundation, "runtime": runtime})
+        days = self._days(config)
+        parts: list[Scored] = []
+        with foundation_trainer(config, source_schema(config)) as trainer:
+            parameters, flops = dense_size(trainer.module, days[0][0].batch)
+            before = time.perf_counter()
+            for number, examples in enumerate(days):
+                if number >= len(days) - self.judged_days:
+                    parts += trainer.score(examples, f"{what}: score day {number + 1}")
+                trainer.learn(examples, f"{what}: day {number + 1} of {len(days)}", progress=Progress())
+            seconds = time.perf_counter() - before
+        said = np.concatenate([part.probabilities for part in parts])
+        labels = np.concatenate([part.keys["label"].to_numpy() for part in parts])
+        if not np.array_equal(labels, self.labels):
+            raise RuntimeError("the judged rows are in another order than their labels: remove the work folder")
+        figures = evaluate(self.labels, said, users=self.users).as_dict()
+        sizes = {"dense_parameters": parameters, "flops_per_example": flops, "seconds": round(seconds, 1)}
+        return Judged(figures | sizes | {"rows_learnt": sum(e.size for day in days for e in day)}, said)
+
+    def _days(self, config: PlatformConfig) -> list[list[Examples]]:
+        steps = reads_sequence(config.foundation_model)
+        if steps not in self._encoded:
+            start, end = storage.day_window(self.config, self.day)
+            one = timedelta(days=1)
+            self._encoded[steps] = [
+                list(foundation_batches(config, self.day, start=start + n * one, end=start + (n + 1) * one))
+                for n in range((end - start) // one)
+            ]
+        return self._encoded[steps]
+
+
+def dense_size(module: FoundationModule, batch: FoundationBatch) -> tuple[int, int]:
+    """Parameters of a model's dense networks, and the floating-point operations of an example's forward pass in them.
+
+    Tables, look-ups and the compressor of the codes are not counted; of the rest, matrix products are.
+
+    Args:
+        module: the model, its tables placed.
+        batch: any examples.
+    """
+    ensemble = module.network
+    parameters, flops = 0, 0
+    for member in ensemble.members if isinstance(ensemble, CETNet) else [ensemble]:
+        assert isinstance(member, EmbeddedNetwork)
+        with torch.no_grad():
+            flops += forward_flops(member.network, member.embed(batch))
+        parameters += sum(p.numel() for p in member.network.parameters())
+    return parameters, flops
+
+
+@torch.no_grad()
+def forward_flops(network: nn.Module, batch: FoundationInput) -> int:
+    """Floating-point operations of the matrix products of a forward pass, of one example: 2 for each multiplication."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the one whose parts are counted
+        network(batch)
+    return int(counter.get_total_flops()) // len(batch.dense)

@@ -1,0 +1,1 @@
+"""Trains vertical models, in the daily job and in studies."""
