@@ -4,9 +4,9 @@ Every contestant first shows on held-out rows what it has learnt (normalized ent
 in turn, A B C A B C, each time in a process of its own with one thread. Ratios are of examples per CPU-second, ours
 over theirs of the same shape, the median over the repeats; the best peer is the one with the least ratio. Peers take
 torch's default matrix products, but for `ratio_torchrec_onednn`, which is torchrec's network with ours
-(training.foundation.cpu). `ratio_bf16` is ours in half precision over ours in full. A ratio without a size in its name is the one of the size that
-is worse for us; `ratio_peak_memory` is ours over the least of the other DCNv2 models at the largest tables that one of
-them could train.
+(training.foundation.cpu). `ratio_bf16` is ours in half precision over ours in full. A ratio without a size in its name
+is the one of the size that is worse for us; `ratio_peak_memory` is ours over the least of the other DCNv2 models at the
+largest tables that one of them could train.
 """
 
 import argparse

@@ -46,9 +46,9 @@ RATIOS = {
     "transfer ratio of LoopFM + AH, small to large FM": ("fm_size", "transfer_ratio_small_to_large", "loopfm_ah"),
 }
 INTRODUCTION = """Written by `python -m benchmarks.studies.transfer_study`; what it means is in
-[transfer.md](transfer.md). Gains are NE of the vertical model without the FM minus NE with, times 1000, on days that no model had learnt; in
-brackets 95 % intervals over seeds. *Shipped*: VMs with the features that the platform ships; *lean*: without window
-counts of clicks and impressions, which the FM has.
+[transfer.md](transfer.md). Gains are NE of the vertical model without the FM minus NE with, times 1000, on days that no
+model had learnt; in brackets 95 % intervals over seeds. *Shipped*: VMs with the features that the platform ships;
+*lean*: without window counts of clicks and impressions, which the FM has.
 """
 OVERVIEW = {  # of RATIOS: heading
     "LoopFM + KD over best tuned KD": "over best tuned KD",
