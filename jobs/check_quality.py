@@ -17,6 +17,7 @@ class QualityError(ValueError):
     """A critical check failed; the day must not go on."""
 
 
+@storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
     """Judges the tables of one stage and commits the results as gate_results_<stage>, pass or fail.
 
@@ -40,11 +41,10 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
     from quality.validate import as_table, validate
 
     tables = STAGES[stage]
-    inputs = dict.fromkeys(tables, day)
     for table in tables:
         storage.read_manifest(config, table, day)
     results = validate(config, source_schema(config), day, tables)
-    storage.write_partition(config, results_table(stage), day, as_table(results), inputs=inputs)
+    storage.write_partition(config, results_table(stage), day, as_table(results))
     failures = [r for r in results if not r.success and r.severity == "critical"]
     warnings = [r for r in results if not r.success and r.severity == "warning"]
     for result in warnings:

@@ -5,7 +5,7 @@ baseline and FM are judged on the day's held-out rows; promote_vertical judges t
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from config import PlatformConfig, Transfer
 from data.batches.vertical import VerticalFeatures
 from data.batches.vertical_examples import vertical_examples
 from data.sources import source_schema
-from data.split import held_out_from
+from data.split import LEARNT_UNTIL, learnt_until
 from quality.metrics import evaluate
 from serving.registry import day_of, load_version, parent_before, register
 from serving.vertical_model import VerticalModel
@@ -30,13 +30,14 @@ from training.vertical.trainer import VerticalTrainer
 
 @dataclass(frozen=True)
 class Start:
-    """Where a model's training goes on from."""
+    """The model that training continues from."""
 
-    day: date  # its held-out rows are the first to learn
+    learnt_until: datetime  # rows from this instant on are the first to learn
     model: VerticalModel
     state: Path | None  # folder of the training state; None if it is lost
 
 
+@storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     """Commits `candidates_V`, `baselines_V` and `evaluations_V` of a day, and registers the candidate.
 
@@ -49,18 +50,15 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     key = {"job": "distill_vertical", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=str(day), key=key) as run:
         parent = parent_before(run.client, storage.registered_model(vertical), day)
-        candidate_from = day_of(parent) if parent else None
-        baselines = [d for d in storage.committed_days(config, f"baselines_{vertical}") if d < day]
-        baseline_from = max(baselines, default=None)
-        learn, held_out = _rows(config, vertical, day, candidate_from, baseline_from)
+        starts = (_from_parent(config, vertical, parent), _from_baseline(config, vertical, day))
+        cut = learnt_until(config, "fm_snapshots", day)
+        learn, held_out = _rows(config, vertical, day, cut, [start.learnt_until if start else None for start in starts])
         run.log_params(config.vertical_model.model_dump() | config.transfer.model_dump())
 
-        start = _from_parent(config, vertical, parent)
-        candidate = _fit(config, f"{vertical} {day}: candidate", learn, start, config.transfer)
-        start = _from_baseline(config, vertical, baseline_from)
-        baseline = _fit(config, f"{vertical} {day}: baseline", learn, start, None)
-        weights = _commit(config, f"candidates_{vertical}", day, *candidate)
-        _commit(config, f"baselines_{vertical}", day, *baseline)
+        candidate = _fit(config, f"{vertical} {day}: candidate", learn, starts[0], config.transfer)
+        baseline = _fit(config, f"{vertical} {day}: baseline", learn, starts[1], None)
+        weights = _commit(config, f"candidates_{vertical}", day, cut, *candidate)
+        _commit(config, f"baselines_{vertical}", day, cut, *baseline)
         metrics = _evaluate(config, vertical, day, held_out, candidate[0], baseline[0])
 
         version = register(
@@ -74,6 +72,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
                 "vertical": vertical,
                 "weights": weights,
                 "parent": str(parent.version) if parent else "",
+                LEARNT_UNTIL: cut.isoformat(),
                 "fm_version": storage.read_manifest(config, "fm_snapshots", day)["extra"]["fm_version"],
                 "code_version": storage.code_version(),
             },
@@ -90,15 +89,21 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
 
 
 def _rows(
-    config: PlatformConfig, vertical: str, day: date, candidate_from: date | None, baseline_from: date | None
+    config: PlatformConfig, vertical: str, day: date, cut: datetime, learnt: list[datetime | None]
 ) -> tuple[pa.Table, pa.Table]:
-    """Rows to learn (for the model that is further behind) and held-out rows, with features."""
-    window = storage.days_back(config, day, config.vertical_model.max_training_days)
-    first = max(min(candidate_from or window[0], baseline_from or window[0]), window[0])
-    days = [d for d in window if d >= first]
-    behind = candidate_from is None or baseline_from is None or first > min(candidate_from, baseline_from)
-    start = None if behind else held_out_from(config, first)
-    cut = held_out_from(config, day)
+    """Reads rows to learn (for the model that is further behind) and held-out rows, with features.
+
+    Args:
+        config: the platform.
+        vertical: whose rows.
+        day: the newest.
+        cut: the day's rows from this instant on are held out.
+        learnt: what each model has learnt ends here; None: it has learnt nothing.
+    """
+    days = storage.days_back(config, day, config.vertical_model.max_training_days)
+    start = min((until for until in learnt if until), default=None) if None not in learnt else None
+    if start is not None:
+        days = [one for one in days if storage.day_window(config, one)[1] > start]
     rows = vertical_examples(config, vertical, days, start=start)
     learn = rows.filter(pc.less(rows["event_timestamp"], cut))
     held_out = rows.filter(pc.greater_equal(rows["event_timestamp"], cut))
@@ -112,7 +117,7 @@ def _rows(
 
 
 def _from_parent(config: PlatformConfig, vertical: str, parent: ModelVersion | None) -> Start | None:
-    """Where the candidate starts: at the champion."""
+    """Returns where the candidate starts: at the champion."""
     if parent is None:
         return None
     table, since = f"candidates_{vertical}", day_of(parent)
@@ -120,16 +125,18 @@ def _from_parent(config: PlatformConfig, vertical: str, parent: ModelVersion | N
         storage.read_manifest(config, table, since)["extra"]["weights"] == parent.tags["weights"]
     )
     # Else the champion's day was run again with other settings: its optimizers' state is gone.
-    state = storage.partition_dir(config, table, since) if same else None
-    return Start(since, load_version(parent), state)
+    state = storage.partition_folder(config, table, since) if same else None
+    return Start(datetime.fromisoformat(parent.tags[LEARNT_UNTIL]), load_version(parent), state)
 
 
-def _from_baseline(config: PlatformConfig, vertical: str, since: date | None) -> Start | None:
-    """Where the baseline starts: it has a line of its own, as it is never promoted."""
+def _from_baseline(config: PlatformConfig, vertical: str, day: date) -> Start | None:
+    """Returns where the baseline starts: it has a line of its own, as it is never promoted."""
+    table = f"baselines_{vertical}"
+    since = max((one for one in storage.committed_days(config, table) if one < day), default=None)
     if since is None:
         return None
-    state = storage.partition_dir(config, f"baselines_{vertical}", since)
-    return Start(since, VerticalModel.load(state / "model"), state)
+    state = storage.partition_folder(config, table, since)
+    return Start(learnt_until(config, table, since), VerticalModel.load(state / "model"), state)
 
 
 def _fit(
@@ -153,17 +160,19 @@ def _fit(
         model.network.load_state_dict(start.model.network.state_dict())
         if start.state is not None:
             trainer.load_state(start.state)
-        learn = learn.filter(pc.greater_equal(learn["event_timestamp"], held_out_from(config, start.day)))
+        learn = learn.filter(pc.greater_equal(learn["event_timestamp"], start.learnt_until))
     for _ in range(config.vertical_model.cold_start_epochs if start is None else 1):
         trainer.learn(features, learn, what)
     return model, trainer
 
 
-def _commit(config: PlatformConfig, table: str, day: date, model: VerticalModel, trainer: VerticalTrainer) -> str:
+def _commit(
+    config: PlatformConfig, table: str, day: date, cut: datetime, model: VerticalModel, trainer: VerticalTrainer
+) -> str:
     """Commits a model with its training state; returns the version of its weights."""
     weights = weights_version(dict(model.network.state_dict()))
-    inputs = {"vertical_examples": day}
-    with storage.commit_partition(config, table, day, inputs=inputs, extra={"weights": weights}) as folder:
+    extra = {"weights": weights, LEARNT_UNTIL: cut.isoformat()}
+    with storage.commit_partition(config, table, day, extra=extra) as folder:
         (folder / "model").mkdir()
         model.save(folder / "model")
         trainer.save_state(folder)
@@ -179,7 +188,7 @@ def _evaluate(
     rows = rows.append_column("baseline", pa.array(baseline.predict(rows), pa.float32()))
     of_row = pc.index_in(rows["impression_id"], fm["impression_id"].combine_chunks())
     rows = rows.append_column("fm", fm["probability"].take(of_row))
-    storage.write_partition(config, f"evaluations_{vertical}", day, rows, inputs={"fm_evaluations": day})
+    storage.write_partition(config, f"evaluations_{vertical}", day, rows)
     users, labels = rows["user_id"].to_numpy(), rows["label"].to_numpy()
     return {
         name: evaluate(labels, rows[name].to_numpy(), users=users).as_dict() for name in ("baseline", "candidate", "fm")

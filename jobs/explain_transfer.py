@@ -29,6 +29,7 @@ from training.vertical.logged_rows import LoggedRows, learnt_and_judged
 LOG = logging.getLogger("headwater")
 
 
+@storage.recorded_reads()
 def main(config: PlatformConfig, *, vertical: str, day: str = "", seeds: int = 3) -> dict[str, Any]:
     """Commits `explanations_V` of a day: explanation.json and waterfall.svg; both go to MLflow, too.
 
@@ -73,8 +74,7 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
         title = f"{vertical}, {day}: from a VM without the FM to the VM that ships, and on to the FM"
         plot = waterfall(found.ne, _bars(found.gain), _bars(found.open), title)
         table = f"explanations_{vertical}"
-        inputs = {"vertical_examples": day, "fm_outputs": day}
-        with storage.commit_partition(config, table, day, inputs=inputs) as folder:
+        with storage.commit_partition(config, table, day) as folder:
             text = json.dumps(storage.finite(found.as_dict()), indent=1)
             (folder / "explanation.json").write_text(text + "\n")
             (folder / "waterfall.svg").write_text(plot)
@@ -111,7 +111,7 @@ def _one_snapshot(config: PlatformConfig, schema: Schema, rows: LoggedRows, days
     codes = torch.zeros(len(rows.items), config.foundation_model.code_dim)
     hidden: torch.Tensor | None = None
     with foundation_trainer(config, schema) as trainer:
-        load_sharded(storage.partition_dir(config, "fm_snapshots", of), trainer.model, trainer.optimizer)
+        load_sharded(storage.partition_folder(config, "fm_snapshots", of), trainer.model, trainer.optimizer)
         for day in scored:
             for part in trainer.score(foundation_batches(config, day), f"{of}'s FM scores {day}"):
                 at = pc.index_in(part.keys["impression_id"], rows.logged)

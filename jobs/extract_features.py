@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -23,6 +22,7 @@ ROWS_PER_FILE = 1_000_000
 MAX_FILES = 4
 
 
+@storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Writes the three tables of a platform day; `examples` last, so that with it all are there.
 
@@ -35,7 +35,8 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         PartitionMissing: `events` of the day, or of a day looked back on, was never committed.
     """
     days = storage.days_back(config, day, config.features.history_days)
-    manifests = {d: storage.read_manifest(config, "events", d) for d in days}
+    for one in days:  # before Spark takes its time to start
+        storage.read_manifest(config, "events", one)
     schema, instants = source_schema(config), storage.day_ends(config, day)
     seconds: dict[str, float] = {}
 
@@ -45,13 +46,6 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     past_events = _read(spark, config, days[:-1], schema)
     all_events = day_events.unionByName(past_events)
     features: dict[str, Any] = {"schema": schema, "features": config.features}
-    commit = partial(
-        storage.commit_partition,
-        config,
-        day=day,
-        inputs={"events": day},
-        extra={"looked_back_on": {f"events/ds={d}": manifests[d]["content_hash"] for d in days[:-1]}},
-    )
 
     frames = {
         f"{entity}_activity": (
@@ -66,7 +60,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         )
     }
     for table, (frame, columns) in frames.items():
-        with _stage(table, seconds), commit(table=table) as folder:
+        with _stage(table, seconds), storage.commit_partition(config, table, day) as folder:
             spark.sparkContext.setJobDescription(table)
             write_parts(frame, folder, columns)
 

@@ -18,6 +18,7 @@ LOG = logging.getLogger("headwater.ingest")
 NO_VERTICAL = "no vertical takes this row"
 
 
+@storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Writes the day's good rows to `events`, and the others, each with a reason, to `quarantine`.
 

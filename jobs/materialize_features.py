@@ -21,9 +21,11 @@ from feature_repo.store import open_store, register
 from feature_repo.training_rows import with_features
 
 LOG = logging.getLogger("headwater")
+MAX_SERVED_DAYS = 2  # a snapshot is served no longer, see feature_repo.feature_views.snapshot_ttl
 VIEWS = ["user_activity", "item_activity", "user_fm_history", "item_fm_embedding"]
 
 
+@storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Commits `user_fm_history`, `item_fm_embedding` and `vertical_examples`, and fills the online store."""
     days = storage.days_back(config, day, config.transfer.history_days)
@@ -39,7 +41,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         ("item_fm_embedding", items, item_fm_embedding),
     ):
         snapshots = pa.concat_tables([build(log, at, config.transfer) for at in ends])
-        storage.write_partition(config, table, day, snapshots, inputs={"fm_outputs": day})
+        storage.write_partition(config, table, day, snapshots)
         rows[table] = snapshots.num_rows
     store = open_store(config)
     register(store, config, source_schema(config))
@@ -75,8 +77,11 @@ def _write_examples(config: PlatformConfig, day: date, store: FeatureStore) -> i
     """Commits the day's impressions with Feast's features as of each; returns how many."""
     impressions = storage.read_partition(config, "fm_outputs", day, columns=IMPRESSION)
     LOG.info("read the features of %d impressions back from Feast", impressions.num_rows)
-    inputs = dict.fromkeys(["fm_outputs", *VIEWS], day)
-    with storage.commit_partition(config, "vertical_examples", day, inputs=inputs) as folder:
+    for view in VIEWS:  # Feast reads their files by itself
+        for served in storage.days_back(config, day, MAX_SERVED_DAYS):
+            if storage.has_partition(config, view, served):
+                storage.read_manifest(config, view, served)
+    with storage.commit_partition(config, "vertical_examples", day) as folder:
         writer = None
         for rows in with_features(store, impressions):
             writer = writer or pa.parquet.ParquetWriter(folder / "part-0.parquet", rows.schema, compression="zstd")

@@ -26,6 +26,7 @@ LOG = logging.getLogger("headwater.promote_vertical")
 FM_BEFORE = "fm_before"  # the FM as the previous day ended
 
 
+@storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     """Judges candidate against champion on the day's held-out rows; commits the verdict before any alias moves.
 
@@ -169,8 +170,7 @@ def _promote(client: MlflowClient, name: str, candidate: ModelVersion, champion:
 
 def _commit(config: PlatformConfig, vertical: str, day: date, verdict: dict[str, Any]) -> None:
     rows = pa.table({"vertical": [vertical], "version": [verdict["version"]], "promoted": [verdict["promoted"]]})
-    inputs = {f"evaluations_{vertical}": day}
-    storage.write_partition(config, f"verdicts_{vertical}", day, rows, inputs=inputs, extra=verdict)
+    storage.write_partition(config, f"verdicts_{vertical}", day, rows, extra=verdict)
 
 
 def _earlier_verdict(

@@ -18,6 +18,7 @@ from training.vertical.explanation import gain_parts, metric_name
 from training.vertical.logged_rows import learnt_and_judged
 
 
+@storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     """Commits `gain_parts_V` of a day, and logs it to MLflow; says why where there is nothing to track.
 
@@ -38,14 +39,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     found = {part.name: {"what": part.what, **asdict(part.gain)} for part in parts}
     table = pa.table({"part": list(found), "gain": [part["value"] for part in found.values()]})
     extra = storage.finite({"ne": ne, "parts": found})
-    storage.write_partition(
-        config,
-        f"gain_parts_{vertical}",
-        day,
-        table,
-        inputs={"vertical_examples": day, "fm_outputs": day},
-        extra=extra,
-    )
+    storage.write_partition(config, f"gain_parts_{vertical}", day, table, extra=extra)
     key = {"job": "track_transfer", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=f"{day} parts", key=key) as run:
         run.log_metrics({metric_name("ne", name): value for name, value in ne.items()})

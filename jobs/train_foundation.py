@@ -24,7 +24,7 @@ import storage
 from config import PlatformConfig
 from data.batches.foundation import count_examples, foundation_batches
 from data.sources import source_schema
-from data.split import held_out_from
+from data.split import LEARNT_UNTIL, cut_day, learnt_until
 from training.foundation.code_alignment import align_codes
 from training.foundation.outputs import evaluate_held_out, evaluate_outputs, write_outputs
 from training.foundation.parallel import in_group, leads, run_in_group, summed
@@ -62,6 +62,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     return {"day": str(day), "fm_version": extra["fm_version"]} | figures
 
 
+@storage.recorded_reads()
 def _run(config: PlatformConfig, day: date) -> None:
     """The day, in each of the processes that train together."""
     phases = _phases(config, day)
@@ -81,7 +82,7 @@ def _run(config: PlatformConfig, day: date) -> None:
         if progress is None:
             progress, previous = Progress(), storage.previous_day(config, day)
             if previous is not None:
-                folder = storage.partition_dir(config, "fm_snapshots", previous)
+                folder = storage.partition_folder(config, "fm_snapshots", previous)
                 load_sharded(folder, trainer.model, trainer.optimizer)
         for place in range(progress.phase, len(phases)):
             phase = phases[place]
@@ -95,14 +96,14 @@ def _run(config: PlatformConfig, day: date) -> None:
 
 def _phases(config: PlatformConfig, day: date) -> list[Phase]:
     """What is learnt on a day, in order."""
-    previous, held_out = storage.previous_day(config, day), held_out_from(config, day)
+    previous, held_out = storage.previous_day(config, day), cut_day(config, day)
     if previous is None:
         middle = _middle(config, day)
         return [
             Phase("learn the first half", day, None, middle),
             Phase("learn the day", day, middle, held_out, scores=True),
         ]
-    rest = Phase("learn yesterday's rest", previous, held_out_from(config, previous), None, scores=True)
+    rest = Phase("learn yesterday's rest", previous, learnt_until(config, "fm_snapshots", previous), None, scores=True)
     return [rest, Phase("learn the day", day, None, held_out)]
 
 
@@ -141,12 +142,12 @@ def _commit(
     """Aligns the FM's codes, judges it and commits its snapshot."""
     aligned = config.foundation_model.code_alignment == "rotation"
     drift = align_codes(config, day, trainer) if aligned else None
-    held_out = held_out_from(config, day)
+    held_out = cut_day(config, day)
     metrics = evaluate_held_out(config, day, trainer, held_out)
     loss, examples = summed([progress.loss, progress.examples], trainer.device)
-    extra: dict[str, Any] = {"held_out_from": held_out.isoformat(), "metrics": metrics}
+    extra: dict[str, Any] = {LEARNT_UNTIL: held_out.isoformat(), "metrics": metrics}
     extra["scored_unseen"] = evaluate_outputs(config, day)
-    snapshot = storage.commit_partition(config, "fm_snapshots", day, inputs={"examples": day}, extra=extra)
+    snapshot = storage.commit_partition(config, "fm_snapshots", day, extra=extra)
     with on_every_rank(snapshot) as folder:
         extra["fm_version"] = save_sharded(folder, trainer.model, trainer.optimizer)
     if run:

@@ -104,8 +104,7 @@ def _create_view(
     """Creates a view with exactly `columns`, empty if day is None; returns the schema that the files really have."""
     files: list[Path] = []
     if day is not None:
-        storage.read_manifest(config, table, day)
-        files = sorted(storage.partition_dir(config, table, day).glob("*.parquet"))
+        files = sorted(storage.partition_folder(config, table, day).glob("*.parquet"))
     found = pq.read_schema(files[0]) if files else pa.schema([])
     selected = []
     for field in columns:

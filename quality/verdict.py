@@ -4,12 +4,9 @@ from datetime import date
 
 import storage
 from config import PlatformConfig
+from storage.tables import checked_tables
 
-# Tables judged by each stage of check_quality, in the order of the day.
-STAGES: dict[str, tuple[str, ...]] = {
-    "events": ("events",),
-    "features": ("examples", "user_activity", "item_activity"),
-}
+STAGES: dict[str, tuple[str, ...]] = {**checked_tables()}  # tables judged by each stage of check_quality
 
 
 def results_table(stage: str) -> str:

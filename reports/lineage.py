@@ -6,6 +6,7 @@ from typing import Any
 
 import storage
 from config import PlatformConfig
+from storage.tables import TABLES, Table, names
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,21 @@ class Partition:
 
 
 def day_tables(config: PlatformConfig) -> dict[str, tuple[str, str]]:
-    """The tables a whole day has, in the order of the day: the job that writes each, and what for.
+    """Returns the tables a whole day has, in the order of the day: the job that writes each, and what for.
 
     What for is the vertical, for jobs that run once a vertical, else the table itself.
     """
-    writers = {
-        "ingest": ("quarantine", "events"),
-        "check_quality --stage events": ("gate_results_events",),
-        "extract_features": ("user_activity", "item_activity", "examples"),
-        "check_quality --stage features": ("gate_results_features",),
-        "train_foundation": ("fm_outputs", "fm_evaluations", "fm_snapshots"),
-        "materialize_features": ("user_fm_history", "item_fm_embedding", "vertical_examples"),
-    }
-    tables = {table: (job, table) for job, written in writers.items() for table in written}
-    for vertical in config.verticals:
-        for table in ("candidates", "baselines", "evaluations"):
-            tables[f"{table}_{vertical}"] = ("distill_vertical", vertical)
-        tables[f"verdicts_{vertical}"] = ("promote_vertical", vertical)
-    return tables
+    shared, by_vertical = {}, {}
+    for table in TABLES:
+        if not table.needed:
+            continue
+        if table.per_vertical:
+            for vertical, name in zip(config.verticals, names(table, config.verticals), strict=True):
+                by_vertical[vertical, name] = table.writer
+        else:
+            shared[table.name] = (_command(table), table.name)
+    of_vertical = sorted(by_vertical.items(), key=lambda found: config.verticals.index(found[0][0]))
+    return shared | {name: (job, vertical) for (vertical, name), job in of_vertical}
 
 
 def partitions(config: PlatformConfig, day: date) -> list[Partition]:
@@ -66,20 +64,46 @@ def missing(config: PlatformConfig, day: date) -> dict[str, list[str]]:
 
 
 def outdated(config: PlatformConfig, table: str, day: date) -> str | None:
-    """Why a partition no longer fits the others of its day, or None if it does.
+    """Says why a partition no longer fits the others, or None if it does.
 
-    It does not where it, or anything of the day that it was made from, was made from content that has since been
-    replaced: some job of the day ran again, and those behind it did not.
+    It does not where it, or anything that it was made from, of its day or of an earlier one, was made from content that
+    has since been replaced: some job ran again, and those behind it did not.
     """
-    for name, content_hash in storage.read_manifest(config, table, day)["inputs"].items():
-        source, of_day = _split(name)
-        if of_day != day:
-            continue
-        if _changed(config, name, content_hash):
-            return f"{table} was made from an earlier {source}"
-        if (reason := outdated(config, source, day)) is not None:
-            return reason
-    return None
+    return _outdated(config, f"{table}/ds={day}", day, {})
+
+
+def _outdated(config: PlatformConfig, name: str, day: date, known: dict[str, str | None]) -> str | None:
+    """As `outdated`, each partition looked at once.
+
+    Args:
+        config: the platform.
+        name: of the partition, `table/ds=day`.
+        day: for which is asked; other days are named in the answer.
+        known: answers so far.
+    """
+    if name in known:
+        return known[name]
+    known[name] = None  # a manifest lists what was there before it, so there is no way back here
+    for source, content_hash in storage.read_manifest(config, *_split(name))["inputs"].items():
+        if _changed(config, source, content_hash):
+            known[name] = f"{_told(name, day)} was made from an earlier {_told(source, day)}"
+        else:
+            known[name] = _outdated(config, source, day, known)
+        if known[name] is not None:
+            break
+    return known[name]
+
+
+def _told(name: str, day: date) -> str:
+    """A partition in words: its table, and its day where that is another."""
+    table, of_day = _split(name)
+    return table if of_day == day else f"{table} of {of_day}"
+
+
+def _command(table: Table) -> str:
+    """The job that writes a table, with the stage where it has one."""
+    stage = table.name.removeprefix("gate_results_")
+    return table.writer if stage == table.name else f"{table.writer} --stage {stage}"
 
 
 def _partition(config: PlatformConfig, table: str, day: date) -> Partition:

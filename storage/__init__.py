@@ -10,6 +10,7 @@ from storage.partitions import (
     dataset,
     finite,
     has_partition,
+    partition_folder,
     read_manifest,
     read_partition,
     tables_of,
@@ -30,6 +31,7 @@ from storage.places import (
     source_root,
     table_dir,
 )
+from storage.reads import recorded_reads
 from storage.replace import replace_folder
 
 __all__ = [
@@ -53,9 +55,11 @@ __all__ = [
     "mlflow_dir",
     "mlflow_tracking_uri",
     "partition_dir",
+    "partition_folder",
     "previous_day",
     "read_manifest",
     "read_partition",
+    "recorded_reads",
     "registered_model",
     "replace_folder",
     "report_dir",

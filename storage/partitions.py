@@ -17,6 +17,7 @@ import pyarrow.parquet
 
 from config import ROOT, PlatformConfig
 from storage.places import partition_dir, table_dir
+from storage.reads import Reads, reads_so_far, record
 from storage.replace import replace_folder
 
 MANIFEST = "_SUCCESS.json"
@@ -32,23 +33,27 @@ def commit_partition(
     table: str,
     day: date,
     *,
-    inputs: Mapping[str, date] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Iterator[Path]:
     """Yields an empty folder to write Parquet (and other) files into, and commits it when the block ends well.
 
     The folder lies beside the table; a manifest is written into it and one rename puts it in place of the
     partition, replacing the old one. If the block raises or the process dies, the old partition is untouched.
+    The manifest's inputs are the partitions that the job has read so far (`recorded_reads`).
 
     Args:
-        inputs: tables read, with the day of the partition read; their manifests' hashes are recorded.
+        config: the platform.
+        table: name of the table.
+        day: of the partition.
         extra: more entries for the manifest. May be filled inside the block.
     """
     target = partition_dir(config, table, day)
     staging_root = table_dir(config, "_staging")
     with replace_folder(target, staging_root=staging_root, name=f"{table}.ds={day}") as staging:
         yield staging
-        manifest = _manifest(config, staging, inputs or {}, extra or {})
+        inputs = reads_so_far()
+        inputs.pop(f"{table}/ds={day}", None)  # an earlier attempt's output is no input
+        manifest = _manifest(staging, inputs, extra or {})
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
 
 
@@ -58,11 +63,10 @@ def write_partition(
     day: date,
     rows: pa.Table,
     *,
-    inputs: Mapping[str, date] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Commits one Arrow table as a partition (one Parquet file, zstd, microsecond timestamps)."""
-    with commit_partition(config, table, day, inputs=inputs, extra=extra) as folder:
+    with commit_partition(config, table, day, extra=extra) as folder:
         pa.parquet.write_table(rows, folder / "part-0.parquet", compression="zstd", coerce_timestamps="us")
 
 
@@ -76,7 +80,9 @@ def finite(value: Any) -> Any:
 
 
 def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, Any]:
-    """The manifest of a committed partition: rows, schema, schema_hash, content_hash, code_version, inputs, extra.
+    """Reads a committed partition's manifest: rows, schema, schema_hash, content_hash, code_version, inputs, extra.
+
+    Every read of a partition begins here, and is recorded here as an input of what the job commits.
 
     Raises:
         PartitionMissing: there is no committed partition.
@@ -86,7 +92,9 @@ def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, An
         raise PartitionMissing(
             f"table {table} has no committed partition ds={day} ({path.parent}); run the job that writes it first"
         )
-    return dict(json.loads(path.read_text()))
+    manifest: dict[str, Any] = json.loads(path.read_text())
+    record(f"{table}/ds={day}", manifest["content_hash"])
+    return manifest
 
 
 def has_partition(config: PlatformConfig, table: str, day: date) -> bool:
@@ -111,11 +119,18 @@ def dataset(config: PlatformConfig, table: str, days: list[date]) -> pyarrow.dat
     Raises:
         PartitionMissing: one of them is not committed.
     """
-    files: list[str] = []
-    for day in days:
-        read_manifest(config, table, day)
-        files += sorted(str(p) for p in partition_dir(config, table, day).glob("*.parquet"))
+    files = [str(path) for day in days for path in sorted(partition_folder(config, table, day).glob("*.parquet"))]
     return pa.dataset.dataset(files, format="parquet")
+
+
+def partition_folder(config: PlatformConfig, table: str, day: date) -> Path:
+    """Returns the folder of a committed partition, for those who read its files by themselves.
+
+    Raises:
+        PartitionMissing: it is not committed.
+    """
+    read_manifest(config, table, day)
+    return partition_dir(config, table, day)
 
 
 def read_partition(config: PlatformConfig, table: str, day: date, *, columns: list[str] | None = None) -> pa.Table:
@@ -123,9 +138,7 @@ def read_partition(config: PlatformConfig, table: str, day: date, *, columns: li
     return dataset(config, table, [day]).to_table(columns=columns)
 
 
-def _manifest(
-    config: PlatformConfig, folder: Path, inputs: Mapping[str, date], extra: Mapping[str, Any]
-) -> dict[str, Any]:
+def _manifest(folder: Path, inputs: Reads, extra: Mapping[str, Any]) -> dict[str, Any]:
     files = sorted(folder.glob("*.parquet"))
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
@@ -139,9 +152,7 @@ def _manifest(
         "schema_hash": hashlib.sha256(json.dumps(schema).encode()).hexdigest(),
         "content_hash": digest.hexdigest(),
         "code_version": code_version(),
-        "inputs": {
-            f"{table}/ds={day}": read_manifest(config, table, day)["content_hash"] for table, day in inputs.items()
-        },
+        "inputs": inputs,
         "extra": finite(extra),
     }
 

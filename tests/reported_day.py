@@ -1,6 +1,8 @@
 """A small whole day in storage, up to the verdicts: what write_report reads. Models are two tensors, not networks."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
@@ -25,8 +27,8 @@ def write_day(config: PlatformConfig, day: date, *, verticals: list[str], quaran
     storage.write_partition(config, "quarantine", day, tables["events"].slice(0, quarantined))
     for stage, names in STAGES.items():
         rows = [CHECK | {"table": names[0], "success": ok, "message": f"{stage} <checked>"} for ok in (True, False)]
-        inputs = dict.fromkeys(names, day)
-        storage.write_partition(config, results_table(stage), day, pa.Table.from_pylist(rows), inputs=inputs)
+        with made_from(config, day, *names):
+            storage.write_partition(config, results_table(stage), day, pa.Table.from_pylist(rows))
     examples = tables["examples"].select(
         ["impression_id", "user_id", "item_id", "event_timestamp", "label", "vertical"]
     )
@@ -35,25 +37,39 @@ def write_day(config: PlatformConfig, day: date, *, verticals: list[str], quaran
         write_vertical(config, day, vertical, examples.filter(pc.equal(examples["vertical"], vertical)))
 
 
+@contextmanager
+def made_from(config: PlatformConfig, day: date, *tables: str) -> Iterator[None]:
+    """What is committed in the block names these tables' partitions of the day as its inputs."""
+    with storage.recorded_reads():
+        for table in tables:
+            storage.read_manifest(config, table, day)
+        yield
+
+
 def write_foundation(config: PlatformConfig, day: date, examples: pa.Table) -> None:
     """Outputs (the first quarter without soft label), a snapshot of 12 parameters, and the history snapshot."""
     known = np.arange(examples.num_rows) >= examples.num_rows // 4
     outputs = examples.append_column("soft_label", pa.array(np.full(len(known), 0.3, np.float32), mask=~known))
     previous = storage.previous_day(config, day)
     version = f"fm-of-{previous}" if previous else f"{day}-half"
-    inputs = {"examples": day}
-    storage.write_partition(config, "fm_outputs", day, outputs, inputs=inputs, extra={"fm_version": version})
-    storage.write_partition(config, "fm_evaluations", day, examples, inputs=inputs)
     extra = {"fm_version": f"fm-of-{day}", "metrics": {"ne": 0.7}, "scored_unseen": {"ne": 0.75}}
-    with storage.commit_partition(config, "fm_snapshots", day, inputs=inputs, extra=extra) as folder:
+    with made_from(config, day, "examples"):
+        storage.write_partition(config, "fm_outputs", day, outputs, extra={"fm_version": version})
+        storage.write_partition(config, "fm_evaluations", day, examples)
+    with (
+        made_from(config, day, "examples"),
+        storage.commit_partition(config, "fm_snapshots", day, extra=extra) as folder,
+    ):
         save_file({"a.weight": np.zeros((2, 4), np.float32)}, folder / "model-00000.safetensors")
         save_file({"b.weight": np.zeros((1, 4), np.float32)}, folder / "model-00001.safetensors")
     users = pc.unique(examples["user_id"])[:-1]  # one user has no history
     end = storage.day_ends(config, day)[-1]
     history = pa.table({"user_id": users, "event_timestamp": pa.array([end] * len(users))})
-    storage.write_partition(config, "user_fm_history", day, history, inputs={"fm_outputs": day})
-    storage.write_partition(config, "item_fm_embedding", day, history, inputs={"fm_outputs": day})
-    storage.write_partition(config, "vertical_examples", day, outputs, inputs={"user_fm_history": day})
+    with made_from(config, day, "fm_outputs"):
+        storage.write_partition(config, "user_fm_history", day, history)
+        storage.write_partition(config, "item_fm_embedding", day, history)
+    with made_from(config, day, "user_fm_history"):
+        storage.write_partition(config, "vertical_examples", day, outputs)
 
 
 def write_vertical(config: PlatformConfig, day: date, vertical: str, rows: pa.Table) -> None:
@@ -66,19 +82,18 @@ def write_vertical(config: PlatformConfig, day: date, vertical: str, rows: pa.Ta
     tensors = {"embeddings.item_id.weight": (5, 2), "head.weight": (1, 3), "norm.running_mean": (7,)}
     for table in ("candidates", "baselines"):
         extra = {"weights": f"weights-{day}"}
-        with storage.commit_partition(
-            config, f"{table}_{vertical}", day, inputs={"fm_outputs": day}, extra=extra
-        ) as folder:
+        with (
+            made_from(config, day, "vertical_examples"),
+            storage.commit_partition(config, f"{table}_{vertical}", day, extra=extra) as folder,
+        ):
             (folder / "model").mkdir()
             (folder / "model" / "model.json").write_text(json.dumps(description))
             zeros = {name: np.zeros(shape, np.float32) for name, shape in tensors.items()}
             save_file(zeros, folder / "model" / "model.safetensors")
     write_evaluations(config, day, vertical, rows)
-    inputs = {f"evaluations_{vertical}": day}
     judged = storage.finite(verdict(day, vertical))
-    storage.write_partition(
-        config, f"verdicts_{vertical}", day, pa.table({"vertical": [vertical]}), inputs=inputs, extra=judged
-    )
+    with made_from(config, day, f"evaluations_{vertical}"):
+        storage.write_partition(config, f"verdicts_{vertical}", day, pa.table({"vertical": [vertical]}), extra=judged)
 
 
 def write_gain_parts(config: PlatformConfig, day: date, vertical: str, parts: dict[str, float]) -> None:
@@ -86,9 +101,8 @@ def write_gain_parts(config: PlatformConfig, day: date, vertical: str, parts: di
     found = {n: {"what": f"what {n} is", "value": v, "low": v - 0.01, "high": v + 0.01} for n, v in parts.items()}
     table = pa.table({"part": list(parts), "gain": list(parts.values())})
     extra = {"ne": {"none": 0.9}, "parts": found}
-    storage.write_partition(
-        config, f"gain_parts_{vertical}", day, table, inputs={"vertical_examples": day}, extra=extra
-    )
+    with made_from(config, day, "vertical_examples"):
+        storage.write_partition(config, f"gain_parts_{vertical}", day, table, extra=extra)
 
 
 def write_evaluations(
@@ -100,7 +114,8 @@ def write_evaluations(
     rows = rows.append_column("fm", rows["label"].cast(pa.float32()))
     history = [["a1"] if n % 2 else None for n in range(count)]
     rows = rows.append_column("fm_history_item_ids", pa.array(history, pa.list_(pa.string())))
-    storage.write_partition(config, f"evaluations_{vertical}", day, rows, inputs={"fm_evaluations": day})
+    with made_from(config, day, "fm_evaluations"):
+        storage.write_partition(config, f"evaluations_{vertical}", day, rows)
 
 
 def verdict(day: date, vertical: str) -> dict[str, Any]:

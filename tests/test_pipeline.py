@@ -170,9 +170,9 @@ def test_candidates_descend_from_the_champion_and_learn_what_it_had_not_seen(pla
     assert (third.tags["day"], third.tags["parent"]) == (str(DAYS[2]), "2")
     distilled = platform.results["distill", DAYS[2]]
     rows = storage.dataset(platform.config, "fm_outputs", DAYS).to_table(filter=pc.field("vertical") == VERTICAL)
-    from data.split import held_out_from  # the split of each day
+    from data.split import learnt_until  # the split of each day
 
-    since, until = (held_out_from(platform.config, day) for day in DAYS[1:])
+    since, until = (learnt_until(platform.config, "fm_snapshots", day) for day in DAYS[1:])
     times = rows["event_timestamp"]
     expected = pc.sum(pc.and_(pc.greater_equal(times, since), pc.less(times, until))).as_py()
     assert distilled["learnt_rows"] == expected

@@ -45,14 +45,10 @@ def write_outputs(
         version: of that FM.
         scored_from: start of the day, or of what the FM has not learnt.
     """
-    inputs = {"examples": day}
-    previous = storage.previous_day(config, day)
-    if previous is not None:
-        inputs["fm_snapshots"] = previous
     extra = {"fm_version": version}
     unscored = _unscored(_slices(config, day, trainer, end=scored_from))
     scored = _scored(config, day, trainer, version, scored_from)
-    with on_every_rank(storage.commit_partition(config, "fm_outputs", day, inputs=inputs, extra=extra)) as folder:
+    with on_every_rank(storage.commit_partition(config, "fm_outputs", day, extra=extra)) as folder:
         _write(folder, OUTPUTS, chain(unscored, scored))
 
 
@@ -60,14 +56,13 @@ def evaluate_held_out(
     config: PlatformConfig, day: date, trainer: FoundationTrainer, held_out: datetime
 ) -> dict[str, float]:
     """Commits `fm_evaluations`, the FM's probabilities on the held-out rows, and measures them."""
-    inputs = {"examples": day}
     judged = (
         pa.Table.from_batches([scored.keys])
         .append_column("probability", pa.array(scored.probabilities))
         .cast(EVALUATIONS)
         for scored in trainer.score(_slices(config, day, trainer, start=held_out), "score held-out rows")
     )
-    with on_every_rank(storage.commit_partition(config, "fm_evaluations", day, inputs=inputs)) as folder:
+    with on_every_rank(storage.commit_partition(config, "fm_evaluations", day)) as folder:
         _write(folder, EVALUATIONS, judged)
     return _metrics(storage.read_partition(config, "fm_evaluations", day), "probability")
 

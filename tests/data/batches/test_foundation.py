@@ -90,7 +90,7 @@ def test_a_slice_may_be_empty_where_a_batch_has_fewer_rows_than_ranks(config: Pl
 def test_a_window_has_the_rows_of_its_times_wherever_row_groups_end(config: PlatformConfig):
     rows = storage.read_partition(config, "examples", DAY)
     size = len(rows) // 5
-    with storage.commit_partition(config, "examples", DAY, inputs={}) as folder:
+    with storage.commit_partition(config, "examples", DAY) as folder:
         pa.parquet.write_table(rows, folder / "part-00000.parquet", row_group_size=size)
     times = [t.as_py() for t in rows["event_timestamp"]]
     edges = [None, times[0], times[size - 1], times[size], times[2 * size + 3], times[-1]]
