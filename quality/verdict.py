@@ -6,7 +6,7 @@ import storage
 from config import PlatformConfig
 from storage.tables import checked_tables
 
-STAGES: dict[str, tuple[str, ...]] = {**checked_tables()}  # tables judged by each stage of check_quality
+STAGES = checked_tables()  # tables judged by each stage of check_quality
 
 
 def results_table(stage: str) -> str:
