@@ -1,9 +1,10 @@
 """The typed mirror of platform.yaml: `load_config()` reads it, checks it and names every mistake by key and line."""
 
 import os
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -14,13 +15,30 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ConfigError(ValueError):
-    """platform.yaml is wrong; the message says which key, on which line, and what is allowed."""
+    """A setting is wrong; the message says which key, for platform.yaml on which line, and what is allowed."""
 
 
 class Section(BaseModel):
     """A part of platform.yaml: read-only, and a key it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    moved: ClassVar[Mapping[str, str]] = {}  # keys of earlier versions -> where they are now, below this section
+
+    def changed(self, **nested: Any) -> Self:
+        """Returns a checked copy with other values: `config.changed(runtime={"seed": 1}, data_source="synthetic")`.
+
+        A mapping changes what it names of a section, or of a dict of sections, and leaves the rest; every other
+        value takes the place of the old one.
+
+        Raises:
+            ConfigError: a key is unknown, or a value or a combination is wrong.
+        """
+        try:
+            return self.model_validate(_merged(self, nested))
+        except ValidationError as error:
+            name = type(self).__name__
+            said = (_explain(type(self), e) for e in error.errors())
+            raise ConfigError("\n".join(f"{'.'.join((name, *key))}: {message}" for key, message in said)) from None
 
 
 class Vertical(Section):
@@ -136,8 +154,30 @@ class ManagedCollision(Section):
     eviction_interval: int = Field(default=100, ge=1)  # steps between two hand-outs; until then new ids share a row
 
 
+class FoundationTraining(Section):
+    """How the FM is trained on the machine at hand; what it learns depends on `precision` alone."""
+
+    processes: int = Field(default=1, ge=1)  # that train together on this machine, one a GPU; tables are shared out
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the dense part's arithmetic; weights and tables stay fp32
+    compile: bool = False  # torch.compile the network: a minute at the start for faster steps, worth it on GPUs
+    checkpoint_minutes: float = Field(default=10, gt=0)  # a killed run loses at most this
+
+
+class Codes(Section):
+    """The compressed embeddings that the FM logs."""
+
+    dim: int = Field(default=32, gt=0)  # width of a code
+    prefixes: list[Annotated[int, Field(ge=1)]] = []  # shorter widths whose first values are a code, too
+    alignment: Literal["none", "rotation"] = "rotation"  # each day's codes are turned to be nearest to yesterday's
+
+
 class FoundationModel(Section):
-    """The foundation model (FM): network, tables, training."""
+    """The foundation model (FM): network, tables, training, codes."""
+
+    moved: ClassVar[Mapping[str, str]] = {
+        **{name: f"training.{name}" for name in ("processes", "precision", "compile", "checkpoint_minutes")},
+        **{f"code_{name}": f"codes.{name}" for name in ("dim", "prefixes", "alignment")},
+    }
 
     architecture: Name
     hyperparameters: dict[str, Any] = {}  # the network's own Config
@@ -146,13 +186,8 @@ class FoundationModel(Section):
     managed_collision: ManagedCollision | None = None  # None: every id is hashed to a row
     optimizer: Optimizer
     eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day kept from learning until the next
-    code_dim: int = Field(default=32, gt=0)  # width of the compressed embedding that is logged
-    code_prefixes: list[Annotated[int, Field(ge=1)]] = []  # shorter widths whose first values are a code, too
-    code_alignment: Literal["none", "rotation"] = "rotation"  # each day's codes are turned to be nearest to yesterday's
-    precision: Literal["fp32", "bf16"] = "fp32"  # of the dense part's arithmetic; weights and tables stay fp32
-    compile: bool = False  # torch.compile the network: a minute at the start for faster steps, worth it on GPUs
-    processes: int = Field(default=1, ge=1)  # that train together on this machine, one a GPU; tables are shared out
-    checkpoint_minutes: float = Field(default=10, gt=0)  # a killed run loses at most this
+    training: FoundationTraining = FoundationTraining()
+    codes: Codes = Codes()
 
 
 class VerticalModel(Section):
@@ -232,15 +267,15 @@ class PlatformConfig(Section):
     @property
     def served_code_dim(self) -> int:
         """Width of the codes that Feast serves and VMs read."""
-        return self.transfer.code_dim or self.foundation_model.code_dim
+        return self.transfer.code_dim or self.foundation_model.codes.dim
 
     @model_validator(mode="after")
     def _codes_fit(self) -> "PlatformConfig":
-        logged, served = self.foundation_model.code_dim, self.served_code_dim
-        if served != logged and served not in self.foundation_model.code_prefixes:
+        logged, served = self.foundation_model.codes, self.served_code_dim
+        if served != logged.dim and served not in logged.prefixes:
             raise ValueError(
-                f"transfer.code_dim {served} is neither foundation_model.code_dim {logged} nor among "
-                f"foundation_model.code_prefixes {self.foundation_model.code_prefixes}"
+                f"transfer.code_dim {served} is neither foundation_model.codes.dim {logged.dim} nor among "
+                f"foundation_model.codes.prefixes {logged.prefixes}"
             )
         if self.transfer.code_bits == 4 and served % 2:
             raise ValueError(f"transfer.code_bits 4 packs two values a byte: code_dim {served} must be even")
@@ -296,7 +331,12 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
         return PlatformConfig.model_validate(tree)
     except ValidationError as error:
         lines = _key_lines(yaml.compose(text))
-        raise ConfigError("\n".join(_explain(path, lines, e) for e in error.errors())) from None
+        said = (_explain(PlatformConfig, e) for e in error.errors())
+        raise ConfigError(
+            "\n".join(
+                f"{path}:{_line(lines, key)}: {'.'.join(key) or 'platform file'}: {message}" for key, message in said
+            )
+        ) from None
 
 
 def jobs_python() -> str:
@@ -314,25 +354,46 @@ def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tup
     return lines
 
 
-def _explain(path: Path, lines: dict[tuple[str, ...], int], error: Any) -> str:
-    location = tuple(str(part) for part in error["loc"])
-    known = location
-    while known and known not in lines:
-        known = known[:-1]
-    where = f"{path}:{lines.get(known, 1)}"
+def _line(lines: dict[tuple[str, ...], int], key: tuple[str, ...]) -> int:
+    """The line of a key, or of the innermost section around it that the file has."""
+    while key and key not in lines:
+        key = key[:-1]
+    return lines.get(key, 1)
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """What takes the place of `old`: a mapping over a section, or over a dict of sections, goes into what is there."""
+    if not isinstance(new, Mapping):
+        return new
+    if isinstance(old, Section):
+        there = dict(old)
+        kept = {name: there[name] for name in old.model_fields_set}
+    elif isinstance(old, dict) and all(isinstance(value, Section) for value in old.values()):
+        there = kept = old
+    else:
+        return new
+    return kept | {name: _merged(there.get(name), value) for name, value in new.items()}
+
+
+def _explain(root: type[Section], error: Any) -> tuple[tuple[str, ...], str]:
+    """The key below `root` that pydantic refused, and why."""
+    key = tuple(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        message = f"unknown key; allowed here: {', '.join(_allowed_keys(location[:-1]))}"
+        section = _section_at(root, key[:-1])
+        if key[-1] in section.moved:
+            return key, f"has moved to {'.'.join((*key[:-1], section.moved[key[-1]]))}"
+        message = f"unknown key; allowed here: {', '.join(section.model_fields)}"
     elif error["type"] == "missing":
         message = "missing; this key must be given"
     elif error["type"] not in {"value_error"}:
         message = f"{message}, found {error['input']!r}"
-    return f"{where}: {'.'.join(location) or 'platform file'}: {message}"
+    return key, message
 
 
-def _allowed_keys(location: tuple[str, ...]) -> list[str]:
-    """Keys of the section at `location`, walked through the pydantic fields."""
-    annotation: Any = PlatformConfig
+def _section_at(root: type[Section], location: tuple[str, ...]) -> type[Section]:
+    """The section at `location`, walked through the pydantic fields."""
+    annotation: Any = root
     for part in location:
         if isinstance(annotation, type) and issubclass(annotation, Section):
             annotation = annotation.model_fields[part].annotation
@@ -341,4 +402,5 @@ def _allowed_keys(location: tuple[str, ...]) -> list[str]:
         options = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, Section)]
         if options and getattr(annotation, "__origin__", None) is not dict:
             annotation = options[0]
-    return list(annotation.model_fields)
+    found: type[Section] = annotation
+    return found

@@ -58,7 +58,7 @@ class FmLog:
             items=rows["item_id"].combine_chunks(),
             micros=rows["event_timestamp"].cast(pa.int64()).to_numpy(),
             labels=rows["label"].to_numpy(),
-            codes=flat.reshape(-1, config.foundation_model.code_dim)[:, : config.served_code_dim],
+            codes=flat.reshape(-1, config.foundation_model.codes.dim)[:, : config.served_code_dim],
             bits=config.transfer.code_bits,
         )
 

@@ -108,7 +108,7 @@ def _one_snapshot(config: PlatformConfig, schema: Schema, rows: LoggedRows, days
     if not storage.has_partition(config, "fm_snapshots", of):
         return f"the snapshot of {of} is not kept"
     since = epoch_us(storage.day_window(config, of)[1])
-    codes = torch.zeros(len(rows.items), config.foundation_model.code_dim)
+    codes = torch.zeros(len(rows.items), config.foundation_model.codes.dim)
     hidden: torch.Tensor | None = None
     with foundation_trainer(config, schema) as trainer:
         load_sharded(storage.partition_folder(config, "fm_snapshots", of), trainer.model, trainer.optimizer)

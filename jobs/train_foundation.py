@@ -49,7 +49,7 @@ class Phase:
 
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Writes `fm_outputs`, `fm_evaluations` (fresh FM on the held-out rows) and `fm_snapshots` of a day."""
-    processes = config.foundation_model.processes
+    processes = config.foundation_model.training.processes
     if processes > 1 and not in_group():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "platform.yaml"
@@ -69,7 +69,7 @@ def _run(config: PlatformConfig, day: date) -> None:
     checkpoint = RunCheckpoint(
         storage.checkpoint_dir(config, "train_foundation", day),
         key=_key(config, day),
-        every_s=config.foundation_model.checkpoint_minutes * 60,
+        every_s=config.foundation_model.training.checkpoint_minutes * 60,
     )
     with (
         _tracked(config, day) as run,
@@ -140,7 +140,7 @@ def _commit(
     config: PlatformConfig, day: date, trainer: FoundationTrainer, progress: Progress, run: TrackedRun | None
 ) -> None:
     """Aligns the FM's codes, judges it and commits its snapshot."""
-    aligned = config.foundation_model.code_alignment == "rotation"
+    aligned = config.foundation_model.codes.alignment == "rotation"
     drift = align_codes(config, day, trainer) if aligned else None
     held_out = cut_day(config, day)
     metrics = evaluate_held_out(config, day, trainer, held_out)
@@ -176,7 +176,7 @@ def _scoring_version(config: PlatformConfig, day: date) -> str:
 def _key(config: PlatformConfig, day: date) -> str:
     """Of all that the day's training depends on."""
     previous = storage.previous_day(config, day)
-    settings = config.foundation_model.model_dump(exclude={"processes", "checkpoint_minutes", "compile"})
+    settings = config.foundation_model.model_dump(exclude={"training": {"processes", "checkpoint_minutes", "compile"}})
     parts = [settings, config.runtime.seed, storage.read_manifest(config, "examples", day)["content_hash"]]
     if previous is not None:
         parts += [

@@ -19,15 +19,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as python -m jobs sets it
 def tiny_config(tmp_path: Path) -> PlatformConfig:
     """The shipped platform on a small synthetic log, kept in a temporary folder."""
     config = load_config(Path(__file__).parent.parent / "platform.yaml")
-    source = config.sources["synthetic"].model_copy(update={"events_per_day": 600, "bootstrap_days": 2})
-    return config.model_copy(
-        update={
-            "data_source": "synthetic",
-            "sources": {**config.sources, "synthetic": source},
-            "storage": config.storage.model_copy(
-                update={"root": str(tmp_path / "state"), "feature_repo": str(tmp_path / "feature_repo")}
-            ),
-        }
+    return config.changed(
+        data_source="synthetic",
+        sources={"synthetic": {"events_per_day": 600, "bootstrap_days": 2}},
+        storage={"root": str(tmp_path / "state"), "feature_repo": str(tmp_path / "feature_repo")},
     )
 
 
@@ -38,14 +33,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
 
     config = load_config(Path(__file__).parent.parent / "platform.yaml")
     root = str(tmp_path_factory.mktemp("spark"))
-    storage, runtime = {"root": root}, {"spark_memory": "1g", "spark_master": "local[2]"}
-    session = spark_session(
-        config.model_copy(
-            update={
-                "storage": config.storage.model_copy(update=storage),
-                "runtime": config.runtime.model_copy(update=runtime),
-            }
-        )
-    )
+    runtime = {"spark_memory": "1g", "spark_master": "local[2]"}
+    session = spark_session(config.changed(storage={"root": root}, runtime=runtime))
     yield session
     session.stop()

@@ -1,10 +1,11 @@
 """platform.yaml: every mistake is named by key and line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from config import ROOT, ConfigError, load_config
+from config import ROOT, ConfigError, ManagedCollision, Transfer, load_config
 
 SHIPPED = (ROOT / "platform.yaml").read_text()
 
@@ -21,8 +22,8 @@ def line_of(text: str) -> int:
             "loss_weigth: 1.0",
             "transfer.loss_weigth: unknown key; allowed here: soft_label",
         ),
-        ("code_dim: 32", "code_dim: wide", "foundation_model.code_dim: Input should be a valid integer"),
-        ("code_dim: 32", "code_dim: 0", "foundation_model.code_dim: Input should be greater than 0, found 0"),
+        ("codes: {dim: 32", "codes: {dim: wide", "foundation_model.codes.dim: Input should be a valid integer"),
+        ("codes: {dim: 32", "codes: {dim: 0", "foundation_model.codes.dim: Input should be greater than 0, found 0"),
         ("device: auto", "device: tpu", "runtime.device: Input should be 'auto', 'cpu' or 'cuda', found 'tpu'"),
         ("  min_rows: 100", "  min_row: 100", "gates.min_row: unknown key"),
         ("history_days: 30\n  user", "history_days: 3\n  user", "windows_days [1, 7, 30] reach beyond history_days 3"),
@@ -49,6 +50,27 @@ def test_the_line_is_the_keys(tmp_path: Path):
         load_config(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("processes: 2", "training.processes"),
+        ("precision: bf16", "training.precision"),
+        ("compile: true", "training.compile"),
+        ("checkpoint_minutes: 5", "training.checkpoint_minutes"),
+        ("code_dim: 16", "codes.dim"),
+        ("code_prefixes: [8]", "codes.prefixes"),
+        ("code_alignment: none", "codes.alignment"),
+    ],
+)
+def test_a_key_that_has_moved_says_where_to(tmp_path: Path, old: str, new: str):
+    path = tmp_path / "platform.yaml"
+    path.write_text(SHIPPED.replace("  eval_fraction: 0.2", f"  {old}"))
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    key, line = f"foundation_model.{old.split(':')[0]}", line_of("  eval_fraction: 0.2")
+    assert str(error.value) == f"{path}:{line}: {key}: has moved to foundation_model.{new}"
+
+
 @pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("just text", "expected a mapping")])
 def test_files_that_are_no_mapping(tmp_path: Path, text: str, message: str):
     path = tmp_path / "platform.yaml"
@@ -73,3 +95,66 @@ def test_the_configuration_is_read_only():
     config = load_config(ROOT / "platform.yaml")
     with pytest.raises(ValueError, match="frozen"):
         config.runtime.seed = 1  # type: ignore[misc]
+
+
+def test_a_change_leaves_the_rest_of_every_section_it_goes_through():
+    config = load_config(ROOT / "platform.yaml")
+    changed = config.changed(
+        data_source="synthetic",
+        sources={"synthetic": {"events_per_day": 600}},
+        foundation_model={"optimizer": {"batch_size": 8}, "codes": {"prefixes": [8]}},
+        storage={"root": "elsewhere"},
+    )
+    assert (changed.data_source, changed.storage.root, changed.source.events_per_day) == ("synthetic", "elsewhere", 600)
+    assert changed.foundation_model.optimizer.batch_size == 8 and changed.foundation_model.codes.prefixes == [8]
+    assert (
+        changed.changed(
+            data_source=config.data_source,
+            sources={"synthetic": {"events_per_day": config.sources["synthetic"].events_per_day}},
+            foundation_model={
+                "optimizer": {"batch_size": config.foundation_model.optimizer.batch_size},
+                "codes": {"prefixes": []},
+            },
+            storage={"root": config.storage.root},
+        )
+        == config
+    )
+
+
+def test_a_change_to_a_section_that_was_none_makes_it():
+    foundation = load_config(ROOT / "platform.yaml").foundation_model
+    managed = foundation.changed(managed_collision={"tables": ["user_id"]})
+    assert managed.managed_collision == ManagedCollision(tables=["user_id"])
+    assert managed.changed(managed_collision=None) == foundation
+
+
+def test_a_section_and_a_plain_mapping_take_the_place_of_what_was_there():
+    config = load_config(ROOT / "platform.yaml")
+    transfer = Transfer(history_length=7)
+    changed = config.changed(transfer=transfer, foundation_model={"hyperparameters": {"rank": 2}})
+    assert changed.transfer == transfer and changed.foundation_model.hyperparameters == {"rank": 2}
+    mine = config.source.changed(path="mine")
+    added = config.changed(data_source="mine", sources={"mine": mine})
+    assert added.source == mine and list(added.sources) == [*config.sources, "mine"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"runtime": {"sead": 1}}, "PlatformConfig.runtime.sead: unknown key; allowed here: seed, device"),
+        ({"runtime": {"seed": "one"}}, "PlatformConfig.runtime.seed: Input should be a valid integer"),
+        ({"source": {"path": "x"}}, "PlatformConfig.source: unknown key; allowed here: data_source, sources"),
+        (
+            {"sources": {"synthetic": {"events_per_day": 0}}},
+            "PlatformConfig.sources.synthetic.events_per_day: Input should be greater than or equal to 1, found 0",
+        ),
+        ({"sources": {"mine": {"path": "x"}}}, "PlatformConfig.sources.mine.first_day: missing"),
+        ({"data_source": "nowhere"}, "PlatformConfig: data_source 'nowhere' has no entry under sources"),
+        ({"foundation_model": {"codes": {"dim": 16}}, "transfer": {"code_dim": 8}}, "transfer.code_dim 8 is neither"),
+        ({"foundation_model": {"code_dim": 16}}, "foundation_model.code_dim: has moved to foundation_model.codes.dim"),
+    ],
+)
+def test_a_wrong_change_is_refused_by_its_path(changes: dict[str, Any], message: str):
+    with pytest.raises(ConfigError) as error:
+        load_config(ROOT / "platform.yaml").changed(**changes)
+    assert message in str(error.value)

@@ -27,15 +27,10 @@ NOON = datetime(2022, 4, 26, 4, tzinfo=UTC)  # 12:00 by the log's clock: the sec
 
 
 def platform(folder: Path, files: Path) -> PlatformConfig:
-    config = load_config(ROOT / "platform.yaml")
-    source = config.sources["kuairand"].model_copy(update={"path": str(files), "bootstrap_days": 1})
-    places = {"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")}
-    return config.model_copy(
-        update={
-            "data_source": "kuairand",
-            "sources": {"kuairand": source},
-            "storage": config.storage.model_copy(update=places),
-        }
+    return load_config(ROOT / "platform.yaml").changed(
+        data_source="kuairand",
+        sources={"kuairand": {"path": str(files), "bootstrap_days": 1}},
+        storage={"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")},
     )
 
 
@@ -132,7 +127,7 @@ def test_offline_and_online_agree_on_real_users(two_futures: Futures):
 
 def test_a_delay_keeps_the_newest_impressions_out_of_the_history(two_futures: Futures):
     config = two_futures[0]
-    delayed = config.model_copy(update={"transfer": config.transfer.model_copy(update={"delay_s": 6 * 3600})})
+    delayed = config.changed(transfer={"delay_s": 6 * 3600})
     outputs = storage.dataset(config, "fm_outputs", DAYS).to_table()
     at = storage.day_ends(config, DAYS[1])[-1]
     log = FmLog.of(outputs, delayed)

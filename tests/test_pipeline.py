@@ -83,12 +83,12 @@ def run_day(config: PlatformConfig, day: date) -> dict[tuple[str, date], dict[st
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("pipeline")
-    config = load_config(ROOT / "platform.yaml")
-    source = config.sources["synthetic"].model_copy(update={"events_per_day": 2500, "bootstrap_days": 2})
-    gates = config.gates.model_copy(update={"ne_tolerance": 0.5, "calibration": (0.1, 10.0)})  # tiny log, tiny models
-    places = {"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")}
-    changes = {"data_source": "synthetic", "sources": {"synthetic": source}, "gates": gates}
-    config = config.model_copy(update=changes | {"storage": config.storage.model_copy(update=places)})
+    config = load_config(ROOT / "platform.yaml").changed(
+        data_source="synthetic",
+        sources={"synthetic": {"events_per_day": 2500, "bootstrap_days": 2}},
+        gates={"ne_tolerance": 0.5, "calibration": (0.1, 10.0)},  # tiny log, tiny models
+        storage={"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")},
+    )
     results: dict[tuple[str, date], dict[str, Any]] = {}
     for day in DAYS:
         results |= run_day(config, day)

@@ -15,7 +15,7 @@ CONFIG = load_config(ROOT / "platform.yaml")
 @pytest.mark.parametrize("name", CONFIG.sources)
 def test_models_of_every_source_can_be_built(name: str):
     assert name in SOURCES
-    config = CONFIG.model_copy(update={"data_source": name})
+    config = CONFIG.changed(data_source=name)
     schema = source_schema(config)
     features = FoundationFeatures.of(schema, config)
     FoundationModel(config.foundation_model, sparse=features.sparse, num_dense=len(features.dense), sequence_length=9)
@@ -23,13 +23,13 @@ def test_models_of_every_source_can_be_built(name: str):
 
 
 def test_unknown_architectures_name_the_known_ones():
-    wrong = CONFIG.foundation_model.model_copy(update={"architecture": "wukog"})
+    wrong = CONFIG.foundation_model.changed(architecture="wukog")
     with pytest.raises(ValueError, match=r"'wukog' in foundation_model.architecture. Known: .*wukong"):
         FoundationModel(wrong, sparse=("user_id", "item_id"), num_dense=3, sequence_length=9)
 
 
 def test_vertical_columns_exist_in_the_sources_schema():
     for name in CONFIG.sources:
-        config = CONFIG.model_copy(update={"data_source": name})
+        config = CONFIG.changed(data_source=name)
         for vertical in config.source.verticals.values():
             assert vertical.column is None or vertical.column in source_schema(config).categorical

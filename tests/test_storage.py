@@ -25,8 +25,7 @@ def test_windows_are_half_open_and_the_bootstrap_day_covers_its_days(tiny_config
 
 
 def test_a_platform_day_of_a_week_ends_seven_days_of_the_log(tiny_config: PlatformConfig):
-    source = tiny_config.source.model_copy(update={"days_per_day": 7})
-    config = tiny_config.model_copy(update={"sources": {**tiny_config.sources, "synthetic": source}})
+    config = tiny_config.changed(sources={"synthetic": {"days_per_day": 7}})
     day = date(2026, 1, 3)
     start, end = storage.day_window(config, day)
     ends = storage.day_ends(config, day)
@@ -36,8 +35,7 @@ def test_a_platform_day_of_a_week_ends_seven_days_of_the_log(tiny_config: Platfo
 
 
 def test_offset_moves_the_windows(tiny_config: PlatformConfig):
-    source = tiny_config.source.model_copy(update={"utc_offset_hours": 8})
-    config = tiny_config.model_copy(update={"sources": {**tiny_config.sources, "synthetic": source}})
+    config = tiny_config.changed(sources={"synthetic": {"utc_offset_hours": 8}})
     assert storage.day_window(config, date(2026, 1, 3))[0] == datetime(2026, 1, 2, 16, tzinfo=UTC)
 
 

@@ -106,7 +106,7 @@ def main() -> None:
             "hyperparameters": LADDERS[one.architecture][one.size],
             "embedding_dim": EMBEDDING_DIM,
         }
-        foundation = log_.config.foundation_model.model_copy(update=settings)
+        foundation = log_.config.foundation_model.changed(**settings)
         return log_.run(foundation, seed=one.seed, what=_described(one)).figures | {"reachable_ne": _reachable(log_)}
 
     if not a.report:

@@ -41,26 +41,18 @@ def whole_log(
     shipped = load_config(ROOT / "platform.yaml")
     of_source = shipped.sources[source]
     first, last = first_day or of_source.first_day, last_day or of_source.last_day
-    of_source = of_source.model_copy(
-        update={
-            "path": path or of_source.path,
-            "first_day": first,
-            "last_day": last,
-            "bootstrap_days": (last - first) // timedelta(days=1) + 1,
-            "events_per_day": events_per_day or of_source.events_per_day,
-        }
-    )
-    config = shipped.model_copy(
-        update={
-            "data_source": source,
-            "sources": {source: of_source},
-            "features": shipped.features.model_copy(
-                update={"history_length": history_length or shipped.features.history_length}
-            ),
-            "storage": shipped.storage.model_copy(
-                update={"root": str(work.resolve()), "feature_repo": str(work.resolve() / "feature_repo")}
-            ),
-        }
+    window = {
+        "path": path or of_source.path,
+        "first_day": first,
+        "last_day": last,
+        "bootstrap_days": (last - first) // timedelta(days=1) + 1,
+        "events_per_day": events_per_day or of_source.events_per_day,
+    }
+    config = shipped.changed(
+        data_source=source,
+        sources={source: window},
+        features={"history_length": history_length or shipped.features.history_length},
+        storage={"root": str(work.resolve()), "feature_repo": str(work.resolve() / "feature_repo")},
     )
     for table, job in (("events", ingest), ("examples", extract_features)):
         if not storage.has_partition(config, table, last):

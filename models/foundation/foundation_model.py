@@ -57,7 +57,7 @@ class FoundationModel(nn.Module):
             self.network = CETNet(ensemble, members)
         else:
             self.network = _embedded(config.architecture, config.hyperparameters, config.embedding_dim, **inputs)
-        self.compressor = Compressor(self.network.hidden_dim, config.code_dim, tuple(config.code_prefixes))
+        self.compressor = Compressor(self.network.hidden_dim, config.codes.dim, tuple(config.codes.prefixes))
 
     def forward(self, batch: FoundationBatch) -> CodedOutput:
         """Scores a batch."""

@@ -13,8 +13,7 @@ from data.schema import TIMESTAMP
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AT = START + timedelta(days=2)
-SHIPPED = load_config()
-CONFIG = SHIPPED.model_copy(update={"foundation_model": SHIPPED.foundation_model.model_copy(update={"code_dim": 2})})
+CONFIG = load_config().changed(foundation_model={"codes": {"dim": 2}})
 
 
 def outputs(rows: list[tuple[str, str, float, int, list[float] | None]]) -> pa.Table:
@@ -86,8 +85,7 @@ def test_nothing_scored_gives_empty_tables():
 
 def test_a_shorter_code_of_four_bits_is_the_start_of_the_long_one():
     transfer = Transfer(code_dim=2, code_bits=4)
-    foundation = SHIPPED.foundation_model.model_copy(update={"code_dim": 4, "code_prefixes": [2]})
-    short = CONFIG.model_copy(update={"foundation_model": foundation, "transfer": transfer})
+    short = CONFIG.changed(foundation_model={"codes": {"dim": 4, "prefixes": [2]}}, transfer=transfer)
     log = FmLog.of(outputs([("u", "a", 1, 1, [0.5, -0.25, 1.0, 1.0]), ("u", "b", 2, 1, [0.0, 0.875, 1.0, 1.0])]), short)
     stored = user_fm_history(log, AT, transfer)["fm_history_codes"][0].as_py()
     assert stored == encode(np.array([[0.5, -0.25], [0.0, 0.875]]), 4).tobytes() and len(stored) == 2

@@ -56,7 +56,7 @@ def write_config(folder: Path) -> Path:
     tree["storage"] = {"root": str(folder / "state"), "cache": str(folder / "cache")}
     tree["storage"]["feature_repo"] = str(folder / "feature_repo")
     tree["runtime"] |= {"airflow_port": airflow, "mlflow_port": mlflow, "docs_port": docs, "spark_memory": "1g"}
-    tree["foundation_model"] |= {"embedding_dim": 8, "code_dim": 8}
+    tree["foundation_model"] |= {"embedding_dim": 8, "codes": {"dim": 8}}
     tree["foundation_model"]["num_embeddings"] = {"user_id": 1024, "item_id": 1024, "other": 256}
     tree["vertical_model"]["num_embeddings"] = {"user_id": 512, "item_id": 512, "other": 128}
     path = folder / "platform.yaml"

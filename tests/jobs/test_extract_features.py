@@ -129,17 +129,14 @@ def test_real_impressions(tmp_path: Path, spark: SparkSession) -> None:
     path = os.environ.get("KUAIRAND_PATH")
     if not path:
         pytest.skip("set KUAIRAND_PATH to the folder of the KuaiRand files")
-    config = load_config()
-    source = config.sources["kuairand"].model_copy(update={"path": path, "bootstrap_days": 2})
-    config = config.model_copy(
-        update={
-            "data_source": "kuairand",
-            "sources": {"kuairand": source},
-            "storage": config.storage.model_copy(update={"root": str(tmp_path)}),
-        }
+    config = load_config().changed(
+        data_source="kuairand",
+        sources={"kuairand": {"path": path, "bootstrap_days": 2}},
+        storage={"root": str(tmp_path)},
     )
-    day = source.bootstrap_day + timedelta(days=1)
-    for landed_day in (source.bootstrap_day, day):
+    bootstrap_day = config.source.bootstrap_day
+    day = bootstrap_day + timedelta(days=1)
+    for landed_day in (bootstrap_day, day):
         ingest.main(config, day=landed_day)
     extract_features.main(config, day=day)
     check_against_naive(config, day, num_rows=30)

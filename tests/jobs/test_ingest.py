@@ -49,9 +49,8 @@ def own_log(tmp_path):
                 context_categorical=["surface"],
             ),
         )
-        config = load_config()
-        stored = config.storage.model_copy(update={"root": str(tmp_path / "state")})
-        return config.model_copy(update={"data_source": "mine", "sources": {"mine": source}, "storage": stored})
+        stored = {"root": str(tmp_path / "state")}
+        return load_config().changed(data_source="mine", sources={"mine": source}, storage=stored)
 
     return make
 

@@ -45,7 +45,6 @@ def test_a_day_outside_the_log_is_refused(tiny_config: PlatformConfig) -> None:
 
 
 def test_at_the_end_of_the_log_there_is_nothing_to_do(tiny_config: PlatformConfig) -> None:
-    source = tiny_config.source.model_copy(update={"last_day": date(2026, 1, 2)})
-    config = tiny_config.model_copy(update={"sources": {"synthetic": source}})
+    config = tiny_config.changed(sources={"synthetic": {"last_day": date(2026, 1, 2)}})
     finish(config, "2026-01-02")
     assert "every day of synthetic is done" in plan_day.main(config)["skipped"]

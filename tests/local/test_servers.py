@@ -50,16 +50,14 @@ def test_a_port_in_use_is_named_with_the_key_that_changes_it(tiny_config: Platfo
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        runtime = tiny_config.runtime.model_copy(update={"mlflow_port": port})
-        config = tiny_config.model_copy(update={"runtime": runtime})
+        config = tiny_config.changed(runtime={"mlflow_port": port})
         with pytest.raises(servers.ServerError, match=rf"port {port} for mlflow is in use .*runtime\.mlflow_port"):
             servers.start(config, say=lambda text: None)
     assert servers.running(config, "docs") is None  # nothing was started
 
 
 def test_a_changed_setting_changes_the_fingerprint(tiny_config: PlatformConfig) -> None:
-    runtime = tiny_config.runtime.model_copy(update={"parallel_tasks": 7})
-    changed = tiny_config.model_copy(update={"runtime": runtime})
+    changed = tiny_config.changed(runtime={"parallel_tasks": 7})
     before = {server.name: server.fingerprint for server in servers.servers(tiny_config)}
     after = {server.name: server.fingerprint for server in servers.servers(changed)}
     assert {name for name in before if before[name] != after[name]} == {

@@ -43,7 +43,7 @@ def foundation_model(architecture: str, *, seed: int = 0, **hyperparameters: Any
             "embedding_dim": 8,
             "num_embeddings": NumEmbeddings(user_id=ROWS, item_id=ROWS, other=ROWS),
             "optimizer": {"batch_size": 8, "learning_rate": 0.01, "embedding_learning_rate": 0.1},
-            "code_dim": 4,
+            "codes": {"dim": 4},
         }
     )
     torch.manual_seed(seed)

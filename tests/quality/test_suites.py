@@ -254,7 +254,6 @@ def test_too_many_quarantined_rows_are_critical_and_the_message_says_how_many(
 
 def test_delay_moves_the_leak_limit(tiny_config: PlatformConfig, schema: Schema, clean: dict[str, pa.Table]) -> None:
     write_tables(tiny_config, DAY, clean)  # histories reach up to the impression
-    features = tiny_config.features.model_copy(update={"user_delay_s": 12 * 3600})
-    delayed = tiny_config.model_copy(update={"features": features})
+    delayed = tiny_config.changed(features={"user_delay_s": 12 * 3600})
     results = validate(delayed, schema, DAY, ["examples"])
     assert [(r.column, r.severity) for r in results if not r.success] == [("history_leaks", "critical")]

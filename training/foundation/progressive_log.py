@@ -75,8 +75,8 @@ class ProgressiveLog:
             seed: of the weights.
             what: for the progress line.
         """
-        runtime = self.config.runtime.model_copy(update={"seed": seed, "torch_threads": 1, "device": "cpu"})
-        config = self.config.model_copy(update={"foundation_model": foundation, "runtime": runtime})
+        runtime = {"seed": seed, "torch_threads": 1, "device": "cpu"}
+        config = self.config.changed(foundation_model=foundation, runtime=runtime)
         days = self._days(config)
         parts: list[Scored] = []
         with foundation_trainer(config, source_schema(config)) as trainer:

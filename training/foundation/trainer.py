@@ -183,7 +183,7 @@ class FoundationTrainer:
         return [p for p in dense if id(p) not in compressor], [p for p in dense if id(p) in compressor]
 
     def _forward(self, examples: Examples) -> CodedOutput:
-        half = self.config.foundation_model.precision == "bf16"
+        half = self.config.foundation_model.training.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             return self.model(examples.batch)
 
@@ -211,7 +211,7 @@ def foundation_trainer(config: PlatformConfig, schema: Schema) -> Iterator[Found
             sequence_length=features.sequence_length,
         )
         model = shard(module, device, embedding_learning_rate=settings.embedding_learning_rate)
-        if config.foundation_model.compile:
+        if config.foundation_model.training.compile:
             for part in module.modules():
                 if isinstance(part, FoundationNetwork):
                     part.compile(dynamic=True)  # in place: names in checkpoints stay

@@ -167,7 +167,7 @@ class _World:
         settings = settings or config.vertical_model
         student = Student(
             settings,
-            config.transfer.model_copy(update={"soft_label": True}),
+            config.transfer.changed(soft_label=True),
             arm,
             self.learn.features.num_embeddings,
             ids or self.learn.history_ids,
@@ -207,7 +207,7 @@ def _wider(settings: VerticalModel) -> VerticalModel:
         "hidden": lambda widths: [2 * width for width in widths],
     }
     wider = {name: twice[name](value) if name in twice else value for name, value in shipped.items()}
-    return settings.model_copy(update={"hyperparameters": wider})
+    return settings.changed(hyperparameters=wider)
 
 
 def _other_histories(rows: VerticalRows, seed: int) -> Iterator[tuple[str, VerticalRows]]:
@@ -262,9 +262,9 @@ def _explanation(
     if "one snapshot" in losses:
         still_open += [
             part("alignment", "all codes by one FM snapshot, on the days after it", "as logged", "one snapshot",
-                 "foundation_model.code_alignment; or lower rates in foundation_model.optimizer"),
+                 "foundation_model.codes.alignment; or lower rates in foundation_model.optimizer"),
             part("compression", "that snapshot's hidden layer itself, not its code", "one snapshot", "uncompressed",
-                 "foundation_model.code_dim"),
+                 "foundation_model.codes.dim"),
         ]  # fmt: skip
     depends = [
         part(name, f"the trained VM reads {what}", "shipped", name)

@@ -154,7 +154,7 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
         ),
         logged=log["impression_id"].combine_chunks(),
         items=numbers[1],
-        codes=torch.from_numpy(flat.reshape(-1, config.foundation_model.code_dim).copy()),
+        codes=torch.from_numpy(flat.reshape(-1, config.foundation_model.codes.dim).copy()),
         users=_places(rows["user_id"], all_users),
         asked=_places(rows["item_id"], all_items),
         instants=instants,

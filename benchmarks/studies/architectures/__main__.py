@@ -95,12 +95,10 @@ class Study:
     def run(self, run: Run) -> dict[str, Any]:
         """Trains and judges; what the model said of the judged rows is kept in a file."""
         log = self.log(run.data_set)
-        settings = log.config.foundation_model.model_copy(
-            update={
-                "architecture": run.architecture,
-                "hyperparameters": HYPERPARAMETERS[run.architecture],
-                "embedding_dim": EMBEDDING_DIM,
-            }
+        settings = log.config.foundation_model.changed(
+            architecture=run.architecture,
+            hyperparameters=HYPERPARAMETERS[run.architecture],
+            embedding_dim=EMBEDDING_DIM,
         )
         judged = log.run(settings, seed=run.seed, what=f"{run.data_set}, {run.architecture}, seed {run.seed}")
         np.save(self._prediction(run.key), judged.probabilities)

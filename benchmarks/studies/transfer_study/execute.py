@@ -42,10 +42,9 @@ class Study:
         way = ARMS[run.arm]
         transfer = Transfer(**asdict(run.distilling), student_adapter=way.adapter)
         if way.distillation == "serving":
-            transfer = transfer.model_copy(update={"distillation_head": "serving"})
-        settings = self.config.vertical_model
-        settings = settings.model_copy(
-            update={"architecture": run.kind, "hyperparameters": {"history_encoder": run.encoder}}
+            transfer = transfer.changed(distillation_head="serving")
+        settings = self.config.vertical_model.changed(
+            architecture=run.kind, hyperparameters={"history_encoder": run.encoder}
         )
         arm = Arm(distillation=way.distillation != "none", codes=way.codes != "none", ids=way.ids != "none")
         history_ids = self.log.history_ids[:1] if way.ids == "item" else self.log.history_ids

@@ -61,21 +61,16 @@ def teacher(config: PlatformConfig, day: date, log: StudyLog, *, size: str, seed
         seed: of the weights.
         cut: days the frozen FM has learnt.
     """
-    foundation = config.foundation_model.model_copy(
-        update={"hyperparameters": SIZES[size], "embedding_dim": EMBEDDING_DIM[size], "code_prefixes": [8, 16]}
+    foundation = config.foundation_model.changed(
+        hyperparameters=SIZES[size], embedding_dim=EMBEDDING_DIM[size], codes={"prefixes": [8, 16]}
     )
-    config = config.model_copy(
-        update={
-            "foundation_model": foundation,
-            "runtime": config.runtime.model_copy(update={"seed": seed, "torch_threads": 1}),
-        }
-    )
+    config = config.changed(foundation_model=foundation, runtime={"seed": seed, "torch_threads": 1})
     count, last = len(log.users), len(log.days) - 1
     unknown = torch.full((count,), torch.nan)
     result = Teacher(
         frozen=unknown.clone(),
         aged={age: unknown.clone() for age in AGES},
-        codes={name: torch.zeros(count, foundation.code_dim) for name in CODES},
+        codes={name: torch.zeros(count, foundation.codes.dim) for name in CODES},
         drift=[],
         drift_aligned=[],
     )

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import storage
-from config import ManagedCollision, PlatformConfig
+from config import PlatformConfig
 from data.batches.encoding import hash_ids
 from data.batches.foundation import CHUNK_ROWS, Examples, count_examples, foundation_batches
 from data.sources import source_schema
@@ -22,10 +22,9 @@ DAY = date(2026, 1, 2)
 
 @pytest.fixture
 def config(tiny_config: PlatformConfig) -> PlatformConfig:
-    model = tiny_config.foundation_model
-    optimizer = model.optimizer.model_copy(update={"batch_size": 50})
-    changes = {"optimizer": optimizer, "architecture": "din", "hyperparameters": {}}
-    config = tiny_config.model_copy(update={"foundation_model": model.model_copy(update=changes)})
+    config = tiny_config.changed(
+        foundation_model={"architecture": "din", "hyperparameters": {}, "optimizer": {"batch_size": 50}}
+    )
     write_tables(config, DAY, {"examples": clean_tables(config, source_schema(config), DAY)["examples"]})
     return config
 
@@ -101,8 +100,7 @@ def test_a_window_has_the_rows_of_its_times_wherever_row_groups_end(config: Plat
 
 
 def test_ids_of_tables_that_hand_rows_out_are_not_folded(config: PlatformConfig):
-    model = config.foundation_model.model_copy(update={"managed_collision": ManagedCollision(tables=["user_id"])})
-    config = config.model_copy(update={"foundation_model": model})
+    config = config.changed(foundation_model={"managed_collision": {"tables": ["user_id"]}})
     ids = next(foundation_batches(config, DAY)).batch.sparse
     assert int(ids["user_id"].values().max()) > 2**40
     assert int(ids["item_id"].values().max()) < config.foundation_model.num_embeddings.item_id

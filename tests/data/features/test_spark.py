@@ -18,8 +18,7 @@ import os, sys
 from config import load_config
 from data.features.spark import spark_session
 config = load_config("platform.yaml")
-config = config.model_copy(update={"storage": config.storage.model_copy(
-    update={"root": sys.argv[1], "cache": sys.argv[1] + "/cache"})})
+config = config.changed(storage={"root": sys.argv[1], "cache": sys.argv[1] + "/cache"})
 spark = spark_session(config)
 print(os.environ["JAVA_HOME"], spark.range(5).selectExpr("sum(id)").first()[0])
 spark.stop()

@@ -9,9 +9,7 @@ ORIGINAL = OriginalFiles("Some Log", "https://example.org/log")
 
 @pytest.fixture
 def config(tmp_path):
-    config = load_config().model_copy(update={"data_source": "taobao_ad"})
-    source = config.sources["taobao_ad"].model_copy(update={"path": str(tmp_path)})
-    return config.model_copy(update={"sources": {"taobao_ad": source}})
+    return load_config().changed(data_source="taobao_ad", sources={"taobao_ad": {"path": str(tmp_path)}})
 
 
 def test_errors_say_where_the_files_come_from_and_where_to_name_them(config):
@@ -19,9 +17,9 @@ def test_errors_say_where_the_files_come_from_and_where_to_name_them(config):
     with pytest.raises(FileNotFoundError, match=rf"lacks b\.csv: {advice}"):
         (ORIGINAL.folder(config) / "a.csv").touch()
         ORIGINAL.find(config, "a.csv", "b.csv")
-    nowhere = config.source.model_copy(update={"path": None})
+    nowhere = config.changed(sources={"taobao_ad": {"path": None}})
     with pytest.raises(FileNotFoundError, match=rf"sources\.taobao_ad\.path is not set: {advice}"):
-        ORIGINAL.find(config.model_copy(update={"sources": {"taobao_ad": nowhere}}), "a.csv")
+        ORIGINAL.find(nowhere, "a.csv")
 
 
 def test_a_missing_column_is_named_beside_those_there_are(config, tmp_path):

@@ -13,10 +13,9 @@ FIRST, DAYS = date(2020, 1, 1), 4
 
 @pytest.fixture
 def config():
-    config = load_config().model_copy(update={"data_source": "kuaivideo"})
     last = FIRST + timedelta(days=DAYS - 1)
-    update = {"first_day": FIRST, "last_day": last, "bootstrap_days": 2, "utc_offset_hours": 8}
-    return config.model_copy(update={"sources": {"kuaivideo": config.source.model_copy(update=update)}})
+    window = {"first_day": FIRST, "last_day": last, "bootstrap_days": 2, "utc_offset_hours": 8}
+    return load_config().changed(data_source="kuaivideo", sources={"kuaivideo": window})
 
 
 def test_platform_days_hold_equal_numbers_of_impressions_in_their_order(config):

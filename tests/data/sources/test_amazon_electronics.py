@@ -12,10 +12,10 @@ from tests.original_files import write_amazon_electronics
 
 
 def _config(path, cache):
-    config = load_config().model_copy(update={"data_source": "amazon_electronics"})
-    source = config.source.model_copy(update={"path": str(path), "bootstrap_days": 1})
-    stored = config.storage.model_copy(update={"cache": str(cache)})
-    return config.model_copy(update={"sources": {"amazon_electronics": source}, "storage": stored})
+    source = {"path": str(path), "bootstrap_days": 1}
+    return load_config().changed(
+        data_source="amazon_electronics", sources={"amazon_electronics": source}, storage={"cache": str(cache)}
+    )
 
 
 def _read(config):

@@ -47,10 +47,11 @@ def small_log(tmp_path):
 
 
 def _config(path=None, cache=None):
-    config = load_config().model_copy(update={"data_source": "complete_journey"})
-    source = config.sources["complete_journey"].model_copy(update={"path": str(path) if path else None})
-    stored = config.storage.model_copy(update={"cache": str(cache)} if cache else {})
-    return config.model_copy(update={"sources": {"complete_journey": source}, "storage": stored})
+    return load_config().changed(
+        data_source="complete_journey",
+        sources={"complete_journey": {"path": str(path) if path else None}},
+        storage={"cache": str(cache)} if cache else {},
+    )
 
 
 def test_impressions_are_the_promoted_products_of_a_trip(small_log):

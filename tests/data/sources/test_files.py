@@ -27,9 +27,9 @@ def config_of(path, **mapping):
         last_day=DAYS[7],
         bootstrap_days=2,
         verticals={"all": Vertical()},
-        columns=MAPPING.model_copy(update=mapping),
+        columns=MAPPING.changed(**mapping),
     )
-    return config.model_copy(update={"data_source": "my_log", "sources": {"my_log": source}})
+    return config.changed(data_source="my_log", sources={"my_log": source})
 
 
 def row(name, time="2026-01-05 12:00:00"):
@@ -45,8 +45,7 @@ def test_a_source_with_columns_is_read_by_files_whatever_its_name(tmp_path):
     assert source_module(config) is files
     assert source_schema(config).item_dense == ("price",)
     with pytest.raises(ValueError, match=r"'my_log' is none of complete_journey.*needs `columns`"):
-        bare = config.source.model_copy(update={"columns": None})
-        source_module(config.model_copy(update={"sources": {"my_log": bare}}))
+        source_module(config.changed(sources={"my_log": {"columns": None}}))
 
 
 def test_rows_go_to_the_day_of_their_timestamp(tmp_path):

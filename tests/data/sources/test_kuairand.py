@@ -24,9 +24,7 @@ POST_CLICK = {
 
 
 def _config(path):
-    config = load_config().model_copy(update={"data_source": "kuairand"})
-    source = config.sources["kuairand"].model_copy(update={"path": path})
-    return config.model_copy(update={"sources": {"kuairand": source}})
+    return load_config().changed(data_source="kuairand", sources={"kuairand": {"path": path}})
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,8 @@ FIRST = date(2018, 5, 1)
 
 
 def _config(path, days=8):
-    config = load_config().model_copy(update={"data_source": "kuaivideo"})
-    update = {"path": path, "bootstrap_days": 1, "first_day": FIRST, "last_day": FIRST + timedelta(days=days - 1)}
-    return config.model_copy(update={"sources": {"kuaivideo": config.source.model_copy(update=update)}})
+    source = {"path": path, "bootstrap_days": 1, "first_day": FIRST, "last_day": FIRST + timedelta(days=days - 1)}
+    return load_config().changed(data_source="kuaivideo", sources={"kuaivideo": source})
 
 
 def _days(config):

@@ -11,7 +11,7 @@ from data.sources import movielens
 @pytest.fixture(scope="module")
 def replay():
     """The config and every rating of the replay with its rating time, by platform day."""
-    config = load_config().model_copy(update={"data_source": "movielens"})
+    config = load_config().changed(data_source="movielens")
     try:
         movielens.fetch(config)
     except ConnectionError as error:

@@ -20,18 +20,11 @@ def landed(request, tmp_path_factory, spark: SparkSession) -> PlatformConfig:
     """A log with its bootstrap day and the day after, ingested and with features."""
     folder = tmp_path_factory.mktemp(request.param)
     WRITERS[request.param](folder / "files", users=60)
-    shipped = load_config(ROOT / "platform.yaml")
-    config = shipped.model_copy(
-        update={
-            "data_source": request.param,
-            "sources": {
-                request.param: shipped.sources[request.param].model_copy(update={"path": str(folder / "files")})
-            },
-            "storage": shipped.storage.model_copy(
-                update={"root": str(folder / "state"), "cache": str(folder / "cache")}
-            ),
-            "features": shipped.features.model_copy(update={"history_length": HISTORY_LENGTH}),
-        }
+    config = load_config(ROOT / "platform.yaml").changed(
+        data_source=request.param,
+        sources={request.param: {"path": str(folder / "files")}},
+        storage={"root": str(folder / "state"), "cache": str(folder / "cache")},
+        features={"history_length": HISTORY_LENGTH},
     )
     for day in _days(config):
         result = ingest.main(config, day=day)

@@ -15,8 +15,7 @@ BOOTSTRAP = date(2026, 1, 2)
 @pytest.fixture(scope="module")
 def large():
     """The shipped size, 20 000 impressions a day."""
-    config = load_config()
-    return config.model_copy(update={"data_source": "synthetic"})
+    return load_config().changed(data_source="synthetic")
 
 
 def test_a_day_is_the_same_made_alone_or_after_others(tiny_config):
@@ -28,8 +27,7 @@ def test_a_day_is_the_same_made_alone_or_after_others(tiny_config):
 
 def test_the_bootstrap_day_is_the_sum_of_its_log_days(tiny_config):
     whole = synthetic.read(tiny_config, BOOTSTRAP)
-    source = tiny_config.source.model_copy(update={"bootstrap_days": 1})
-    single = tiny_config.model_copy(update={"sources": {"synthetic": source}})
+    single = tiny_config.changed(sources={"synthetic": {"bootstrap_days": 1}})
     parts = pl.concat([synthetic.read(single, date(2026, 1, n)) for n in (1, 2)])
     assert_frame_equal(whole, parts)
 

@@ -12,9 +12,7 @@ MIDNIGHT = 1_494_086_400  # 2017-05-07 00:00 at UTC+8
 
 
 def _config(path):
-    config = load_config().model_copy(update={"data_source": "taobao_ad"})
-    source = config.sources["taobao_ad"].model_copy(update={"path": path, "bootstrap_days": 1})
-    return config.model_copy(update={"sources": {"taobao_ad": source}})
+    return load_config().changed(data_source="taobao_ad", sources={"taobao_ad": {"path": path, "bootstrap_days": 1}})
 
 
 @pytest.fixture

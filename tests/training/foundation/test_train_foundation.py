@@ -17,7 +17,7 @@ import torch
 import yaml
 
 import storage
-from config import ROOT, FoundationModel, ManagedCollision, PlatformConfig
+from config import ROOT, FoundationTraining, ManagedCollision, PlatformConfig
 from data.batches.foundation import foundation_batches
 from data.sources import source_schema
 from jobs import train_foundation
@@ -30,15 +30,12 @@ FIRST, SECOND = date(2026, 1, 2), date(2026, 1, 3)
 NETWORK: dict[str, Any] = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 4, "mlp": [16]}
 
 
-def changed(config: PlatformConfig, **changes: Any) -> PlatformConfig:
-    return config.model_copy(update={"foundation_model": config.foundation_model.model_copy(update=changes)})
-
-
 @pytest.fixture
 def config(tiny_config: PlatformConfig) -> PlatformConfig:
-    optimizer = tiny_config.foundation_model.optimizer.model_copy(update={"batch_size": 4})
-    config = changed(tiny_config, optimizer=optimizer, hyperparameters=NETWORK, embedding_dim=8)
-    config = config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": "cpu"})})
+    config = tiny_config.changed(
+        foundation_model={"optimizer": {"batch_size": 4}, "hyperparameters": NETWORK, "embedding_dim": 8},
+        runtime={"device": "cpu"},
+    )
     for day in (FIRST, SECOND):
         write_tables(config, day, {"examples": clean_tables(config, source_schema(config), day)["examples"]})
     return config
@@ -73,12 +70,12 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     config: PlatformConfig, tmp_path: Path, how: signal.Signals, managed: ManagedCollision | None
 ):
-    config = changed(config, managed_collision=managed)
+    config = config.changed(foundation_model={"managed_collision": managed})
     train_foundation.main(config, day=FIRST)
     expected = results(config, FIRST)
     storage.partition_dir(config, "fm_snapshots", FIRST).rename(tmp_path / "expected")
 
-    process = start(changed(config, checkpoint_minutes=1e-9), tmp_path, FIRST)
+    process = start(config.changed(foundation_model={"training": {"checkpoint_minutes": 1e-9}}), tmp_path, FIRST)
     checkpoint = storage.checkpoint_dir(config, "train_foundation", FIRST)
     wait_for(checkpoint / "progress.json", process)
     process.send_signal(how)
@@ -106,13 +103,22 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(config: PlatformConf
     assert not checkpoint.exists()
 
 
+def test_only_what_changes_the_result_changes_the_key_of_the_run(config: PlatformConfig):
+    def key(**foundation_model: Any) -> str:
+        return train_foundation._key(config.changed(foundation_model=foundation_model), FIRST)
+
+    how = {"processes": 2, "compile": True, "checkpoint_minutes": 1}
+    assert key() == key(training=how)
+    assert len({key(), key(training={"precision": "bf16"}), key(codes={"dim": 16}), key(embedding_dim=16)}) == 4
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("managed", [None, ManagedCollision(eviction_interval=4)])
 def test_two_processes_learn_what_one_learns(config: PlatformConfig, managed: ManagedCollision | None):
-    config = changed(config, managed_collision=managed)
+    config = config.changed(foundation_model={"managed_collision": managed})
     found = []
     for processes in (1, 2):
-        of = changed(config, processes=processes)
+        of = config.changed(foundation_model={"training": {"processes": processes}})
         for day in (FIRST, SECOND):
             train_foundation.main(of, day=day)
         found.append(results(config, SECOND))
@@ -140,7 +146,7 @@ def test_a_snapshot_in_many_files_is_the_same_model(config: PlatformConfig, monk
 
 def test_a_snapshot_of_another_architecture_is_refused(config: PlatformConfig):
     train_foundation.main(config, day=FIRST)
-    wider = changed(config, embedding_dim=16)
+    wider = config.changed(foundation_model={"embedding_dim": 16})
     with pytest.raises(ValueError, match=r"checkpoint .* is of another model: .* the checkpoint has .* platform.yaml"):
         train_foundation.main(wider, day=SECOND)
 
@@ -173,7 +179,7 @@ def learn(trainer: FoundationTrainer, config: PlatformConfig, day: date) -> Prog
 
 @pytest.mark.parametrize("architecture", ["wukong", "dcnv2", "dlrm", "din", "dhen", "interformer"])
 def test_odd_days_are_learnt(config: PlatformConfig, architecture: str):
-    config = changed(config, architecture=architecture, hyperparameters={})
+    config = config.changed(foundation_model={"architecture": architecture, "hyperparameters": {}})
     rows = storage.read_partition(config, "examples", FIRST)
     place = rows.schema.get_field_index("label")
     without_clicks = rows.set_column(place, rows.schema.field(place), pa.array(np.zeros(len(rows), np.int32)))
@@ -190,7 +196,7 @@ def test_odd_days_are_learnt(config: PlatformConfig, architecture: str):
 def test_half_precision_learns_as_full_does(config: PlatformConfig):
     losses = []
     for precision in ("fp32", "bf16"):
-        of = changed(config, precision=precision)
+        of = config.changed(foundation_model={"training": {"precision": precision}})
         with foundation_trainer(of, source_schema(of)) as trainer:
             losses.append(learn(trainer, of, FIRST).loss)
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
@@ -199,7 +205,7 @@ def test_half_precision_learns_as_full_does(config: PlatformConfig):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 def test_a_gpu_learns_what_the_cpu_learns(config: PlatformConfig):
-    on_gpu = config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": "cuda"})})
+    on_gpu = config.changed(runtime={"device": "cuda"})
     found = []
     for of in (config, on_gpu):
         train_foundation.main(of, day=FIRST)
@@ -208,10 +214,11 @@ def test_a_gpu_learns_what_the_cpu_learns(config: PlatformConfig):
 
 
 def test_compiled_networks_keep_their_names(config: PlatformConfig):
-    assert FoundationModel.model_fields["compile"].default is False
+    assert not FoundationTraining().compile
     names = []
     for compiled in (False, True):
-        with foundation_trainer(changed(config, compile=compiled), source_schema(config)) as trainer:
+        of = config.changed(foundation_model={"training": {"compile": compiled}})
+        with foundation_trainer(of, source_schema(of)) as trainer:
             names.append(list(trainer.model.state_dict()))
     assert names[0] == names[1]
 
@@ -232,7 +239,7 @@ def codes_after(config: PlatformConfig, day: date) -> tuple[np.ndarray, np.ndarr
 def test_a_days_codes_are_turned_towards_those_of_the_snapshot_that_scored_it(config: PlatformConfig, tmp_path: Path):
     apart, scores = {}, {}
     for alignment in ("none", "rotation"):
-        of = changed(config, code_alignment=alignment)
+        of = config.changed(foundation_model={"codes": {"alignment": alignment}})
         for day in (FIRST, SECOND):
             train_foundation.main(of, day=day)
         scores[alignment] = results(of, SECOND)["soft_label"], results(of, SECOND)["extra"]["metrics"]
