@@ -14,7 +14,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from config import ROOT, jobs_python
-from dags.job_docs import JOB_DOCS
+from dags.job_docs import job_doc
 
 # What the jobs' own JSON log lines hold besides the fields worth showing.
 LOG_FIELDS = {"time", "level", "logger", "message", "traceback"}
@@ -141,7 +141,7 @@ def run_job(job: str, *, task_id: str = "", trigger_rule: str = "all_success", *
         options=options,
         trigger_rule=trigger_rule,
         map_index_template=MAP_INDEX if "vertical" in options else None,
-        doc_md=JOB_DOCS[job] + RERUN.format(job=job),
+        doc_md=job_doc(job) + RERUN.format(job=job),
     )
 
 

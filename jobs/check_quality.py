@@ -1,4 +1,9 @@
-"""Checks the day's events or feature tables with Great Expectations: goes on, warns, or stops the day."""
+"""Checks the day's events or feature tables with Great Expectations: continues, warns, or stops the day.
+
+- **Reads:** `events`, or the feature tables `examples`, `user_activity`, `item_activity` and `events`; those of the
+  previous day too, where they are compared.
+- **Writes:** `gate_results_events` or `gate_results_features`, Data Docs.
+"""
 
 import logging
 from datetime import date

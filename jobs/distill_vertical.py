@@ -1,5 +1,9 @@
 """Trains one vertical's candidate with the foundation model as teacher, and its baseline without, and registers it.
 
+- **Reads:** `vertical_examples`, `fm_evaluations` and `fm_snapshots` of the day; the champion and the last baseline
+  (`candidates`, `baselines` of earlier days).
+- **Writes:** `candidates`, `baselines`, `evaluations`; a version of `vertical_<name>` in the MLflow registry.
+
 The candidate starts from the champion and learns every impression since the champion's held-out rows began. Candidate,
 baseline and FM are judged on the day's held-out rows; promote_vertical judges the champion on the same rows.
 """

@@ -1,6 +1,10 @@
 """Explains a vertical's gain from the FM: what each part gives, what each change would add, which setting to turn.
 
+- **Reads:** `vertical_examples`, `fm_outputs`, `examples`, the oldest foundation model in reach (`fm_snapshots`).
+- **Writes:** `explanations` (numbers and the waterfall plot), also in MLflow's experiment `vertical_<name>`.
+
 Trains the VM anew, several times, on the days before; judges on the whole day, which the FM scored before it learnt it.
+The result (XCom `advice`) says which setting to turn. Nothing that serves is changed.
 """
 
 import json

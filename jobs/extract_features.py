@@ -1,4 +1,8 @@
-"""Computes the day's features with Spark: `user_activity`, `item_activity` and `examples` from `events`."""
+"""Computes the day's features with Spark: point-in-time counts, click rates and histories.
+
+- **Reads:** `events` of this day and of those that `features.history_days` reaches back to.
+- **Writes:** `examples`, `user_activity`, `item_activity`.
+"""
 
 import logging
 import time

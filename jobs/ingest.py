@@ -1,4 +1,8 @@
-"""Lands a day: reads the data source, checks every row, names its vertical, writes `quarantine` and `events`."""
+"""Lands a day: reads the data source, checks every row, names its vertical; bad rows go aside with a reason.
+
+- **Reads:** the data source's files.
+- **Writes:** `events`, `quarantine`.
+"""
 
 import logging
 from datetime import date

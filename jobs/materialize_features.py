@@ -1,4 +1,7 @@
-"""Fills Feast: FM-history snapshots from the logged codes, the online store, and the day's rows as Feast joins them.
+"""Puts the day's histories and activity into Feast, and reads its impressions' features back.
+
+- **Reads:** `fm_outputs`, `user_activity`, `item_activity`; yesterday's snapshots too, where Feast serves them.
+- **Writes:** `user_fm_history`, `item_fm_embedding`, `vertical_examples`, Feast's online store.
 
 `vertical_examples` are the day's impressions with what Feast serves as of each, read back once for all verticals.
 """

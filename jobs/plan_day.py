@@ -1,4 +1,10 @@
-"""Decides which day a daily run does, or that there is nothing to do because the day is done."""
+"""Decides which day a daily run does, or that there is nothing to do because the day is done.
+
+- **Reads:** the run's `day` and `force`, and which days are done.
+- **Writes:** nothing.
+
+Stops the run as *skipped* when the day is done and `force` is off.
+"""
 
 from datetime import date, timedelta
 

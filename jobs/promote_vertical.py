@@ -1,6 +1,11 @@
-"""Moves a vertical's alias champion to the day's candidate if the gates allow it; the old one becomes previous.
+"""Moves a vertical's alias champion to the day's candidate if the gates allow it, or refuses and says why.
 
-It also says how much of what the foundation model knows the candidate took, and warns where that is little.
+- **Reads:** `candidates`, `evaluations`, the champion, the results of check_quality.
+- **Writes:** `verdicts`; the registry's aliases `champion` and `previous`.
+
+**⚠ beside a vertical's name:** it took little of what the foundation model knows, or the foundation model has nothing
+to give it. Nothing fails for that. The log and the result (XCom `warnings`) say more; what to do is in
+docs/operations.md.
 """
 
 import logging

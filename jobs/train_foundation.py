@@ -1,11 +1,15 @@
-"""Scores the day with yesterday's foundation model and logs it, then learns the day.
+"""Scores the day with yesterday's foundation model, commits the scores, then learns the day.
+
+- **Reads:** `examples`, yesterday's `fm_snapshots`.
+- **Writes:** `fm_outputs` (soft labels and codes), `fm_evaluations`, `fm_snapshots`.
 
 Order matters: soft labels and codes come from a snapshot that has not seen the impression, and are committed before
 the first step of learning. On the bootstrap day, where no snapshot exists, the FM learns the first half by time and
-scores the second; the first half keeps null outputs. The day's newest `eval_fraction` is learnt tomorrow. At the end
-the codes are turned towards those of the snapshot that scored the day, so that a history holds one space.
+scores the second; the first half keeps null outputs. The day's newest `eval_fraction` is held out from training until
+the next day. At the end the codes are rotated to be nearest to those of the snapshot that scored the day, so that a
+history holds one space.
 
-A run that is killed goes on from its last checkpoint and ends with the same model.
+A run that is killed resumes from its last checkpoint and ends with the same model.
 """
 
 import hashlib

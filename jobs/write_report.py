@@ -1,4 +1,10 @@
-"""Writes the day's report: one page with metrics, plots and lineage, a model card a vertical, and the index of days."""
+"""Writes the day's report: one page with metrics, plots and lineage, a model card a vertical, and the index of days.
+
+- **Reads:** everything of the day.
+- **Writes:** `docs/reports/ds=<day>/`.
+
+Runs as soon as one vertical came through; the run itself still fails if another did not.
+"""
 
 import json
 import logging

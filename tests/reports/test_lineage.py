@@ -1,11 +1,12 @@
-from datetime import date
+from datetime import date, timedelta
 
+import pyarrow as pa
 import pytest
 
 import storage
 from config import PlatformConfig
 from reports.lineage import missing, outdated, partitions
-from tests.reported_day import write_day, write_evaluations
+from tests.reported_day import made_from, write_day, write_evaluations
 
 DAY = date(2026, 1, 2)
 
@@ -33,6 +34,26 @@ def test_a_partition_made_from_replaced_content_is_outdated_and_so_is_what_was_m
     changed = {p.table: [i.name for i in p.inputs if i.changed] for p in partitions(config, DAY)}
     assert changed["evaluations_feed"] == [f"fm_evaluations/ds={DAY}"]
     assert changed["verdicts_feed"] == []
+
+
+def test_what_was_made_from_a_replaced_partition_of_an_earlier_day_is_outdated(config: PlatformConfig) -> None:
+    later = DAY + timedelta(days=1)
+    snapshots = storage.partition_dir(config, "fm_snapshots", DAY)
+    with storage.recorded_reads():
+        storage.read_partition(config, "fm_outputs", DAY)
+        storage.partition_folder(config, "fm_snapshots", DAY)
+        storage.write_partition(config, "fm_outputs", later, pa.table({"soft_label": [0.5]}))
+    with made_from(config, later, "fm_outputs"):
+        storage.write_partition(config, "vertical_examples", later, pa.table({"soft_label": [0.5]}))
+    assert outdated(config, "vertical_examples", later) is None
+    with storage.recorded_reads(), storage.commit_partition(config, "fm_snapshots", DAY) as folder:
+        (folder / "model-00000.safetensors").write_bytes(b"another model")
+    assert snapshots.is_dir()
+    told = f"fm_outputs was made from an earlier fm_snapshots of {DAY}"
+    assert outdated(config, "vertical_examples", later) == told
+    rows = storage.read_partition(config, "examples", DAY)
+    storage.write_partition(config, "examples", DAY, rows.slice(1))
+    assert "was made from an earlier" in str(outdated(config, "vertical_examples", later))
 
 
 def test_writing_the_same_content_again_outdates_nothing(config: PlatformConfig) -> None:

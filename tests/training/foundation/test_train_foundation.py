@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import yaml
 
 import storage
 from config import ROOT, FoundationTraining, ManagedCollision, PlatformConfig
-from data.batches.foundation import foundation_batches
+from data.batches.foundation import Examples, foundation_batches
 from data.sources import source_schema
+from data.split import learnt_until
 from jobs import train_foundation
 from tests.clean_tables import clean_tables, write_tables
 from training.foundation.replay import load_batch
@@ -128,6 +130,29 @@ def test_two_processes_learn_what_one_learns(config: PlatformConfig, managed: Ma
         assert one["extra"]["metrics"]["ne"] == pytest.approx(two["extra"]["metrics"]["ne"], abs=1e-4)
     else:  # each process hands out the rows of its own range of ids, so other ids share one at first
         assert one["extra"]["metrics"]["ne"] == pytest.approx(two["extra"]["metrics"]["ne"], abs=0.1)
+
+
+@pytest.mark.parametrize(("on_the_first_day", "then"), [(0.5, 0.2), (0.2, 0.5)])
+def test_a_changed_eval_fraction_neither_loses_nor_doubles_rows(
+    config: PlatformConfig, monkeypatch: pytest.MonkeyPatch, on_the_first_day: float, then: float
+):
+    learnt: list[str] = []
+    learn = FoundationTrainer.learn
+
+    def noted(self: FoundationTrainer, batches: Iterable[Examples], what: str, **options: Any) -> None:
+        def seen() -> Iterator[Examples]:
+            for examples in batches:
+                learnt.extend(examples.keys["impression_id"].to_pylist())
+                yield examples
+
+        learn(self, seen(), what, **options)
+
+    monkeypatch.setattr(FoundationTrainer, "learn", noted)
+    train_foundation.main(config.changed(foundation_model={"eval_fraction": on_the_first_day}), day=FIRST)
+    train_foundation.main(config.changed(foundation_model={"eval_fraction": then}), day=SECOND)
+    rows = storage.dataset(config, "examples", [FIRST, SECOND]).to_table(columns=["impression_id", "event_timestamp"])
+    before_the_cut = pc.less(rows["event_timestamp"], learnt_until(config, "fm_snapshots", SECOND))
+    assert sorted(learnt) == sorted(rows.filter(before_the_cut)["impression_id"].to_pylist())
 
 
 def test_a_snapshot_in_many_files_is_the_same_model(config: PlatformConfig, monkeypatch: pytest.MonkeyPatch):

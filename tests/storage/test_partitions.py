@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -53,6 +54,42 @@ def test_a_partition_is_replaced_whole_and_says_what_it_holds(tiny_config: Platf
     assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [7]
     assert (first["rows"], first["extra"], second["rows"]) == (3, {"raw_rows": 4}, 1)
     assert not list(storage.table_dir(tiny_config, "_staging").iterdir())
+
+
+def test_a_partition_names_what_its_job_has_read_by_then(tiny_config: PlatformConfig):
+    days = [DAY, date(2026, 1, 3)]
+    for day in days:
+        storage.write_partition(tiny_config, "events", day, pa.table({"a": [day.day]}))
+        storage.write_partition(tiny_config, "other", day, pa.table({"a": [day.day]}))
+    hashes = {f"events/ds={day}": storage.read_manifest(tiny_config, "events", day)["content_hash"] for day in days}
+
+    @storage.recorded_reads()
+    def job() -> None:
+        with ThreadPoolExecutor(1) as thread:  # as batches are read ahead
+            thread.submit(storage.read_partition, tiny_config, "events", DAY).result()
+        storage.write_partition(tiny_config, "early", DAY, pa.table({"a": [1]}))
+        storage.dataset(tiny_config, "events", days)
+        storage.partition_folder(tiny_config, "late", DAY)  # of an earlier attempt: it is replaced, so it is no input
+        storage.write_partition(tiny_config, "late", DAY, pa.table({"a": [1]}))
+
+    storage.write_partition(tiny_config, "late", DAY, pa.table({"a": [0]}))
+    for _ in range(2):  # nothing is left of the first run's record
+        job()
+        inputs = {name: storage.read_manifest(tiny_config, name, DAY)["inputs"] for name in ("early", "late")}
+        assert inputs == {"early": {f"events/ds={DAY}": hashes[f"events/ds={DAY}"]}, "late": hashes}
+    storage.read_partition(tiny_config, "other", DAY)
+    storage.write_partition(tiny_config, "late", DAY, pa.table({"a": [1]}))
+    assert storage.read_manifest(tiny_config, "late", DAY)["inputs"] == {}  # no job
+
+
+def test_an_input_that_is_replaced_while_a_job_runs_is_recorded_as_it_was_read(tiny_config: PlatformConfig):
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [1]}))
+    read = storage.read_manifest(tiny_config, "events", DAY)["content_hash"]
+    with storage.recorded_reads():
+        storage.read_partition(tiny_config, "events", DAY)
+        storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [2]}))
+        storage.write_partition(tiny_config, "examples", DAY, pa.table({"a": [1]}))
+    assert storage.read_manifest(tiny_config, "examples", DAY)["inputs"] == {f"events/ds={DAY}": read}
 
 
 def test_equal_content_has_an_equal_hash(tiny_config: PlatformConfig):
