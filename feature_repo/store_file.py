@@ -1,6 +1,5 @@
 """feature_store.yaml, which the Feast SDK and CLI open, derived from platform.yaml."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ def write_feature_store_yaml(config: PlatformConfig) -> Path:
     path = storage.feature_repo_dir(config) / "feature_store.yaml"
     text = "# Written from platform.yaml by the platform; change it there.\n" + yaml.safe_dump(content, sort_keys=False)
     if not path.exists() or path.read_text() != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}.tmp")
-        aside.write_text(text)
-        os.replace(aside, path)
+        with storage.replace_file(path) as aside:
+            aside.write_text(text)
     return path

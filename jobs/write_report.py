@@ -8,7 +8,6 @@ Runs as soon as one vertical came through; the run itself still fails if another
 
 import json
 import logging
-import os
 from datetime import date
 from typing import Any
 
@@ -74,7 +73,5 @@ def _cut(card: str, vertical: str) -> str:
 
 
 def _write_index(config: PlatformConfig, facts: DayFacts) -> None:
-    page = storage.docs_dir(config) / "index.html"
-    written = page.with_suffix(f".{os.getpid()}")
-    written.write_text(index_page(config, facts.about))
-    written.rename(page)
+    with storage.replace_file(storage.docs_dir(config) / "index.html") as page:
+        page.write_text(index_page(config, facts.about))

@@ -6,7 +6,6 @@ leave half written.
 """
 
 import json
-import os
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -125,11 +124,9 @@ def _days(config: PlatformConfig) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _write_index(config: PlatformConfig, days: dict[str, dict[str, dict[str, Any]]]) -> None:
-    page = index_page(config)
     template = Environment(loader=FileSystemLoader(THEME), autoescape=True).get_template("index.html.j2")
-    written = page.with_suffix(f".{os.getpid()}")
-    written.write_text(template.render(source=config.data_source, days=days))
-    written.rename(page)
+    with storage.replace_file(index_page(config)) as page:
+        page.write_text(template.render(source=config.data_source, days=days))
 
 
 def _results_dir(config: PlatformConfig) -> Path:

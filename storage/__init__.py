@@ -32,7 +32,7 @@ from storage.places import (
     table_dir,
 )
 from storage.reads import recorded_reads
-from storage.replace import replace_folder
+from storage.replace import replace_file, replace_folder
 
 __all__ = [
     "MANIFEST",
@@ -61,6 +61,7 @@ __all__ = [
     "read_partition",
     "recorded_reads",
     "registered_model",
+    "replace_file",
     "replace_folder",
     "report_dir",
     "source_root",

@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fs.h
@@ -22,10 +23,7 @@ def replace_folder(target: Path, *, staging_root: Path, name: str) -> Iterator[P
         staging_root: where the new folder lies until then; on the file system of `target`.
         name: of the thing replaced, unique below `staging_root`: what killed attempts left of it is removed.
     """
-    staging = staging_root / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-    for leftover in staging_root.glob(f"{name}.*"):
-        if not _alive(int(leftover.name.rsplit(".", 2)[1])):
-            shutil.rmtree(leftover, ignore_errors=True)  # a killed attempt's
+    staging = _aside(staging_root, name)
     staging.mkdir(parents=True)
     try:
         yield staging
@@ -34,6 +32,36 @@ def replace_folder(target: Path, *, staging_root: Path, name: str) -> Iterator[P
         _put_in_place(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def replace_file(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
+    """Yields a path to write a file at, and puts it in place of `target` by one rename when the block ends well.
+
+    If the block raises or the process dies, `target` is untouched. Its folder is made where it is missing.
+
+    Args:
+        target: the file to make or to replace.
+        mode: who may read it, from the first byte on.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = _aside(target.parent, f".{target.name}")
+    aside.touch(mode=mode)
+    try:
+        yield aside
+        _sync_one(aside)
+        os.replace(aside, target)
+        _sync_one(target.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _aside(folder: Path, name: str) -> Path:
+    """Returns a path of this process's own, and removes what killed processes left of the same name."""
+    for leftover in folder.glob(f"{escape(name)}.*.*"):
+        if not _alive(int(leftover.name.rsplit(".", 2)[1])):
+            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    return folder / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
 
 
 def _alive(pid: int) -> bool:
@@ -48,9 +76,13 @@ def _alive(pid: int) -> bool:
 
 def _sync(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def _put_in_place(staging: Path, target: Path) -> None:

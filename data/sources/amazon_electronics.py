@@ -19,9 +19,7 @@ import gzip
 import hashlib
 import json
 import logging
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -76,19 +74,11 @@ def fetch(config: PlatformConfig) -> None:
     if target.is_dir():
         return
     LOG.info("building the log %s", target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     reviews, products = _originals(config)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        staging = Path(scratch) / "log"
-        staging.mkdir()
+    with storage.replace_folder(target, staging_root=target.parent, name=f".{target.name}") as staging:
         impressions = labelled(_reviews(reviews))
         impressions.write_parquet(staging / "impressions.parquet", row_group_size=100_000)
         _products(products, set(impressions["item_id"].unique())).write_parquet(staging / "products.parquet")
-        try:
-            os.rename(staging, target)
-        except OSError:
-            if not target.is_dir():  # else another process built the same first
-                raise
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:

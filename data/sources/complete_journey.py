@@ -14,8 +14,6 @@ Hour and weekday are those of the original time at the stores.
 
 import hashlib
 import logging
-import os
-import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -81,10 +79,8 @@ def fetch(config: PlatformConfig) -> None:
         return
     LOG.info("building the ads log %s", target)
     ads_log = build_ads_log(_folder(config))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".ads_log.", dir=target.parent) as scratch:
-        ads_log.write_parquet(Path(scratch) / target.name, row_group_size=50_000)
-        os.replace(Path(scratch) / target.name, target)
+    with storage.replace_file(target) as aside:
+        ads_log.write_parquet(aside, row_group_size=50_000)
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
