@@ -36,15 +36,14 @@ from data.raw.original_files import OriginalFiles
 from data.raw.replay import Replay
 from data.raw.stable_hash import stable_hash
 from data.schema import Schema
+from data.sources.data_source import DataSource
 
 LOG = logging.getLogger("headwater.sources")
 
-ABOUT = (
-    "Amazon Electronics (McAuley et al., 2015): real reviews in their true order, replayed, each beside one product "
-    "that the user did not review, drawn by chance: click rates and popularity are not those of a shop."
-)
 ORIGINAL = OriginalFiles(
-    "the 5-core reviews and the metadata of Electronics", "https://jmcauley.ucsd.edu/data/amazon/links.html"
+    "amazon_electronics",
+    "the 5-core reviews and the metadata of Electronics",
+    "https://jmcauley.ucsd.edu/data/amazon/links.html",
 )
 REVIEWS, PRODUCTS = "reviews_Electronics_5.json", "meta_Electronics.json"
 SEED = 0  # of the negatives
@@ -77,7 +76,7 @@ def fetch(config: PlatformConfig) -> None:
         return
     LOG.info("building the log %s", target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    reviews, products = _originals(config)
+    reviews, products = _originals(config.source)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         staging = Path(scratch) / "log"
         staging.mkdir()
@@ -204,19 +203,31 @@ def _wrong(path: Path, number: int, error: Exception, expected: str) -> ValueErr
     return ValueError(f"{path}:{number}: expected {expected}; {lacking}. The original is at {ORIGINAL.address}")
 
 
-def _originals(config: PlatformConfig) -> tuple[Path, Path]:
-    folder = ORIGINAL.folder(config)
+def _originals(source: Source) -> tuple[Path, Path]:
+    folder = ORIGINAL.folder(source)
 
     def there(name: str) -> str:
         packed = f"{name}.gz"
         return packed if (folder / packed).is_file() and not (folder / name).is_file() else name
 
-    reviews, products = ORIGINAL.find(config, there(REVIEWS), there(PRODUCTS))
+    reviews, products = ORIGINAL.find(source, there(REVIEWS), there(PRODUCTS))
     return reviews, products
 
 
 def _built(config: PlatformConfig) -> Path:
     """Folder of the log built from the files as they are now."""
-    sizes = [path.stat().st_size for path in _originals(config)]
+    sizes = [path.stat().st_size for path in _originals(config.source)]
     digest = hashlib.sha256(repr((RULES, SEED, sizes)).encode()).hexdigest()[:12]
     return storage.cache_dir(config) / f"amazon_electronics_{digest}"
+
+
+SOURCE = DataSource(
+    name="amazon_electronics",
+    about=(
+        "Amazon Electronics (McAuley et al., 2015): real reviews in their true order, replayed, each beside one "
+        "product that the user did not review, drawn by chance: click rates and popularity are not those of a shop."
+    ),
+    schema=schema,
+    fetch=fetch,
+    read=read,
+)
