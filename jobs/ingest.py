@@ -13,7 +13,7 @@ import pyarrow as pa
 
 import storage
 from config import PlatformConfig
-from data.sources import source_module, source_schema
+from data.sources import chosen_source, source_schema
 from data.validation import as_quarantine, split_rows
 from data.verticals import assign_verticals
 
@@ -32,9 +32,9 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         ValueError: the day is no platform day, or platform.yaml does not fit the source.
     """
     window = storage.day_window(config, day)
-    module, schema = source_module(config), source_schema(config)
-    module.fetch(config)
-    raw = module.read(config, day)
+    source, schema = chosen_source(config), source_schema(config)
+    source.fetch(config)
+    raw = source.read(config, day)
     good, bad = split_rows(raw, schema, window)
     events = assign_verticals(good, config.source.verticals)
     homeless = events.filter(pl.col("vertical").is_null()).drop("vertical")

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 import storage
 from config import PlatformConfig
-from data.sources import about_source
+from data.sources import chosen_source
 from quality.verdict import STAGES, quality_passed, results_table
 from reports.lineage import Partition, missing, partitions
 from reports.model_facts import ModelFacts, candidate, foundation_parameters
@@ -129,7 +129,7 @@ def collect(config: PlatformConfig, day: date) -> DayFacts:
     start, end = storage.day_window(config, day)
     return DayFacts(
         source=config.data_source,
-        about=about_source(config),
+        about=chosen_source(config).about,
         day=day,
         window=(f"{start:%Y-%m-%d %H:%M}", f"{end:%Y-%m-%d %H:%M}"),
         impressions=examples.num_rows,

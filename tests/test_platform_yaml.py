@@ -17,7 +17,7 @@ def test_models_of_every_source_can_be_built(name: str):
     assert name in SOURCES
     config = CONFIG.changed(data_source=name)
     schema = source_schema(config)
-    features = FoundationFeatures.of(schema, config)
+    features = FoundationFeatures.of(schema, config.foundation_model, config.features)
     FoundationModel(config.foundation_model, sparse=features.sparse, num_dense=len(features.dense), sequence_length=9)
     VerticalModel.fresh(config.vertical_model, VerticalFeatures.of(schema, config), use_history=True)
 

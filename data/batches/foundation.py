@@ -13,7 +13,7 @@ from torch import Tensor
 from torchrec import KeyedJaggedTensor
 
 import storage
-from config import ManagedCollision, NumEmbeddings, PlatformConfig
+from config import Features, FoundationModel, ManagedCollision, NumEmbeddings, PlatformConfig
 from data.batches.encoding import Ids, dense_values, hash_ids, ragged
 from data.schema import HISTORY_COLUMNS, Schema
 from data.sources import source_schema
@@ -37,15 +37,15 @@ class FoundationFeatures:
     sequence_length: int  # most history steps of a row; 0: the architecture reads none
 
     @classmethod
-    def of(cls, schema: Schema, config: PlatformConfig) -> "FoundationFeatures":
-        """The features of the chosen source."""
-        windows = config.features.windows_days
+    def of(cls, schema: Schema, foundation: FoundationModel, features: Features) -> "FoundationFeatures":
+        """The features of a source."""
+        windows = features.windows_days
         return cls(
             sparse=("user_id", "item_id", "vertical", *schema.categorical),
             dense=schema.user_counts(windows) + schema.item_counts(windows) + schema.cross_counts() + schema.dense,
-            num_embeddings=config.foundation_model.num_embeddings,
-            managed=config.foundation_model.managed_collision,
-            sequence_length=config.features.history_length if reads_sequence(config.foundation_model) else 0,
+            num_embeddings=foundation.num_embeddings,
+            managed=foundation.managed_collision,
+            sequence_length=features.history_length if reads_sequence(foundation) else 0,
         )
 
     @property
@@ -98,7 +98,7 @@ def foundation_batches(
     Raises:
         PartitionMissing: the day has no examples.
     """
-    features = FoundationFeatures.of(source_schema(config), config)
+    features = FoundationFeatures.of(source_schema(config), config.foundation_model, config.features)
     size = config.foundation_model.optimizer.batch_size
     pending: list[pa.Table] = []
     for file in storage.dataset(config, "examples", [day]).files:

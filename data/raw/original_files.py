@@ -9,45 +9,43 @@ from pathlib import Path
 
 import polars as pl
 
-from config import ROOT, PlatformConfig
+from config import ROOT, Source
 
 
 @dataclass(frozen=True)
 class OriginalFiles:
     """A data set that is downloaded by hand; every error ends with where from."""
 
+    source: str  # its name in platform.yaml
     data_set: str
     address: str
 
-    def folder(self, config: PlatformConfig) -> Path:
+    def folder(self, source: Source) -> Path:
         """The folder that the source's `path` names.
 
         Raises:
             FileNotFoundError: `path` is not set.
         """
-        if config.source.path is None:
-            raise FileNotFoundError(f"sources.{config.data_source}.path is not set: {self.advice(config)}")
-        return ROOT / config.source.path
+        if source.path is None:
+            raise FileNotFoundError(f"sources.{self.source}.path is not set: {self.advice}")
+        return ROOT / source.path
 
-    def find(self, config: PlatformConfig, *names: str) -> list[Path]:
+    def find(self, source: Source, *names: str) -> list[Path]:
         """The named files.
 
         Raises:
             FileNotFoundError: `path` is not set, or a file is missing.
         """
-        folder = self.folder(config)
+        folder = self.folder(source)
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
-            raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}: {self.advice(config)}")
+            raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}: {self.advice}")
         return [folder / name for name in names]
 
-    def scan(
-        self, config: PlatformConfig, path: Path, columns: Mapping[str, type[pl.DataType]], *, null: str | None = None
-    ) -> pl.LazyFrame:
+    def scan(self, path: Path, columns: Mapping[str, type[pl.DataType]], *, null: str | None = None) -> pl.LazyFrame:
         """Some columns of a CSV file with a header; spaces around the names there do not count.
 
         Args:
-            config: names the source, for the error.
             path: the file.
             columns: name -> type of what to read.
             null: a text that stands for no value, as an empty cell does.
@@ -58,25 +56,25 @@ class OriginalFiles:
         try:
             header = pl.scan_csv(path, infer_schema=False).collect_schema().names()
         except pl.exceptions.PolarsError as error:
-            raise ValueError(self.unreadable(config, path, error)) from error
+            raise ValueError(self.unreadable(path, error)) from error
         by_name = {name.strip(): name for name in header}
         missing = [name for name in columns if name not in by_name]
         if missing:
             raise ValueError(
-                f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(by_name)}: {self.advice(config)}"
+                f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(by_name)}: {self.advice}"
             )
         types = {by_name[name]: kind for name, kind in columns.items()}
         rows = pl.scan_csv(path, infer_schema=False, schema_overrides=types, null_values=null)
         return rows.select(pl.col(by_name[name]).alias(name) for name in columns)
 
-    def unreadable(self, config: PlatformConfig, path: Path, error: Exception) -> str:
+    def unreadable(self, path: Path, error: Exception) -> str:
         """What to say of a file that is not what its name says."""
-        return f"{path} cannot be read: {str(error).strip().splitlines()[0]}: {self.advice(config)}"
+        return f"{path} cannot be read: {str(error).strip().splitlines()[0]}: {self.advice}"
 
-    def advice(self, config: PlatformConfig) -> str:
+    @property
+    def advice(self) -> str:
         """What to do."""
-        source = config.data_source
         return (
-            f"download {self.data_set} from {self.address} and name its folder as sources.{source}.path in "
-            f"platform.yaml, or `make run SOURCE={source} DATA_PATH=...`"
+            f"download {self.data_set} from {self.address} and name its folder as sources.{self.source}.path in "
+            f"platform.yaml, or `make run SOURCE={self.source} DATA_PATH=...`"
         )

@@ -1,6 +1,4 @@
-"""The data sources: one module each, all with `ABOUT`, `schema`, `fetch` and `read`."""
-
-from types import ModuleType
+"""The data sources: one module each, which makes a `DataSource`."""
 
 from config import PlatformConfig
 from data.schema import Schema
@@ -14,31 +12,31 @@ from data.sources import (
     synthetic,
     taobao_ad,
 )
+from data.sources.data_source import DataSource
 
-SOURCES: dict[str, ModuleType] = {
-    "complete_journey": complete_journey,
-    "kuairand": kuairand,
-    "movielens": movielens,
-    "taobao_ad": taobao_ad,
-    "amazon_electronics": amazon_electronics,
-    "kuaivideo": kuaivideo,
-    "synthetic": synthetic,
-    "files": files,
+SOURCES: dict[str, DataSource] = {
+    source.name: source
+    for source in (
+        complete_journey.SOURCE,
+        kuairand.SOURCE,
+        movielens.SOURCE,
+        taobao_ad.SOURCE,
+        amazon_electronics.SOURCE,
+        kuaivideo.SOURCE,
+        synthetic.SOURCE,
+        files.SOURCE,
+    )
 }
 
 
-def source_module(config: PlatformConfig) -> ModuleType:
-    """The module of the chosen data source; a source with `columns` is read by `files`, whatever its name.
-
-    A source module has `ABOUT`, a sentence shown wherever results are; `schema(source) -> Schema`; `fetch(config)`,
-    which makes the source's files available or says what is missing; and `read(config, day) -> polars.DataFrame`,
-    the raw rows of a platform day's window under the names of the common schema, without `vertical`, not yet checked.
+def chosen_source(config: PlatformConfig) -> DataSource:
+    """Returns the chosen data source; one with `columns` is read by `files`, whatever its name.
 
     Raises:
         ValueError: there is no such source.
     """
     if config.source.columns is not None:
-        return files
+        return files.SOURCE
     if config.data_source not in SOURCES:
         raise ValueError(
             f"platform.yaml: data_source {config.data_source!r} is none of {', '.join(SOURCES)}; "
@@ -48,12 +46,5 @@ def source_module(config: PlatformConfig) -> ModuleType:
 
 
 def source_schema(config: PlatformConfig) -> Schema:
-    """The features of the chosen data source."""
-    schema: Schema = source_module(config).schema(config.source)
-    return schema
-
-
-def about_source(config: PlatformConfig) -> str:
-    """What the data are and where they come from, in a sentence; shown wherever results are shown."""
-    about: str = source_module(config).ABOUT
-    return about
+    """Returns the features of the chosen data source."""
+    return chosen_source(config).schema(config.source)

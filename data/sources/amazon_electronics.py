@@ -34,15 +34,14 @@ from data.raw.original_files import OriginalFiles
 from data.raw.replay import Replay
 from data.raw.stable_hash import stable_hash
 from data.schema import Schema
+from data.sources.data_source import DataSource
 
 LOG = logging.getLogger("headwater.sources")
 
-ABOUT = (
-    "Amazon Electronics (McAuley et al., 2015): real reviews in their true order, replayed, each beside one product "
-    "that the user did not review, drawn by chance: click rates and popularity are not those of a shop."
-)
 ORIGINAL = OriginalFiles(
-    "the 5-core reviews and the metadata of Electronics", "https://jmcauley.ucsd.edu/data/amazon/links.html"
+    "amazon_electronics",
+    "the 5-core reviews and the metadata of Electronics",
+    "https://jmcauley.ucsd.edu/data/amazon/links.html",
 )
 REVIEWS, PRODUCTS = "reviews_Electronics_5.json", "meta_Electronics.json"
 SEED = 0  # of the negatives
@@ -74,7 +73,7 @@ def fetch(config: PlatformConfig) -> None:
     if target.is_dir():
         return
     LOG.info("building the log %s", target)
-    reviews, products = _originals(config)
+    reviews, products = _originals(config.source)
     with storage.replace_folder(target, staging_root=target.parent, name=f".{target.name}") as staging:
         impressions = labelled(_reviews(reviews))
         impressions.write_parquet(staging / "impressions.parquet", row_group_size=100_000)
@@ -194,19 +193,31 @@ def _wrong(path: Path, number: int, error: Exception, expected: str) -> ValueErr
     return ValueError(f"{path}:{number}: expected {expected}; {lacking}. The original is at {ORIGINAL.address}")
 
 
-def _originals(config: PlatformConfig) -> tuple[Path, Path]:
-    folder = ORIGINAL.folder(config)
+def _originals(source: Source) -> tuple[Path, Path]:
+    folder = ORIGINAL.folder(source)
 
     def there(name: str) -> str:
         packed = f"{name}.gz"
         return packed if (folder / packed).is_file() and not (folder / name).is_file() else name
 
-    reviews, products = ORIGINAL.find(config, there(REVIEWS), there(PRODUCTS))
+    reviews, products = ORIGINAL.find(source, there(REVIEWS), there(PRODUCTS))
     return reviews, products
 
 
 def _built(config: PlatformConfig) -> Path:
     """Folder of the log built from the files as they are now."""
-    sizes = [path.stat().st_size for path in _originals(config)]
+    sizes = [path.stat().st_size for path in _originals(config.source)]
     digest = hashlib.sha256(repr((RULES, SEED, sizes)).encode()).hexdigest()[:12]
     return storage.cache_dir(config) / f"amazon_electronics_{digest}"
+
+
+SOURCE = DataSource(
+    name="amazon_electronics",
+    about=(
+        "Amazon Electronics (McAuley et al., 2015): real reviews in their true order, replayed, each beside one "
+        "product that the user did not review, drawn by chance: click rates and popularity are not those of a shop."
+    ),
+    schema=schema,
+    fetch=fetch,
+    read=read,
+)

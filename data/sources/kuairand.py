@@ -18,10 +18,10 @@ import polars as pl
 import storage
 from config import ROOT, PlatformConfig, Source
 from data.schema import Schema
+from data.sources.data_source import DataSource
 
 LOG = logging.getLogger("headwater.sources")
 
-ABOUT = "KuaiRand-Pure: real impressions and clicks of Kuaishou users (Gao et al., CIKM 2022; CC BY-SA 4.0)."
 
 USER_CATEGORICAL = (
     "user_active_degree",
@@ -58,12 +58,12 @@ def fetch(config: PlatformConfig) -> None:
     Raises:
         FileNotFoundError: `path` is not set, or a file is missing.
     """
-    _files(config)
+    _files(config.source)
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     """The impressions of a platform day, with user and video features."""
-    logs, users, videos = _files(config)
+    logs, users, videos = _files(config.source)
     start, end = storage.day_window(config, day)
     window = pl.col("time_ms").is_between(int(start.timestamp() * 1000), int(end.timestamp() * 1000), "left")
     seen = pl.concat([_scan(path).select(LOG_COLUMNS).filter(window) for path in logs]).collect()
@@ -110,15 +110,15 @@ def _scan(path: Path) -> pl.LazyFrame:
     return pl.scan_csv(path, infer_schema_length=100_000, schema_overrides={"tag": pl.String})
 
 
-def _files(config: PlatformConfig) -> tuple[list[Path], Path, Path]:
+def _files(source: Source) -> tuple[list[Path], Path, Path]:
     """The log files, the user file and the video file."""
     advice = (
         "download KuaiRand-Pure from https://kuairand.com and name its folder as sources.kuairand.path in "
         "platform.yaml, or `make run SOURCE=kuairand DATA_PATH=...`"
     )
-    if config.source.path is None:
+    if source.path is None:
         raise FileNotFoundError(f"sources.kuairand.path is not set: {advice}")
-    folder = ROOT / config.source.path
+    folder = ROOT / source.path
     csv_logs = sorted(folder.glob("log_standard_*_pure.csv"))
     if csv_logs:
         logs = csv_logs
@@ -129,3 +129,12 @@ def _files(config: PlatformConfig) -> tuple[list[Path], Path, Path]:
     if missing:
         raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}: {advice}")
     return logs, users, videos
+
+
+SOURCE = DataSource(
+    name="kuairand",
+    about="KuaiRand-Pure: real impressions and clicks of Kuaishou users (Gao et al., CIKM 2022; CC BY-SA 4.0).",
+    schema=schema,
+    fetch=fetch,
+    read=read,
+)

@@ -26,12 +26,10 @@ from config import PlatformConfig, Source
 from data.raw.original_files import OriginalFiles
 from data.raw.replay import Replay
 from data.schema import Schema
+from data.sources.data_source import DataSource
 
-ABOUT = (
-    "KuaiVideo: real impressions and clicks of micro-videos (Kuaishou, China MM 2018), replayed: stretches of its time "
-    "that hold equal numbers of impressions are the platform days."
-)
 ORIGINAL = OriginalFiles(
+    "kuaivideo",
     "the files of Kuaishou's User Interest Modeling Contest 2018, or KuaiVideo_x1,",
     "https://huggingface.co/datasets/reczoo/KuaiVideo_x1",
 )
@@ -59,7 +57,7 @@ def fetch(config: PlatformConfig) -> None:
         FileNotFoundError: `path` is not set, or a file is missing.
         ValueError: a file lacks a column.
     """
-    _log(config)
+    _log(config.source)
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
@@ -70,7 +68,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     Raises:
         ValueError: a value is no number where its column holds numbers.
     """
-    log = _log(config)
+    log = _log(config.source)
     try:
         replay = Replay.of(config, log.select("time").collect(engine="streaming")["time"].to_numpy())
         start, end = replay.window(config, day)
@@ -84,8 +82,8 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
         )
         videos = rows.select("item_id").unique()
         return (
-            rows.join(_faces(config, videos), on="item_id", how="left", maintain_order="left")
-            .join(_words(config, videos), on="item_id", how="left", maintain_order="left")
+            rows.join(_faces(config.source, videos), on="item_id", how="left", maintain_order="left")
+            .join(_words(config.source, videos), on="item_id", how="left", maintain_order="left")
             .select(
                 pl.format("{}-{}-{}", "user_id", "item_id", "time").alias("impression_id"),
                 replay.instants(rows["time"]),
@@ -98,23 +96,23 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
             )
         )
     except pl.exceptions.PolarsError as error:
-        raise ValueError(ORIGINAL.unreadable(config, ORIGINAL.folder(config), error)) from error
+        raise ValueError(ORIGINAL.unreadable(ORIGINAL.folder(config.source), error)) from error
 
 
-def _log(config: PlatformConfig) -> pl.LazyFrame:
+def _log(source: Source) -> pl.LazyFrame:
     """All impressions: user_id, item_id, time, label, duration_s."""
-    folder = ORIGINAL.folder(config)
+    folder = ORIGINAL.folder(source)
     if (folder / "train.csv").is_file() and not (folder / "train_interaction.txt").is_file():
-        files = ORIGINAL.find(config, "train.csv", "test.csv")
-        return pl.concat([ORIGINAL.scan(config, path, PREPARED) for path in files]).select(
+        files = ORIGINAL.find(source, "train.csv", "test.csv")
+        return pl.concat([ORIGINAL.scan(path, PREPARED) for path in files]).select(
             "user_id",
             "item_id",
             pl.col("timestamp").alias("time"),
             pl.col("is_click").alias("label"),
             pl.lit(None, pl.Float32).alias("duration_s"),
         )
-    (path,) = ORIGINAL.find(config, "train_interaction.txt")
-    return _headerless(config, path, dict.fromkeys(INTERACTIONS, pl.Int64)).select(
+    (path,) = ORIGINAL.find(source, "train_interaction.txt")
+    return _headerless(path, dict.fromkeys(INTERACTIONS, pl.Int64)).select(
         "user_id",
         pl.col("photo_id").alias("item_id"),
         "time",
@@ -123,16 +121,16 @@ def _log(config: PlatformConfig) -> pl.LazyFrame:
     )
 
 
-def _faces(config: PlatformConfig, videos: pl.DataFrame) -> pl.DataFrame:
+def _faces(source: Source, videos: pl.DataFrame) -> pl.DataFrame:
     """Number of faces on the covers of some videos, and the share of the cover that the largest takes."""
-    path = ORIGINAL.folder(config) / "train_face.txt"
+    path = ORIGINAL.folder(source) / "train_face.txt"
     if not path.is_file():
         return videos.clear().with_columns(
             pl.lit(None, pl.UInt32).alias("num_faces"), pl.lit(None, pl.Float64).alias("largest_face")
         )
     faces = pl.col("faces").str.json_decode(pl.List(pl.List(pl.Float64)))
     described = (
-        _headerless(config, path, {"item_id": pl.Int64, "faces": pl.String})
+        _headerless(path, {"item_id": pl.Int64, "faces": pl.String})
         .join(videos.lazy(), on="item_id", how="semi")
         .unique("item_id", keep="first")
         .filter(pl.col("faces") != "0")  # no face, in some of the files
@@ -145,16 +143,16 @@ def _faces(config: PlatformConfig, videos: pl.DataFrame) -> pl.DataFrame:
     ).collect(engine="streaming")
 
 
-def _words(config: PlatformConfig, videos: pl.DataFrame) -> pl.DataFrame:
+def _words(source: Source, videos: pl.DataFrame) -> pl.DataFrame:
     """First word on the covers of some videos, null where there is none, and their number."""
-    path = ORIGINAL.folder(config) / "train_text.txt"
+    path = ORIGINAL.folder(source) / "train_text.txt"
     if not path.is_file():
         return videos.clear().with_columns(
             pl.lit(None, pl.String).alias("cover_word"), pl.lit(None, pl.UInt32).alias("num_cover_words")
         )
     words = pl.when(pl.col("words") != "0").then(pl.col("words").str.split(","))
     return (
-        _headerless(config, path, {"item_id": pl.Int64, "words": pl.String})
+        _headerless(path, {"item_id": pl.Int64, "words": pl.String})
         .join(videos.lazy(), on="item_id", how="semi")
         .unique("item_id", keep="first")
         .select("item_id", words)
@@ -167,16 +165,28 @@ def _words(config: PlatformConfig, videos: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _headerless(config: PlatformConfig, path: Path, columns: dict[str, type[pl.DataType]]) -> pl.LazyFrame:
+def _headerless(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.LazyFrame:
     """A tab-separated file without a header, which has exactly these columns."""
     try:
         found = pl.scan_csv(path, separator="\t", has_header=False, infer_schema=False, quote_char=None)
         width = len(found.collect_schema())
     except pl.exceptions.PolarsError as error:
-        raise ValueError(ORIGINAL.unreadable(config, path, error)) from error
+        raise ValueError(ORIGINAL.unreadable(path, error)) from error
     if width != len(columns):
         raise ValueError(
             f"{path} has {width} columns separated by tabs; expected are {len(columns)}, {', '.join(columns)}: "
-            f"{ORIGINAL.advice(config)}"
+            f"{ORIGINAL.advice}"
         )
     return pl.scan_csv(path, separator="\t", has_header=False, schema=columns, quote_char=None)
+
+
+SOURCE = DataSource(
+    name="kuaivideo",
+    about=(
+        "KuaiVideo: real impressions and clicks of micro-videos (Kuaishou, China MM 2018), replayed: stretches of its "
+        "time that hold equal numbers of impressions are the platform days."
+    ),
+    schema=schema,
+    fetch=fetch,
+    read=read,
+)

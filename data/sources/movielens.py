@@ -18,11 +18,8 @@ from config import ROOT, PlatformConfig, Source
 from data.raw.stable_hash import stable_uniform
 from data.raw.wheels import fetch_from_wheel
 from data.schema import Schema
+from data.sources.data_source import DataSource
 
-ABOUT = (
-    "MovieLens-100k: real ratings of real people, replayed: each user's ratings, in their true order, are spread over "
-    "the platform days; a click is a rating of at least 4."
-)
 PACKAGE = "recbole==1.2.1"
 FILES = ("ml-100k.inter", "ml-100k.user", "ml-100k.item")
 CLICK_RATING = 4  # of 5
@@ -126,3 +123,15 @@ def _table(path: Path) -> pl.DataFrame:
 
 def _folder(config: PlatformConfig) -> Path:
     return ROOT / config.source.path if config.source.path else storage.cache_dir(config) / "movielens"
+
+
+SOURCE = DataSource(
+    name="movielens",
+    about=(
+        "MovieLens-100k: real ratings of real people, replayed: each user's ratings, in their true order, are spread "
+        "over the platform days; a click is a rating of at least 4."
+    ),
+    schema=schema,
+    fetch=fetch,
+    read=read,
+)

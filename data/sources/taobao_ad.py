@@ -16,9 +16,9 @@ import storage
 from config import PlatformConfig, Source
 from data.raw.original_files import OriginalFiles
 from data.schema import Schema
+from data.sources.data_source import DataSource
 
-ABOUT = "TaobaoAd: real impressions and clicks of display ads on Taobao, 6 to 13 May 2017 (Alimama, Tianchi)."
-ORIGINAL = OriginalFiles("Ad Display/Click Data on Taobao.com", "https://tianchi.aliyun.com/dataset/56")
+ORIGINAL = OriginalFiles("taobao_ad", "Ad Display/Click Data on Taobao.com", "https://tianchi.aliyun.com/dataset/56")
 FILES = ("raw_sample.csv", "ad_feature.csv", "user_profile.csv")
 NULL = "NULL"  # what an ad without a brand has there
 
@@ -55,7 +55,7 @@ def fetch(config: PlatformConfig) -> None:
         FileNotFoundError: `path` is not set, or a file is missing.
         ValueError: a file lacks a column.
     """
-    _scans(config)
+    _scans(config.source)
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
@@ -64,7 +64,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     Raises:
         ValueError: a value is no number where its column holds numbers.
     """
-    sample, ads, users = _scans(config)
+    sample, ads, users = _scans(config.source)
     start, end = (int(instant.timestamp()) for instant in storage.day_window(config, day))
     instant = pl.from_epoch("time_stamp", time_unit="s").dt.replace_time_zone("UTC")
     key = ["user", "time_stamp", "adgroup_id", "pid"]
@@ -89,14 +89,23 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     try:
         return query.collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
-        raise ValueError(ORIGINAL.unreadable(config, ORIGINAL.folder(config), error)) from error
+        raise ValueError(ORIGINAL.unreadable(ORIGINAL.folder(config.source), error)) from error
 
 
-def _scans(config: PlatformConfig) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
+def _scans(source: Source) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
     """The sample, the ads and the users."""
-    sample, ads, users = ORIGINAL.find(config, *FILES)
+    sample, ads, users = ORIGINAL.find(source, *FILES)
     return (
-        ORIGINAL.scan(config, sample, SAMPLE),
-        ORIGINAL.scan(config, ads, ADS, null=NULL),
-        ORIGINAL.scan(config, users, USERS, null=NULL),
+        ORIGINAL.scan(sample, SAMPLE),
+        ORIGINAL.scan(ads, ADS, null=NULL),
+        ORIGINAL.scan(users, USERS, null=NULL),
     )
+
+
+SOURCE = DataSource(
+    name="taobao_ad",
+    about="TaobaoAd: real impressions and clicks of display ads on Taobao, 6 to 13 May 2017 (Alimama, Tianchi).",
+    schema=schema,
+    fetch=fetch,
+    read=read,
+)

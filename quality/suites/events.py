@@ -3,7 +3,7 @@
 import great_expectations.expectations as gxe
 from great_expectations.expectations.expectation import Expectation
 
-from config import PlatformConfig
+from config import Gates, PlatformConfig
 from data.schema import EVENT_COLUMNS, Schema
 from quality.suite import CRITICAL, WARNING, Measure, Suite, between, no_row, not_null, right_columns
 
@@ -18,7 +18,7 @@ def suite(config: PlatformConfig, schema: Schema) -> Suite:
     return Suite(
         table="events",
         columns=schema.events(),
-        rows=impression_rows(config),
+        rows=impression_rows(config.gates, config.verticals),
         profile=[
             *right_columns(),
             *impression_profile(),
@@ -55,11 +55,11 @@ def suite(config: PlatformConfig, schema: Schema) -> Suite:
     )
 
 
-def impression_rows(config: PlatformConfig) -> list[Expectation]:
+def impression_rows(gates: Gates, verticals: list[str]) -> list[Expectation]:
     """Row checks of every table with one row an impression."""
     return [
         gxe.ExpectTableRowCountToBeBetween(
-            min_value=config.gates.min_rows,
+            min_value=gates.min_rows,
             severity=CRITICAL,
             description="At least gates.min_rows impressions",
         ),
@@ -70,7 +70,7 @@ def impression_rows(config: PlatformConfig) -> list[Expectation]:
         ),
         gxe.ExpectColumnValuesToBeInSet(
             column="vertical",
-            value_set=config.verticals,
+            value_set=verticals,
             severity=CRITICAL,
             description="Every impression belongs to a vertical of platform.yaml",
         ),

@@ -17,7 +17,7 @@ def suite(config: PlatformConfig, schema: Schema) -> Suite:
     return Suite(
         table="examples",
         columns=pa.schema([*fields, *(pa.field(name, kind) for name, kind in HISTORY_COLUMNS.items())]),
-        rows=impression_rows(config),
+        rows=impression_rows(config.gates, config.verticals),
         profile=[
             *right_columns(),
             *impression_profile(),

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import storage
 from config import FoundationModel, PlatformConfig
 from data.batches.foundation import Examples, foundation_batches
-from data.sources import source_schema, synthetic
+from data.sources import chosen_source, source_schema
 from models.foundation.cetnet import CETNet
 from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
 from models.foundation.foundation_model import FoundationModel as FoundationModule
@@ -59,9 +59,9 @@ class ProgressiveLog:
         rows = pl.from_arrow(storage.read_partition(config, "examples", day, columns=columns))
         assert isinstance(rows, pl.DataFrame)
         judged = rows.filter(pl.col("event_timestamp") >= judged_from)
-        truth = None
-        if config.data_source == "synthetic":
-            known = synthetic.true_probability(config, day)
+        truth, generated = None, chosen_source(config).true_probability
+        if generated is not None:
+            known = generated(config, day)
             truth = judged.join(known, on="impression_id", how="left", maintain_order="left")["probability"].to_numpy()
         return cls(
             config, day, judged_days, judged["label"].to_numpy().astype(np.float32), judged["user_id"].to_numpy(), truth

@@ -200,7 +200,7 @@ class FoundationTrainer:
 @contextmanager
 def foundation_trainer(config: PlatformConfig, schema: Schema) -> Iterator[FoundationTrainer]:
     """A fresh FM of the configured architecture, sharded over the process group, seeded by `runtime.seed`."""
-    features = FoundationFeatures.of(schema, config)
+    features = FoundationFeatures.of(schema, config.foundation_model, config.features)
     settings = config.foundation_model.optimizer
     with process_group(config.runtime) as device:
         torch.manual_seed(config.runtime.seed)

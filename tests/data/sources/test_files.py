@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from config import ColumnMapping, Source, Vertical, load_config
-from data.sources import files, source_module, source_schema
+from data.sources import chosen_source, files, source_schema
 
 MAPPING = ColumnMapping(
     impression_id="id",
@@ -42,10 +42,10 @@ def ids(config, *days):
 
 def test_a_source_with_columns_is_read_by_files_whatever_its_name(tmp_path):
     config = config_of(tmp_path)
-    assert source_module(config) is files
+    assert chosen_source(config) is files.SOURCE
     assert source_schema(config).item_dense == ("price",)
     with pytest.raises(ValueError, match=r"'my_log' is none of complete_journey.*needs `columns`"):
-        source_module(config.changed(sources={"my_log": {"columns": None}}))
+        chosen_source(config.changed(sources={"my_log": {"columns": None}}))
 
 
 def test_rows_go_to_the_day_of_their_timestamp(tmp_path):

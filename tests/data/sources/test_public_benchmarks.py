@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 import storage
 from config import ROOT, PlatformConfig, load_config
-from data.sources import about_source, source_schema
+from data.sources import chosen_source, source_schema
 from jobs import extract_features, ingest
 from tests.original_files import WRITERS
 
@@ -50,7 +50,7 @@ def test_the_days_have_every_feature_of_the_schema(landed):
         missing = [name for name in (*schema.categorical, *schema.dense) if day[name].null_count() == day.height]
         assert missing == []
         assert 0.05 < day["label"].mean() < 0.6
-    assert about_source(landed)
+    assert chosen_source(landed).about
 
 
 def test_histories_are_the_newest_strictly_earlier_impressions(landed):

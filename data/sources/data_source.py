@@ -1,0 +1,24 @@
+"""What a data source is: each module beside this one makes one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from config import PlatformConfig, Source
+from data.schema import Schema
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A log that the platform reads; errors of its functions say what is missing and where to get it."""
+
+    name: str  # what `data_source` in platform.yaml calls it
+    about: str  # what the data are and where they come from, a sentence shown wherever results are
+    schema: Callable[[Source], Schema]  # the features
+    fetch: Callable[[PlatformConfig], None]  # makes the files available, or says what is missing
+    # The raw rows of a platform day's window under the names of the common schema, without `vertical`, not yet checked.
+    read: Callable[[PlatformConfig, date], pl.DataFrame]
+    # Impression_id and probability of a click in the order of `read`, where the log is generated.
+    true_probability: Callable[[PlatformConfig, date], pl.DataFrame] | None = None
