@@ -62,19 +62,20 @@ def at(found: Figures, path: tuple[str, ...]) -> Any:
     return value
 
 
-def write_claims() -> None:
-    """Writes benchmarks/results/transfer_claims.json from the result files of all data sets."""
-    command = "python -m benchmarks.studies.transfer_study.claims"
-    report("transfer_claims", _of_all_data_sets(), command=command, packages=[], keep=True)
-
-
-def _of_all_data_sets() -> Figures:
+def claims_of_all_data_sets() -> Figures:
+    """Returns the claims by data set and features, from the kept result files."""
     told: Figures = {}
     for path in sorted(RESULTS.glob("transfer_study_*.json")):
         found = json.loads(path.read_text())["figures"]
         cells = {"shipped": found} | ({"lean": found["lean"]} if "lean" in found else {})
         told[path.stem.removeprefix("transfer_study_")] = {cell: claims(of) for cell, of in cells.items()}
     return told
+
+
+def write_claims() -> None:
+    """Writes benchmarks/results/transfer_claims.json from the result files of all data sets."""
+    command = "python -m benchmarks.studies.transfer_study.claims"
+    report("transfer_claims", claims_of_all_data_sets(), command=command, packages=[], keep=True)
 
 
 def _from_corners(numerator: Figures, denominator: Figures) -> Figures:

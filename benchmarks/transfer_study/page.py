@@ -53,26 +53,27 @@ RATIOS = {
     "transfer ratio of AH, small to large FM": ("fm_size", "transfer_ratio_small_to_large", "ah"),
     "transfer ratio of LoopFM + AH, small to large FM": ("fm_size", "transfer_ratio_small_to_large", "loopfm_ah"),
 }
-INTRODUCTION = """Written by `python -m benchmarks.studies.transfer_study --data-set NAME` from the result files that the comments under
-the tables name; what it means is in [transfer.md](../transfer.md). Gains are NE of the vertical model without the FM
-minus NE with, times 1000, on days that no model had learnt; in brackets 95 % intervals over seeds. *Shipped*: VMs with
-the features that the platform ships; *lean*: without window counts of clicks and impressions, which the FM has.
-*Tuned*: with the best of 20 distillation settings, chosen for each vertical by one seed on the last day before the
-judged ones.
+INTRODUCTION = """Written by `python -m benchmarks.studies.transfer_study --data-set NAME` from the result files that
+the comments under the tables name; what it means is in [transfer.md](../transfer.md). Gains are NE of the vertical
+model without the FM minus NE with, times 1000, on days that no model had learnt; in brackets 95 % intervals over seeds.
+*Shipped*: VMs with the features that the platform ships; *lean*: without window counts of clicks and impressions, which
+the FM has. *Tuned*: with the best of 20 distillation settings, chosen for each vertical by one seed on the last day
+before the judged ones.
 
 ## The two goals
 
-LoopFM + KD should gain at least twice what the best KD gains, and 1.5 times what a raw history of the same impressions
-gains with the best KD. The best rival is the better of untuned and tuned, by its gain **on the reported days**, which
-favours the rival: a search judged by one seed on one day often found settings that are worse than the untuned ones. A
-tuned rival is compared with LoopFM + KD tuned alike. *Met*: the whole interval reaches the goal; *missed*: the mean
-does not; *open*: the mean does, the interval does not. `synthetic` was not searched, so its rivals are untuned.
+LoopFM + KD should gain at least twice what the best KD gains, and one and a half times what a raw history of the same
+impressions gains with the best KD. The best rival is the better of untuned and tuned, by its gain **on the reported
+days**, which favours the rival: a search judged by one seed on one day often found settings that are worse than the
+untuned ones. A tuned rival is compared with LoopFM + KD tuned alike. *Met*: the whole interval reaches the goal;
+*missed*: the mean does not; *open*: the mean does, the interval does not. `synthetic` was not searched, so its rivals
+are untuned.
 """
 BEST_KD, BEST_RAW_KD = "ratio_over_best_kd", "ratio_over_best_raw_kd"
 OUTCOMES = {"met": "met", "missed": "**missed**", "open": "open"}
-RIVAL_TOLD = """A tuned ratio is of the seeds that have tuned runs: three on `complete_journey`, else five. The interval of
-`movielens`, lean, over KD spans all that the intervals of the two gains allow, as no ratio to the untuned serving head
-was kept. A raw history that holds the FM's soft label in each slot, with KD, is the rival that is still missing;
+RIVAL_TOLD = """A tuned ratio is of the seeds that have tuned runs: three on `complete_journey`, else five. The interval
+of `movielens`, lean, over KD spans all that the intervals of the two gains allow, as no ratio to the untuned serving
+head was kept. A raw history that holds the FM's soft label in each slot, with KD, is the rival that is still missing;
 without KD it is in the tables below.
 """
 COLD_TOLD = "LogLoss of the VM without the FM minus LogLoss with LoopFM + AH, times 1000; negative is worse.\n"
