@@ -4,7 +4,7 @@ Every contestant first shows on held-out rows what it has learnt (normalized ent
 in turn, A B C A B C, each time in a process of its own with one thread. Ratios are of examples per CPU-second, ours
 over theirs of the same shape, the median over the repeats; the best peer is the one with the least ratio. Every peer
 takes part twice: with torch's default matrix products, and, in the ratios with `onednn` in their names, with ours
-(training.cpu). `ratio_bf16` is ours in half precision over ours in full. A ratio without a size in its name is the one
+(`use_cpu`). `ratio_bf16` is ours in half precision over ours in full. A ratio without a size in its name is the one
 of the size that is worse for us; `ratio_peak_memory` is ours over the least of the other DCNv2 models at the largest
 tables that one of them could train.
 """
