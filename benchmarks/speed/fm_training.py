@@ -2,11 +2,11 @@
 
 Every contestant first shows on held-out rows what it has learnt (normalized entropy, NE). Then all take the same steps
 in turn, A B C A B C, each time in a process of its own with one thread. Ratios are of examples per CPU-second, ours
-over theirs of the same shape, the median over the repeats; the best peer is the one with the least ratio. Peers take
-torch's default matrix products, but for `ratio_torchrec_onednn`, which is torchrec's network with ours
-(training.foundation.cpu). `ratio_bf16` is ours in half precision over ours in full. A ratio without a size in its name
-is the one of the size that is worse for us; `ratio_peak_memory` is ours over the least of the other DCNv2 models at the
-largest tables that one of them could train.
+over theirs of the same shape, the median over the repeats; the best peer is the one with the least ratio. Every peer
+takes part twice: with torch's default matrix products, and, in the ratios with `onednn` in their names, with ours
+(`use_cpu`). `ratio_bf16` is ours in half precision over ours in full. A ratio without a size in its name is the one
+of the size that is worse for us; `ratio_peak_memory` is ours over the least of the other DCNv2 models at the largest
+tables that one of them could train.
 """
 
 import argparse
@@ -31,7 +31,8 @@ from config import ROOT
 CONSOLE = Console(stderr=True)
 OURS, OUR_WUKONG = "dcnv2", "wukong"
 HALVES = {"dcnv2": "dcnv2_bf16", "dcnv2_full_rank": "dcnv2_full_rank_bf16"}
-TORCHREC, TORCHREC_ONEDNN, FUXICTR = "torchrec_dlrm_dcn", "torchrec_dlrm_dcn_onednn", "fuxictr_wukong"
+TORCHREC, FUXICTR = "torchrec_dlrm_dcn", "fuxictr_wukong"
+PRODUCTS = ("", "_onednn")  # ends of a peer's name, by who computes its matrix products: torch's default, or oneDNN
 # Each with ours of the same shape: low-rank crosses or full matrices.
 PEERS = {"deepctr_dcn": "dcnv2_full_rank", "deepctr_dcnmix": OURS, "rechub_dcnv2": OURS}
 FIELDS, DIM = 26, 16
@@ -105,7 +106,7 @@ def _pythons(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     pythons: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name in names:
-        if name == FUXICTR and not (Path(os.environ.get("FUXICTR_HOME", "")) / "model_zoo/WuKong").is_dir():
+        if name.startswith(FUXICTR) and not (Path(os.environ.get("FUXICTR_HOME", "")) / "model_zoo/WuKong").is_dir():
             skipped[name] = "FUXICTR_HOME names no checkout of FuxiCTR; its package has no WuKong"
             continue
         try:
@@ -186,18 +187,18 @@ def _summary(results: list[Result]) -> Result:
 def _ratios(runs: dict[str, dict[str, list[Result]]], skipped: dict[str, str]) -> Result:
     figures: Result = {}
     for size, of in runs.items():
-        figures[f"ratio_torchrec_{size}"] = _ratio(of.get(OURS, []), of.get(TORCHREC, []))
-        figures[f"ratio_torchrec_onednn_{size}"] = _ratio(of.get(OURS, []), of.get(TORCHREC_ONEDNN, []))
         halves = {ours: _ratio(of.get(half, []), of.get(ours, [])) for ours, half in HALVES.items()}
         figures[f"ratio_bf16_{size}"] = halves
-        peers = {peer: _ratio(of.get(ours, []), of.get(peer, [])) for peer, ours in PEERS.items()}
-        figures[f"ratio_best_peer_{size}"] = _least(peers.values())
-        figures[f"ratio_peers_{size}"] = peers
-        figures[f"ratio_fuxictr_wukong_{size}"] = _ratio(of.get(OUR_WUKONG, []), of.get(FUXICTR, []))
+        for end in PRODUCTS:
+            peers = {peer: _ratio(of.get(ours, []), of.get(peer + end, [])) for peer, ours in PEERS.items()}
+            figures[f"ratio_torchrec{end}_{size}"] = _ratio(of.get(OURS, []), of.get(TORCHREC + end, []))
+            figures[f"ratio_best_peer{end}_{size}"] = _least(peers.values())
+            figures[f"ratio_peers{end}_{size}"] = peers
+            figures[f"ratio_fuxictr_wukong{end}_{size}"] = _ratio(of.get(OUR_WUKONG, []), of.get(FUXICTR + end, []))
         if peaks := [_median(of[n], "peak_gb") for n in (TORCHREC, *PEERS) if of.get(n)]:
             ours = of.get(OURS)
             figures["ratio_peak_memory"] = round(_median(ours, "peak_gb") / min(peaks), 3) if ours else None
-    for name in ("ratio_torchrec", "ratio_torchrec_onednn", "ratio_fuxictr_wukong"):
+    for name in [f"{peer}{end}" for peer in ("ratio_torchrec", "ratio_fuxictr_wukong") for end in PRODUCTS]:
         figures[name] = _least(figures[f"{name}_{size}"] for size in runs)
     if figures["ratio_fuxictr_wukong"] is None:
         figures["ratio_fuxictr_wukong_reason"] = skipped.get(FUXICTR, "it did not run; see `skipped`")

@@ -17,6 +17,7 @@ import torch
 from benchmarks.speed.fm_training_contestants import ENTRIES
 from benchmarks.speed.fm_training_contestants.contestant import Contestant
 from benchmarks.speed.fm_training_contestants.task import HELD_OUT, Task, make_batch, normalized_entropy
+from training.foundation.cpu import use_cpu
 
 
 def main() -> None:
@@ -36,6 +37,8 @@ def main() -> None:
     torch.set_num_interop_threads(1)
     task = Task(rows=a.rows, batch=a.batch, fields=a.fields, ids=a.ids, seed=a.seed)
     entry = ENTRIES[a.name]
+    if entry.onednn:
+        use_cpu(threads=1)
     with ExitStack() as stack:
         contestant = import_module(f"{__package__}.{entry.module}").build(task, entry.variant, stack)
         result: dict[str, Any] = clock(contestant, task, steps=a.steps, warmup=a.warmup)

@@ -1,7 +1,4 @@
-"""torchrec's own DLRM_DCN over its fused tables: row-wise Adagrad in the backward pass, fused Adam for the rest.
-
-Its matrix products are torch's default ones, or with the variant `onednn` those that ours have.
-"""
+"""torchrec's own DLRM_DCN over its fused tables: row-wise Adagrad in the backward pass, fused Adam for the rest."""
 
 from contextlib import ExitStack
 
@@ -16,13 +13,10 @@ from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 from benchmarks.speed.fm_training_contestants import task as sizes
 from benchmarks.speed.fm_training_contestants.contestant import Contestant
 from benchmarks.speed.fm_training_contestants.task import Batch, Task
-from training.foundation.cpu import use_cpu
 
 
 def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
-    """Makes the contestant; it has nothing to close."""
-    if variant == "onednn":
-        use_cpu(threads=1)
+    """Makes the contestant; it has one variant, and nothing to close."""
     torch.manual_seed(task.seed)
     names = [f"field_{place}" for place in range(task.fields)]
     tables = FusedEmbeddingBagCollection(

@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.report import RESULTS, report
 from benchmarks.studies.command_line import study_parser
+from benchmarks.studies.transfer_study.claims import write_claims
 from benchmarks.studies.transfer_study.execute import Study
 from benchmarks.studies.transfer_study.log import study_log
 from benchmarks.studies.transfer_study.page import write_page
@@ -48,11 +49,13 @@ def main() -> None:
     if not a.quick:
         plots(found, a.data_set, ROOT / "docs" / "images")
     command = f"python -m benchmarks.studies.transfer_study --data-set {a.data_set} --seeds {a.seeds}"
-    names = {f"transfer_study_{a.data_set}": found, "transfer_study": _summaries() | {a.data_set: summary(found)}}
-    for name, told in names.items():
-        report(name, told, command=command, packages=["torch", "torchrec"], keep=not a.quick)
-    if not a.quick:
+    kept, packages = not a.quick, ["torch", "torchrec"]
+    report(f"transfer_study_{a.data_set}", found, command=command, packages=packages, keep=kept)
+    if kept:
+        write_claims()
         write_page()
+    summaries = _summaries() | {a.data_set: summary(found)}
+    report("transfer_study", summaries, command=command, packages=packages, keep=kept)
 
 
 def _summaries() -> dict[str, Any]:

@@ -113,6 +113,7 @@ def _figures(results: Results) -> dict[str, Any]:
         "gain_over_none_by_impressions": {arm: interval(pooled(arm)) for arm in ARMS},
         "headroom_ratio": {arm: ratio(gain(arm), _headroom(results)) for arm in ARMS},
         "loopfm_ah_over_ah": ratio(gain("loopfm_ah"), gain("ah")),
+        "loopfm_ah_over_kd": ratio(gain("loopfm_ah"), gain("kd")),
         "loopfm_ah_over_raw_ah": ratio(gain("loopfm_ah"), gain("raw_ah")),
         "loopfm_ah_over_raw_ah_equal_bytes": ratio(gain("loopfm_ah", **EQUAL_BYTES), gain("raw_ah")),
         "loopfm_ah_over_ah_by_impressions": ratio(pooled("loopfm_ah"), pooled("ah")),

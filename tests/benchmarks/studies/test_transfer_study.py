@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.report import RESULTS
 from benchmarks.studies.transfer_study.arms import ARMS
+from benchmarks.studies.transfer_study.claims import claims, claims_of_all_data_sets, verdict
 from benchmarks.studies.transfer_study.execute import _of_another_user
-from benchmarks.studies.transfer_study.page import _data_set, _overview
+from benchmarks.studies.transfer_study.page import PAGE, _data_set, _overview, page
 from benchmarks.studies.transfer_study.plan import DATA_SETS, EQUAL_BYTES, Run, first, rest
 from benchmarks.studies.transfer_study.results import Results, figures, gains, ratio, summary
 from config import ROOT, load_config
@@ -117,7 +119,7 @@ def test_the_overview_has_a_row_for_each_data_set_and_choice_of_features():
         "`kuairand`, lean",
         "`synthetic`, shipped",
     ]
-    assert float(lines[0].split("|")[3].split()[0]) == pytest.approx(1.6, abs=0.2)  # no run with tuned distillation
+    assert float(lines[0].split("|")[5].split()[0]) == pytest.approx(1.6, abs=0.2)  # no run with tuned distillation
 
 
 def test_a_study_of_one_seed_has_a_page_without_directions():
@@ -135,3 +137,45 @@ def test_another_users_history_is_another_users():
 def test_a_run_is_named_by_all_that_it_depends_on():
     run = Run("a", "dnn", "ah", 0)
     assert json.dumps(run.key) != json.dumps(replace(run, stale="frozen").key)
+
+
+def cell(*, ah: float, kd: float, tuned: float | None = None) -> dict[str, Any]:
+    """Figures of a study in which LoopFM + KD gains 0.04, tuned 0.03."""
+
+    def mean(value: float) -> dict[str, float]:
+        return {"mean": value, "seeds": 5, "low": 0.9 * value, "high": 1.1 * value}
+
+    found: dict[str, Any] = {
+        "gain_over_none": {"dnn": {"ah": mean(ah), "kd": mean(kd), "loopfm_ah": mean(0.04)}},
+        "loopfm_ah_over_ah": mean(0.04 / ah),
+    }
+    if tuned:
+        found["tuned"] = {"kd": mean(tuned), "loopfm_over_kd": mean(0.03 / tuned)}
+    return found
+
+
+def test_the_best_rival_is_an_untuned_one_where_the_tuned_one_gains_less():
+    told = claims(cell(ah=0.02, kd=0.01, tuned=0.015))["ratio_over_best_kd"]
+    assert (told["rival"], told["mean"]) == ("untuned, auxiliary head", 2.0)
+    told = claims(cell(ah=0.01, kd=0.005, tuned=0.02))["ratio_over_best_kd"]
+    assert (told["rival"], told["mean"]) == ("tuned", 1.5)  # LoopFM + KD tuned alike: 0.03 / 0.02
+    assert "ratio_over_best_raw_kd" not in claims(cell(ah=0.02, kd=0.01))  # no run of it
+
+
+def test_a_ratio_that_was_not_kept_spans_all_that_the_two_intervals_allow():
+    told = claims(cell(ah=0.005, kd=0.02))["ratio_over_best_kd"]
+    assert told["rival"] == "untuned, serving head"
+    assert (told["low"], told["mean"], told["high"]) == (1.636, 2.0, 2.444)  # 0.036 / 0.022, 0.044 / 0.018
+
+
+def test_a_goal_is_met_by_the_whole_interval_and_missed_by_the_mean():
+    assert verdict({"mean": 3.0, "low": 2.0, "high": 4.0}, 2.0) == "met"
+    assert verdict({"mean": 3.0, "low": 1.9, "high": 4.1}, 2.0) == "open"
+    assert verdict({"mean": 1.9, "low": 1.0, "high": 2.8}, 2.0) == "missed"
+    assert verdict({"mean": 3.0}, 2.0) == "open"  # one seed
+
+
+def test_the_page_and_the_claims_are_what_the_result_files_say():
+    assert PAGE.read_text() == page()
+    kept = json.loads((RESULTS / "transfer_claims.json").read_text())["figures"]
+    assert kept == claims_of_all_data_sets()
