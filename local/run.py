@@ -11,7 +11,7 @@ from rich.live import Live
 
 import storage
 from config import PlatformConfig
-from local import servers
+from local import servers, services
 from local.airflow_api import Airflow
 from local.tables import instance_name, results_table, seconds, tasks_table
 
@@ -69,13 +69,13 @@ def days_done(config: PlatformConfig, airflow: Airflow) -> set[date]:
 
 def show_addresses(config: PlatformConfig, console: Console, *, day: date | None = None) -> None:
     """Where the results can be looked at."""
-    password = servers.admin_password(config)
-    console.print(f"Airflow    {servers.airflow_url(config)}   user {servers.ADMIN}, password {password}")
-    console.print(f"MLflow     {servers.mlflow_url(config)}/#/models")
-    console.print(f"Data Docs  {servers.docs_url(config)}/data_docs/")
+    password = services.admin_password(config)
+    console.print(f"Airflow    {services.airflow_url(config)}   user {services.ADMIN}, password {password}")
+    console.print(f"MLflow     {services.mlflow_url(config)}/#/models")
+    console.print(f"Data Docs  {services.docs_url(config)}/data_docs/")
     if day is not None:
         path = storage.report_dir(config, day).relative_to(storage.docs_dir(config))
-        console.print(f"Report     {servers.docs_url(config)}/{path}/")
+        console.print(f"Report     {services.docs_url(config)}/{path}/")
 
 
 def _connect(config: PlatformConfig, console: Console) -> Airflow:
@@ -85,7 +85,7 @@ def _connect(config: PlatformConfig, console: Console) -> Airflow:
         ServerError: the DAG file cannot be read.
     """
     airflow = Airflow(
-        servers.airflow_url(config), dag_id=DAG_ID, user=servers.ADMIN, password=servers.admin_password(config)
+        services.airflow_url(config), dag_id=DAG_ID, user=services.ADMIN, password=services.admin_password(config)
     )
     deadline = time.monotonic() + DAG_SECONDS
     with console.status("Airflow reads the DAGs"):
@@ -93,7 +93,7 @@ def _connect(config: PlatformConfig, console: Console) -> Airflow:
             if errors := airflow.import_errors():
                 raise servers.ServerError("a DAG file cannot be read:\n" + "\n".join(errors))
             if time.monotonic() > deadline:
-                logs = servers.logs_dir(config) / "airflow-dag-processor.log"
+                logs = services.logs_dir(config) / "airflow-dag-processor.log"
                 raise servers.ServerError(f"{DAG_ID} did not appear within {DAG_SECONDS} s; see {logs}")
             time.sleep(POLL_SECONDS)
     airflow.unpause()

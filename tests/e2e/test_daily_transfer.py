@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 
 import storage
 from config import ROOT, PlatformConfig, load_config
-from local import servers
+from local import processes, services
 from local.airflow_api import Airflow
 from local.ports import free_ports
 from tests.e2e.browser import CHROMIUM, DRIVER, chromium
@@ -41,9 +41,9 @@ class Platform:
 
     @property
     def airflow(self) -> Airflow:
-        password = servers.admin_password(self.config)
-        url = servers.airflow_url(self.config)
-        return Airflow(url, dag_id="daily_transfer", user=servers.ADMIN, password=password)
+        password = services.admin_password(self.config)
+        url = services.airflow_url(self.config)
+        return Airflow(url, dag_id="daily_transfer", user=services.ADMIN, password=password)
 
 
 def write_config(folder: Path) -> Path:
@@ -87,7 +87,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield Platform(config, log.read_text())
     finally:
         subprocess.run([sys.executable, "-m", "local", "down"], cwd=ROOT, env=env, check=True, timeout=120)
-        assert all(servers.running(config, s.name) is None for s in servers.servers(config))
+        assert all(processes.running(config, s.name) is None for s in services.servers(config))
 
 
 def kill_jobs(config: PlatformConfig, path: Path, run: subprocess.Popen) -> None:
@@ -150,7 +150,7 @@ def test_every_table_of_both_days_is_committed(platform: Platform) -> None:
 
 
 def test_the_pages_for_people_answer(platform: Platform) -> None:
-    docs, mlflow = servers.docs_url(platform.config), servers.mlflow_url(platform.config)
+    docs, mlflow = services.docs_url(platform.config), services.mlflow_url(platform.config)
     assert "<html" in requests.get(f"{docs}/reports/ds={NEXT}/", timeout=30).text.lower()
     assert "<html" in requests.get(f"{docs}/data_docs/", timeout=30).text.lower()
     experiments = requests.get(f"{mlflow}/api/2.0/mlflow/experiments/search?max_results=50", timeout=30).json()
@@ -183,12 +183,12 @@ def test_killed_jobs_were_tried_again_and_left_nothing_half_written(platform: Pl
 
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver on this machine")
 def test_a_person_runs_a_day_from_the_form(platform: Platform, tmp_path: Path) -> None:
-    url = servers.airflow_url(platform.config)
+    url = services.airflow_url(platform.config)
     before = {run["dag_run_id"] for run in platform.airflow.runs()}
     with chromium(tmp_path) as page:
         page.open(f"{url}/auth/login/")
-        page.find("input[name=username]").send_keys(servers.ADMIN)
-        page.find("input[name=password]").send_keys(servers.admin_password(platform.config))
+        page.find("input[name=username]").send_keys(services.ADMIN)
+        page.find("input[name=password]").send_keys(services.admin_password(platform.config))
         page.find("button[type=submit]").click()
         page.find("a", text="Dags")
         page.open(f"{url}/dags/daily_transfer")
@@ -219,7 +219,7 @@ def test_a_person_runs_a_day_from_the_form(platform: Platform, tmp_path: Path) -
         run = wait_for("the triggered run", triggered)
         assert run["conf"]["day"] == str(BY_HAND)
         assert run["conf"]["verticals"] == platform.config.verticals
-        assert run["triggering_user_name"] == servers.ADMIN
+        assert run["triggering_user_name"] == services.ADMIN
         result = wait_for("its plan", lambda: platform.airflow.result(run["dag_run_id"], "plan_day"))
         assert result == {"day": str(BY_HAND)}
         page.open(f"{url}/dags/daily_transfer/runs/{run['dag_run_id']}")
