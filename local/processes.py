@@ -1,9 +1,12 @@
 """Processes of servers: started and recorded, found again by their record, ended with all they started."""
 
+import fcntl
 import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,32 @@ STOP_SECONDS = 15
 SAME_START_SECONDS = 5  # a process that began this close to the recorded start is the recorded one
 
 
-def spawn(config: PlatformConfig, server: Server) -> None:
-    """Starts a server, its output going to its log, and records its pid."""
-    with log_path(config, server.name).open("w") as output:
+@contextmanager
+def lock(config: PlatformConfig) -> Iterator[None]:
+    """Waits until no other command starts, restarts or stops servers of this checkout, and keeps others waiting."""
+    root = storage.source_root(config).parent
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "servers.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the system lets go of it when this process ends, however it ends
+        yield
+
+
+def spawn(config: PlatformConfig, server: Server) -> int:
+    """Starts a server, its output going to its log, and records its pid; returns the pid.
+
+    Where the server had died, the log goes on after what it said last; else it begins anew.
+    """
+    record = record_path(config, server.name)
+    record.parent.mkdir(exist_ok=True)
+    died = record.exists()  # a server that is stopped loses its record
+    earlier = [start for start in _starts(record) if _session(*start)]
+    with log_path(config, server.name).open("a" if died else "w") as output:
+        if died:
+            print(
+                f"--- {server.name} died; started again at {datetime.now():%Y-%m-%d %H:%M:%S} ---",
+                file=output,
+                flush=True,
+            )
         process = psutil.Popen(
             server.command,
             env=full_env(server.env),
@@ -29,12 +55,22 @@ def spawn(config: PlatformConfig, server: Server) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal ends the table, not the servers
         )
-    record = record_path(config, server.name)
-    record.parent.mkdir(exist_ok=True)
-    entry = {"pid": process.pid, "started": process.create_time(), "fingerprint": server.fingerprint}
+    entry = {
+        "pid": process.pid,
+        "started": process.create_time(),
+        "fingerprint": server.fingerprint,
+        "earlier": earlier,  # died, and left children that go on
+    }
     aside = record.with_suffix(".new")
     aside.write_text(json.dumps(entry))
     aside.rename(record)
+    return int(process.pid)
+
+
+def end_leftovers(config: PlatformConfig, server: Server) -> None:
+    """Ends what a dead server has left, a child that holds its port for one, except for work that is to go on."""
+    if not server.children_go_on:
+        _end([process for start in _starts(record_path(config, server.name)) for process in _session(*start)])
 
 
 def full_env(extra: dict[str, str]) -> dict[str, str]:
@@ -69,22 +105,28 @@ def recorded_process(record: Path) -> psutil.Process | None:
     try:
         entry = _read(record)
         process = psutil.Process(entry["pid"])
-        same = abs(process.create_time() - entry["started"]) < SAME_START_SECONDS
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        return process if _began(process, entry["started"]) and process.status() != psutil.STATUS_ZOMBIE else None
     except (FileNotFoundError, psutil.NoSuchProcess):
         return None
 
 
+def family(record: Path) -> list[psutil.Process]:
+    """Returns a recorded process, what it left behind when it died earlier, and everything below these."""
+    process = recorded_process(record)
+    members = [process] if process else []
+    members += [child for start in _starts(record) for child in _session(*start)]
+    return list(dict.fromkeys([*members, *(child for member in members for child in _below(member))]))
+
+
 def stop_records(paths: list[Path]) -> list[str]:
-    """Ends each recorded process with everything below it: politely, then by force; returns the names that ran."""
-    found = {record.stem: process for record in paths if (process := recorded_process(record))}
+    """Ends each recorded process with all it started: politely, then by force; returns the names of those that ran."""
+    found = [record.stem for record in paths if recorded_process(record)]
     # Schedulers first, so that a task they stop can still report to the API server.
-    schedulers = [process for name, process in found.items() if name == "airflow-scheduler"]
-    _end([family for process in schedulers for family in _family(process)])
-    _end([family for process in found.values() for family in _family(process)])
+    _end([process for record in paths if record.stem == "airflow-scheduler" for process in family(record)])
+    _end([process for record in paths for process in family(record)])
     for record in paths:
         record.unlink(missing_ok=True)
-    return list(found)
+    return found
 
 
 def log_path(config: PlatformConfig, name: str) -> Path:
@@ -101,12 +143,46 @@ def _read(record: Path) -> dict[str, Any]:
     return dict(json.loads(record.read_text()))
 
 
-def _family(process: psutil.Process) -> list[psutil.Process]:
-    """A process and everything below it; nothing if it has ended."""
+def _starts(record: Path) -> list[tuple[int, float]]:
+    """Pid and time of each start of a server since it was last stopped, where something of it may be left."""
     try:
-        return [process, *process.children(recursive=True)]
+        entry = _read(record)
+    except FileNotFoundError:
+        return []
+    return [*((pid, started) for pid, started in entry.get("earlier", ())), (entry["pid"], entry["started"])]
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children(recursive=True))
     except psutil.NoSuchProcess:
         return []
+
+
+def _session(pid: int, started: float) -> list[psutil.Process]:
+    """Live processes of the session that a server opened: they stay in it when the server dies.
+
+    The system gives the number to nobody else while one of them lives. Afterwards it may: then the number's holder
+    began at another time, or the machine has started anew, or the process does not work in this checkout.
+    """
+    if started < psutil.boot_time():
+        return []
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) != pid or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if process.pid == pid and not _began(process, started):
+                return []
+            if Path(process.cwd()).samefile(ROOT):
+                found.append(process)
+        except (OSError, psutil.Error):
+            continue  # it ended just now, or is somebody else's
+    return found
+
+
+def _began(process: psutil.Process, started: float) -> bool:
+    return bool(abs(process.create_time() - started) < SAME_START_SECONDS)
 
 
 def _end(processes: list[psutil.Process]) -> None:

@@ -27,6 +27,8 @@ class Server:
         port_key: the key in platform.yaml that sets the port.
         healthy: says whether it answers as it should.
         env: what it needs besides the environment of the caller.
+        children_go_on: what it started finishes its work when the server itself dies; else that is ended before the
+            server is started again.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Server:
     port: int | None = None
     port_key: str = ""
     env: dict[str, str] = field(default_factory=dict)
+    children_go_on: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -96,6 +99,7 @@ def servers(config: PlatformConfig) -> list[Server]:
             [airflow, "scheduler", "--skip-serve-logs"],
             lambda: _beats(config, "scheduler"),
             env=settings,
+            children_go_on=True,  # tasks: they report to the API server, and need no scheduler to end well
         ),
         Server(
             "airflow-dag-processor",
@@ -136,6 +140,9 @@ def airflow_env(config: PlatformConfig) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",  # s
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",  # s; then a vanished task is tried again
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
+        # A task that cannot reach the API server asks again for about a minute, while it is restarted.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",  # s
         "HEADWATER_JOBS_PYTHON": jobs_python(),
         "HEADWATER_SOURCE": config.data_source,
         "PYTHONPATH": str(ROOT),
