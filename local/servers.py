@@ -112,7 +112,9 @@ class Watch:
         """Forgets earlier deaths of a server once it has answered for long enough."""
         if not server.healthy():
             self._well_since.pop(server.name, None)
-        elif time.monotonic() - self._well_since.setdefault(server.name, time.monotonic()) >= self._steady_s:
+            return
+        now = time.monotonic()
+        if now - self._well_since.setdefault(server.name, now) >= self._steady_s:
             del self._deaths[server.name], self._well_since[server.name]
 
 
