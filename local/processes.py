@@ -39,7 +39,10 @@ def spawn(config: PlatformConfig, server: Server) -> int:
     record.parent.mkdir(exist_ok=True)
     died = record.exists()  # a server that is stopped loses its record
     earlier = [start for start in _starts(record) if _session(*start)]
-    with log_path(config, server.name).open("a" if died else "w") as output:
+    log = log_path(config, server.name)
+    if not died:
+        log.write_text("")
+    with log.open("a") as output:  # appended to from the start: children that go on write to it as well
         if died:
             print(
                 f"--- {server.name} died; started again at {datetime.now():%Y-%m-%d %H:%M:%S} ---",

@@ -19,6 +19,7 @@ from local.services import Server
 BROKEN = [sys.executable, "-c", "import os; print('the disk is full', flush=True); os._exit(1)"]
 # A parent and its child, which holds the port and outlives it: so does MLflow's.
 LAUNCHER = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'http.server', *sys.argv[1:]])"
+WORK = "import time\nwhile True: print('at work', flush=True); time.sleep(0.001)"
 WAIT_SECONDS = 60
 
 
@@ -153,7 +154,7 @@ def test_servers_stopped_on_purpose_are_not_started_again(config: PlatformConfig
 def test_work_that_goes_on_without_its_server_is_ended_by_stop_alone(config: PlatformConfig) -> None:
     scheduler = Server(
         "scheduler",
-        [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '600'])"],
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {WORK!r}])"],
         lambda: True,
         children_go_on=True,
     )
@@ -169,6 +170,10 @@ def test_work_that_goes_on_without_its_server_is_ended_by_stop_alone(config: Pla
         watch.check()
         watch.check()
     assert all(child.is_running() for child in work)
+    log = processes.log_path(config, "scheduler")
+    size = log.stat().st_size
+    until(lambda: log.stat().st_size > 2 * size)
+    assert log.read_text().count("scheduler died; started again") == 2  # what the work goes on to say hides nothing
     assert servers.stop(config) == ["scheduler"]
     assert not any(child.is_running() for child in work)
 
