@@ -1,17 +1,21 @@
 """Airflow's REST API (/api/v2): the few calls that running days needs."""
 
-from datetime import UTC, date, datetime, time
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from datetime import time as time_of_day
 from graphlib import TopologicalSorter
 from typing import Any
 
 import requests
 
 TIMEOUT_SECONDS = 60
+AWAY_SECONDS = 240  # as long as a server may take to start on a slow machine
 PAGE = 100  # entries asked for at once; Airflow gives no more
 
 
 class AirflowError(RuntimeError):
-    """Airflow refused a call; the message holds its answer."""
+    """Airflow refused a call or is not there; the message holds its answer."""
 
 
 class Airflow:
@@ -22,10 +26,14 @@ class Airflow:
         dag_id: the DAG.
         user: user name.
         password: their password.
+        while_away: called again and again while the server does not answer, before the call is made once more; it is
+            expected to wait a little. Without it, a call that gets no answer fails at once.
     """
 
-    def __init__(self, url: str, *, dag_id: str, user: str, password: str) -> None:
-        self._url, self._dag_id = url, dag_id
+    def __init__(
+        self, url: str, *, dag_id: str, user: str, password: str, while_away: Callable[[], None] | None = None
+    ) -> None:
+        self._url, self._dag_id, self._while_away = url, dag_id, while_away
         self._credentials = {"username": user, "password": password}
         self._session = requests.Session()
 
@@ -67,13 +75,18 @@ class Airflow:
             dated: the day is the run's logical date too. Airflow allows one run a logical date and starts none whose
                 date lies in the future; such runs go without.
         """
-        begins = datetime.combine(day, time(), UTC)
+        begins = datetime.combine(day, time_of_day(), UTC)
         body = {
             "dag_run_id": f"day_{day}_{datetime.now(UTC):%Y%m%dT%H%M%S}",
             "logical_date": begins.isoformat() if dated and begins <= datetime.now(UTC) else None,
             "conf": {"day": str(day)},
         }
-        return self._call("POST", self._runs_path(), json=body)
+        answer = self._answer("POST", self._runs_path(), body)
+        if answer.status_code == requests.codes.conflict:
+            # Perhaps with this very run: the server took the call, and died before it could answer.
+            there = self._answer("GET", f"{self._runs_path()}/{body['dag_run_id']}")
+            return _checked(there if there.ok else answer)
+        return _checked(answer)
 
     def clear_failed(self, run_id: str) -> None:
         """Lets a failed run go on from what failed; single tasks behind that (the report) are done again too.
@@ -133,12 +146,22 @@ class Airflow:
 
     def _answer(self, method: str, path: str, json: Any = None) -> requests.Response:
         url = f"{self._url}/api/v2{path}"
-        answer = self._session.request(method, url, json=json, timeout=TIMEOUT_SECONDS)
+        answer = self._send(method, url, json)
         if answer.status_code == requests.codes.unauthorized:  # no token yet, or it has expired
-            token = self._session.post(f"{self._url}/auth/token", json=self._credentials, timeout=TIMEOUT_SECONDS)
+            token = self._send("POST", f"{self._url}/auth/token", self._credentials)
             self._session.headers["Authorization"] = f"Bearer {_checked(token)['access_token']}"
-            answer = self._session.request(method, url, json=json, timeout=TIMEOUT_SECONDS)
+            answer = self._send(method, url, json)
         return answer
+
+    def _send(self, method: str, url: str, json: Any) -> requests.Response:
+        deadline = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                return self._session.request(method, url, json=json, timeout=TIMEOUT_SECONDS)
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+                if self._while_away is None or time.monotonic() > deadline:
+                    raise AirflowError(f"Airflow's API server does not answer: {error}; see its log") from error
+            self._while_away()
 
 
 def _checked(answer: requests.Response) -> dict[str, Any]:

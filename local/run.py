@@ -11,7 +11,7 @@ from rich.live import Live
 
 import storage
 from config import PlatformConfig
-from local import servers
+from local import servers, services
 from local.airflow_api import Airflow
 from local.tables import instance_name, results_table, seconds, tasks_table
 
@@ -34,14 +34,15 @@ def run(config: PlatformConfig, *, days: int, console: Console) -> int:
     Returns:
         0; 1 if a day failed.
     """
-    airflow = _connect(config, console)
+    watch = servers.Watch(config, say=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    airflow = _connect(config, watch, console)
     done = days_done(config, airflow)
     todo = next_days(config, done=done, days=days)
     if not todo:
         console.print(f"The log of {config.data_source} ends on {config.source.last_day}; every day of it is done.")
     for number, day in enumerate(todo, start=1):
         title = f"{config.data_source} · day {day} ({number} of {len(todo)})"
-        if not _run_day(airflow, day, title=title, console=console):
+        if not _run_day(airflow, watch, day, title=title, console=console):
             return 1
     for day in todo or sorted(done)[-1:]:
         _show_results(config, day, console)
@@ -69,23 +70,32 @@ def days_done(config: PlatformConfig, airflow: Airflow) -> set[date]:
 
 def show_addresses(config: PlatformConfig, console: Console, *, day: date | None = None) -> None:
     """Where the results can be looked at."""
-    password = servers.admin_password(config)
-    console.print(f"Airflow    {servers.airflow_url(config)}   user {servers.ADMIN}, password {password}")
-    console.print(f"MLflow     {servers.mlflow_url(config)}/#/models")
-    console.print(f"Data Docs  {servers.docs_url(config)}/data_docs/")
+    password = services.admin_password(config)
+    console.print(f"Airflow    {services.airflow_url(config)}   user {services.ADMIN}, password {password}")
+    console.print(f"MLflow     {services.mlflow_url(config)}/#/models")
+    console.print(f"Data Docs  {services.docs_url(config)}/data_docs/")
     if day is not None:
         path = storage.report_dir(config, day).relative_to(storage.docs_dir(config))
-        console.print(f"Report     {servers.docs_url(config)}/{path}/")
+        console.print(f"Report     {services.docs_url(config)}/{path}/")
 
 
-def _connect(config: PlatformConfig, console: Console) -> Airflow:
-    """Airflow's API, once the DAG has been read.
+def _connect(config: PlatformConfig, watch: servers.Watch, console: Console) -> Airflow:
+    """Airflow's API, once the DAG has been read; while it does not answer, the servers are watched.
 
     Raises:
         ServerError: the DAG file cannot be read.
     """
+
+    def while_away() -> None:
+        watch.check()
+        time.sleep(POLL_SECONDS)
+
     airflow = Airflow(
-        servers.airflow_url(config), dag_id=DAG_ID, user=servers.ADMIN, password=servers.admin_password(config)
+        services.airflow_url(config),
+        dag_id=DAG_ID,
+        user=services.ADMIN,
+        password=services.admin_password(config),
+        while_away=while_away,
     )
     deadline = time.monotonic() + DAG_SECONDS
     with console.status("Airflow reads the DAGs"):
@@ -93,9 +103,9 @@ def _connect(config: PlatformConfig, console: Console) -> Airflow:
             if errors := airflow.import_errors():
                 raise servers.ServerError("a DAG file cannot be read:\n" + "\n".join(errors))
             if time.monotonic() > deadline:
-                logs = servers.logs_dir(config) / "airflow-dag-processor.log"
+                logs = services.logs_dir(config) / "airflow-dag-processor.log"
                 raise servers.ServerError(f"{DAG_ID} did not appear within {DAG_SECONDS} s; see {logs}")
-            time.sleep(POLL_SECONDS)
+            while_away()
     airflow.unpause()
     return airflow
 
@@ -109,7 +119,7 @@ def _day_of(airflow: Airflow, dag_run: dict[str, Any]) -> date | None:
     return date.fromisoformat(day) if day else None
 
 
-def _run_day(airflow: Airflow, day: date, *, title: str, console: Console) -> bool:
+def _run_day(airflow: Airflow, watch: servers.Watch, day: date, *, title: str, console: Console) -> bool:
     """Runs one day to its end; shows the log of what failed. Returns whether it succeeded."""
     earlier = next((r for r in airflow.runs() if _day_of(airflow, r) == day), None)
     if earlier is None:
@@ -119,7 +129,7 @@ def _run_day(airflow: Airflow, day: date, *, title: str, console: Console) -> bo
         if earlier["state"] == "failed":
             console.print(f"{day} failed before; going on from its failed tasks")
             airflow.clear_failed(run_id)
-    instances = _follow(airflow, run_id, title=title, console=console)
+    instances = _follow(airflow, watch, run_id, title=title, console=console)
     failed = [i for i in instances if i["state"] == "failed"]
     for instance in failed:
         console.print(f"\n{instance_name(instance)} failed; the end of its log:", markup=False, style="red")
@@ -128,14 +138,17 @@ def _run_day(airflow: Airflow, day: date, *, title: str, console: Console) -> bo
     return airflow.run(run_id)["state"] == "success"
 
 
-def _follow(airflow: Airflow, run_id: str, *, title: str, console: Console) -> list[dict[str, Any]]:
-    """Shows a run until it ends: a live table on a terminal, else a line for each change."""
+def _follow(
+    airflow: Airflow, watch: servers.Watch, run_id: str, *, title: str, console: Console
+) -> list[dict[str, Any]]:
+    """Shows a run until it ends, and keeps the servers up: a live table on a terminal, else a line for each change."""
     order = {task_id: place for place, task_id in enumerate(airflow.task_order())}
     live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
     shown: dict[str, str] = {}
     context: AbstractContextManager = live or nullcontext()
     with context:
         while True:
+            watch.check()
             ended = airflow.run(run_id)["state"] in ("success", "failed")
             now = datetime.now(UTC)
             instances = airflow.task_instances(run_id)

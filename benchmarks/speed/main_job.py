@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks.report import report
 from config import ROOT, PlatformConfig, load_config
-from local import servers
+from local import services
 from local.airflow_api import Airflow
 from local.ports import free_ports
 from local.run import DAG_ID
@@ -85,7 +85,7 @@ def _measure(config: PlatformConfig, path: Path, *, days: int) -> dict[str, Any]
     try:
         subprocess.run([sys.executable, "-m", "local", "run", "--days", str(days)], cwd=ROOT, env=env, check=True)
         airflow = Airflow(
-            servers.airflow_url(config), dag_id=DAG_ID, user=servers.ADMIN, password=servers.admin_password(config)
+            services.airflow_url(config), dag_id=DAG_ID, user=services.ADMIN, password=services.admin_password(config)
         )
         runs = sorted(airflow.runs(), key=lambda r: r["run_after"])
         measured = [airflow.task_instances(r["dag_run_id"]) for r in runs[-days:]]

@@ -18,13 +18,14 @@ from mlflow import MlflowClient
 
 import storage
 from config import ROOT, PlatformConfig, load_config
-from local import servers
+from local import processes, services
 from local.airflow_api import Airflow
 from local.ports import free_ports
 from tests.e2e.browser import CHROMIUM, DRIVER, chromium
 
 pytestmark = pytest.mark.e2e
 
+RESTART_SECONDS = 60  # a dead server is noticed within a second or two, and its process is there at once
 RUN_SECONDS = 1200  # bootstrap and one day, on 2 busy cores; half of it where nothing else runs
 KILLED_VERTICAL = "feed"
 SETTINGS = ("HEADWATER_CONFIG", "HEADWATER_SOURCE", "HEADWATER_DATA_PATH", "AIRFLOW", "PYTHON")
@@ -34,16 +35,17 @@ LAKE = ["events", "quarantine", "examples", "user_activity", "item_activity", "f
 
 @dataclass(frozen=True)
 class Platform:
-    """A running platform: its configuration, and what `run` printed."""
+    """A running platform: its configuration, what `run` printed, and what the killed servers had started."""
 
     config: PlatformConfig
     output: str
+    left: list[psutil.Process]
 
     @property
     def airflow(self) -> Airflow:
-        password = servers.admin_password(self.config)
-        url = servers.airflow_url(self.config)
-        return Airflow(url, dag_id="daily_transfer", user=servers.ADMIN, password=password)
+        password = services.admin_password(self.config)
+        url = services.airflow_url(self.config)
+        return Airflow(url, dag_id="daily_transfer", user=services.ADMIN, password=password)
 
 
 def write_config(folder: Path) -> Path:
@@ -79,15 +81,39 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     try:
         with log.open("w") as file, subprocess.Popen(command, cwd=ROOT, env=env, stdout=file, stderr=file) as run:
             try:
+                left = kill_servers(config, path, run)
                 kill_jobs(config, path, run)
                 code = run.wait(timeout=RUN_SECONDS)
             finally:
                 run.kill()
         assert code == 0, log.read_text()[-8000:]
-        yield Platform(config, log.read_text())
+        yield Platform(config, log.read_text(), left)
     finally:
         subprocess.run([sys.executable, "-m", "local", "down"], cwd=ROOT, env=env, check=True, timeout=120)
-        assert all(servers.running(config, s.name) is None for s in servers.servers(config))
+        assert all(processes.running(config, s.name) is None for s in services.servers(config))
+    assert not [p for p in left if p.is_running()], "left by a killed server, and not stopped"
+
+
+def kill_servers(config: PlatformConfig, path: Path, run: subprocess.Popen) -> list[psutil.Process]:
+    """Kills each server with SIGKILL while a job of the first day runs, and waits until it is started again.
+
+    Returns:
+        What the servers had started and left behind.
+    """
+    left = []
+    wait_for("a job of the first day", lambda: job_process(path, ["extract_features"], day=BOOTSTRAP), run=run)
+    for server in services.servers(config):
+        process = processes.running(config, server.name)
+        assert process is not None
+        left += process.children(recursive=True)
+        process.kill()
+
+        def is_again(name: str = server.name, dead: psutil.Process = process) -> bool:
+            return processes.running(config, name) not in (None, dead)
+
+        wait_for(f"{server.name} to be started again", is_again, run=run, seconds=RESTART_SECONDS)
+    wait_for("all servers to answer", lambda: all(s.healthy() for s in services.servers(config)), run=run)
+    return left
 
 
 def kill_jobs(config: PlatformConfig, path: Path, run: subprocess.Popen) -> None:
@@ -104,20 +130,22 @@ def kill_jobs(config: PlatformConfig, path: Path, run: subprocess.Popen) -> None
             member.kill()
 
 
-def job_process(config_path: Path, words: list[str]) -> psutil.Process | None:
-    """The running process of a job of the second day, by the words on its command line."""
+def job_process(config_path: Path, words: list[str], *, day: date = NEXT) -> psutil.Process | None:
+    """The running process of a job of a day, by the words on its command line."""
     for process in psutil.process_iter(["cmdline"]):
         line = process.info["cmdline"] or []
-        mine = {"jobs", str(NEXT), *words} <= set(line)
+        mine = {"jobs", str(day), *words} <= set(line)
         if mine and process.environ().get("HEADWATER_CONFIG") == str(config_path):
             return process
     return None
 
 
-def wait_for(what: str, condition: Callable[[], Any], *, run: subprocess.Popen | None = None) -> Any:
-    deadline = time.monotonic() + RUN_SECONDS
+def wait_for(
+    what: str, condition: Callable[[], Any], *, run: subprocess.Popen | None = None, seconds: float = RUN_SECONDS
+) -> Any:
+    deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {RUN_SECONDS} s"
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         assert run is None or run.poll() is None, f"{what}: `make run` ended before it"
         time.sleep(0.05)
     return found
@@ -150,7 +178,7 @@ def test_every_table_of_both_days_is_committed(platform: Platform) -> None:
 
 
 def test_the_pages_for_people_answer(platform: Platform) -> None:
-    docs, mlflow = servers.docs_url(platform.config), servers.mlflow_url(platform.config)
+    docs, mlflow = services.docs_url(platform.config), services.mlflow_url(platform.config)
     assert "<html" in requests.get(f"{docs}/reports/ds={NEXT}/", timeout=30).text.lower()
     assert "<html" in requests.get(f"{docs}/data_docs/", timeout=30).text.lower()
     experiments = requests.get(f"{mlflow}/api/2.0/mlflow/experiments/search?max_results=50", timeout=30).json()
@@ -162,6 +190,15 @@ def test_a_second_run_of_a_done_day_is_skipped_at_once(platform: Platform) -> No
     wait_for("the skipped run", lambda: platform.airflow.run(started)["state"] == "success")
     states = {i["task_id"]: i["state"] for i in platform.airflow.task_instances(started)}
     assert states["plan_day"] == states["features.ingest"] == states["write_report"] == "skipped"
+
+
+def test_every_killed_server_was_started_again_and_no_task_was_lost(platform: Platform) -> None:
+    for server in services.servers(platform.config):
+        assert platform.output.count(f"{server.name} died; started it again") == 1
+        assert f"{server.name} died; started again" in processes.log_path(platform.config, server.name).read_text()
+    run = next(r for r in platform.airflow.runs() if r["conf"]["day"] == str(BOOTSTRAP))
+    tries = {i["task_id"]: i["try_number"] for i in platform.airflow.task_instances(run["dag_run_id"])}
+    assert set(tries.values()) == {1}, tries
 
 
 def test_killed_jobs_were_tried_again_and_left_nothing_half_written(platform: Platform) -> None:
@@ -183,12 +220,12 @@ def test_killed_jobs_were_tried_again_and_left_nothing_half_written(platform: Pl
 
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver on this machine")
 def test_a_person_runs_a_day_from_the_form(platform: Platform, tmp_path: Path) -> None:
-    url = servers.airflow_url(platform.config)
+    url = services.airflow_url(platform.config)
     before = {run["dag_run_id"] for run in platform.airflow.runs()}
     with chromium(tmp_path) as page:
         page.open(f"{url}/auth/login/")
-        page.find("input[name=username]").send_keys(servers.ADMIN)
-        page.find("input[name=password]").send_keys(servers.admin_password(platform.config))
+        page.find("input[name=username]").send_keys(services.ADMIN)
+        page.find("input[name=password]").send_keys(services.admin_password(platform.config))
         page.find("button[type=submit]").click()
         page.find("a", text="Dags")
         page.open(f"{url}/dags/daily_transfer")
@@ -219,7 +256,7 @@ def test_a_person_runs_a_day_from_the_form(platform: Platform, tmp_path: Path) -
         run = wait_for("the triggered run", triggered)
         assert run["conf"]["day"] == str(BY_HAND)
         assert run["conf"]["verticals"] == platform.config.verticals
-        assert run["triggering_user_name"] == servers.ADMIN
+        assert run["triggering_user_name"] == services.ADMIN
         result = wait_for("its plan", lambda: platform.airflow.result(run["dag_run_id"], "plan_day"))
         assert result == {"day": str(BY_HAND)}
         page.open(f"{url}/dags/daily_transfer/runs/{run['dag_run_id']}")

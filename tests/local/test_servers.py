@@ -9,7 +9,7 @@ import pytest
 
 import storage
 from config import PlatformConfig
-from local import servers
+from local import processes, servers, services
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 PARENT = [sys.executable, "-c", f"import subprocess; subprocess.run({SLEEPER!r})"]
@@ -37,7 +37,7 @@ def test_stop_never_ends_another_process_with_the_same_pid(tiny_config: Platform
     stranger = psutil.Popen(SLEEPER)
     try:
         record(tiny_config, "mlflow", pid=stranger.pid, started=stranger.create_time() - 3600)
-        assert servers.running(tiny_config, "mlflow") is None
+        assert processes.running(tiny_config, "mlflow") is None
         assert servers.stop(tiny_config) == []
         assert stranger.is_running()
     finally:
@@ -53,13 +53,13 @@ def test_a_port_in_use_is_named_with_the_key_that_changes_it(tiny_config: Platfo
         config = tiny_config.changed(runtime={"mlflow_port": port})
         with pytest.raises(servers.ServerError, match=rf"port {port} for mlflow is in use .*runtime\.mlflow_port"):
             servers.start(config, say=lambda text: None)
-    assert servers.running(config, "docs") is None  # nothing was started
+    assert processes.running(config, "docs") is None  # nothing was started
 
 
 def test_a_changed_setting_changes_the_fingerprint(tiny_config: PlatformConfig) -> None:
     changed = tiny_config.changed(runtime={"parallel_tasks": 7})
-    before = {server.name: server.fingerprint for server in servers.servers(tiny_config)}
-    after = {server.name: server.fingerprint for server in servers.servers(changed)}
+    before = {server.name: server.fingerprint for server in services.servers(tiny_config)}
+    after = {server.name: server.fingerprint for server in services.servers(changed)}
     assert {name for name in before if before[name] != after[name]} == {
         "airflow-api-server",
         "airflow-scheduler",
@@ -68,10 +68,10 @@ def test_a_changed_setting_changes_the_fingerprint(tiny_config: PlatformConfig) 
 
 
 def test_secrets_are_made_once_and_are_private(tiny_config: PlatformConfig) -> None:
-    password = servers.admin_password(tiny_config)
-    assert password == servers.admin_password(tiny_config)
+    password = services.admin_password(tiny_config)
+    assert password == services.admin_password(tiny_config)
     assert len(password) >= 16
-    servers.servers(tiny_config)
-    home = servers.airflow_home(tiny_config)
+    services.servers(tiny_config)
+    home = services.airflow_home(tiny_config)
     assert {oct(path.stat().st_mode & 0o777) for path in home.glob("*.json")} == {"0o600"}
     assert len(json.loads((home / "secrets.json").read_text())["jwt_secret"]) >= 64
