@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 
 ECE_BINS = 20
 Array = npt.NDArray[np.floating]
@@ -51,7 +50,7 @@ def evaluate(labels: Array, probabilities: Array, *, users: npt.NDArray | None =
         rows=len(labels),
         ne=float(loss / entropy),
         log_loss=loss,
-        auc=float(roc_auc_score(labels, probabilities)) if both else nan,
+        auc=grouped_auc(labels, probabilities, np.zeros(len(labels))),
         gauc=nan if users is None else grouped_auc(labels, probabilities, users),
         calibration=float(probabilities.sum() / labels.sum()) if rate > 0 else nan,
         ece=expected_calibration_error(labels, probabilities),

@@ -37,6 +37,7 @@ def test_grouped_auc_is_the_weighted_mean_of_each_users_auc():
         for u in np.unique(users)
         if 0 < labels[users == u].mean() < 1
     ]
+    assert evaluate(labels, scores).auc == pytest.approx(roc_auc_score(labels, scores))  # with ties
     aucs, rows = zip(*parts, strict=True)
     assert grouped_auc(labels, scores, users) == pytest.approx(np.average(aucs, weights=rows))
 
