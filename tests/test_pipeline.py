@@ -39,7 +39,7 @@ from jobs import (
     train_foundation,
     write_report,
 )
-from models.vertical.network import History
+from models.vertical.batch import History
 from serving.registry import CHAMPION, PREVIOUS, version_at
 from training.tracking import tracking_client
 from training.vertical.logged_rows import logged_rows

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.studies.transfer_study.arms import ARMS
 from benchmarks.studies.transfer_study.log import StudyLog
-from benchmarks.studies.transfer_study.plan import DataSet, Run
+from benchmarks.studies.transfer_study.plan import HYPERPARAMETERS, DataSet, Run
 from benchmarks.studies.transfer_study.teacher import Teacher, teacher
 from config import PlatformConfig, Transfer
 from data.batches.impression_history import Slots
@@ -44,9 +44,8 @@ class Study:
         if way.distillation == "serving":
             transfer = transfer.model_copy(update={"distillation_head": "serving"})
         settings = self.config.vertical_model
-        settings = settings.model_copy(
-            update={"architecture": run.kind, "hyperparameters": {"history_encoder": run.encoder}}
-        )
+        hyperparameters = HYPERPARAMETERS[run.kind] | {"history_encoder": run.encoder}
+        settings = settings.model_copy(update={"architecture": run.kind, "hyperparameters": hyperparameters})
         arm = Arm(distillation=way.distillation != "none", codes=way.codes != "none", ids=way.ids != "none")
         history_ids = self.log.history_ids[:1] if way.ids == "item" else self.log.history_ids
         student = Student(settings, transfer, arm, self.log.features.num_embeddings, history_ids)
