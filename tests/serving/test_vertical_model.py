@@ -38,7 +38,7 @@ def test_a_saved_model_is_read_back(architecture: str, tmp_path: Path):
 def test_weights_of_another_version_are_refused_with_what_to_do(tmp_path: Path):
     saved("dlrm", tmp_path)
     weights = load_file(tmp_path / WEIGHTS_FILE)
-    # Up to 0.1.0's successor the bottom MLP lay in the network itself.
+    # As it was saved when the bottom MLP lay in the network itself.
     save_file({name.removeprefix("architecture."): tensor for name, tensor in weights.items()}, tmp_path / WEIGHTS_FILE)
-    with pytest.raises(RuntimeError, match=r"weights are of an architecture dlrm of another version .* storage\.root"):
+    with pytest.raises(RuntimeError, match=r"weights are of dlrm as another version .* storage\.root"):
         VerticalModel.load(tmp_path)
