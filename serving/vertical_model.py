@@ -71,8 +71,8 @@ class VerticalModel:
             model.network.load_state_dict(load_file(folder / WEIGHTS_FILE))
         except RuntimeError as error:
             raise RuntimeError(
-                f"{folder}: these weights are of {model.settings.architecture} as another version of the platform builds "
-                "it. Load them with that version, or start again from the bootstrap day with a new storage.root"
+                f"{folder}: these weights are of {model.settings.architecture} as another version of the platform "
+                "builds it. Load them with that version, or start again from the bootstrap day with a new storage.root"
             ) from error
         return model
 
