@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from config import Transfer
 from models.losses import AuxiliaryHead, StudentAdapter, distillation_loss
-from models.vertical.network import VerticalOutput
+from models.vertical.batch import VerticalOutput
 
 
 class Distillation(nn.Module):

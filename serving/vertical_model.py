@@ -36,6 +36,7 @@ class VerticalModel:
             settings,
             num_embeddings=features.num_embeddings,
             num_dense=len(features.dense),
+            history_length=features.history_length,
             code_dim=features.code_dim if use_history else 0,
             history_ids=("item_id",) if use_history else (),
         )
@@ -56,7 +57,7 @@ class VerticalModel:
         """Reads what `save` wrote.
 
         Raises:
-            RuntimeError: the weights do not fit the description.
+            RuntimeError: the weights do not fit the network that the description makes in this version.
         """
         description = json.loads((folder / DESCRIPTION_FILE).read_text())
         features = description["features"]
@@ -66,7 +67,13 @@ class VerticalModel:
             VerticalFeatures(**features),
             use_history=description["use_history"],
         )
-        model.network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        try:
+            model.network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{folder}: these weights are of {model.settings.architecture} as another version of the platform "
+                "builds it. Load them with that version, or start again from the bootstrap day with a new storage.root"
+            ) from error
         return model
 
     @torch.no_grad()

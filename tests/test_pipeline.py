@@ -41,7 +41,7 @@ from jobs import (
     train_foundation,
     write_report,
 )
-from models.vertical.network import History
+from models.vertical.batch import History
 from serving.registry import CHAMPION, PREVIOUS, version_at
 from storage.tables import TABLES, names
 from training.tracking import tracking_client

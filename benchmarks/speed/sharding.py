@@ -42,7 +42,7 @@ from benchmarks.speed.fm_training_contestants import task as sizes
 from benchmarks.speed.fm_training_contestants.platform_network import DCNV2, feature_names, foundation_batch
 from benchmarks.speed.fm_training_contestants.task import Batch, Task, make_batch
 from config import NumEmbeddings, Runtime
-from models.foundation import FOUNDATION_MODELS
+from models.architectures import ARCHITECTURES
 from models.foundation.embedded_network import EmbeddedNetwork
 from training.foundation.parallel import dense_parameters, process_group, run_in_group, shard
 
@@ -145,10 +145,9 @@ def _train(task: Task, *, steps: int, path: Path) -> None:
 def _model(task: Task, device: torch.device) -> DistributedModelParallel:
     """DCNv2 whose weights do not depend on how it is sharded."""
     torch.manual_seed(task.seed)
-    architecture = FOUNDATION_MODELS["dcnv2"]
     network = EmbeddedNetwork(
-        architecture,
-        architecture.Config.model_validate(DCNV2 | {"rank": sizes.CROSS_RANK}),
+        ARCHITECTURES["dcnv2"],
+        DCNV2 | {"rank": sizes.CROSS_RANK},
         sparse=feature_names(task),
         num_dense=task.dense,
         num_embeddings=NumEmbeddings(user_id=task.rows, item_id=task.rows, other=task.rows),

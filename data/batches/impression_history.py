@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from data.features.point_in_time import DAY_US, Ints, Timeline
-from models.vertical.network import History
+from models.vertical.batch import History
 
 HOUR_US = 3_600_000_000
 

@@ -12,7 +12,7 @@ from config import PlatformConfig
 from data.batches.encoding import dense_values, hash_ids, history_steps, ragged
 from data.codes import Codes, decode
 from data.schema import Schema
-from models.vertical.network import History, VerticalBatch
+from models.vertical.batch import History, VerticalBatch
 
 ROWS_ENCODED = 8192  # at once: cheaper than batch by batch, and still little memory
 

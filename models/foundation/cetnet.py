@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from config import Name, Section
+from models.architectures.architecture import Count
 from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
-from models.foundation.network import Count, FoundationOutput
+from models.foundation.head import FoundationOutput
 
 Weight = Annotated[float, Field(ge=0)]
 CLAMP = 1e-7  # fused probabilities stay this far from 0 and 1
@@ -21,8 +22,8 @@ BASE_RATE_PRIOR = 10  # batches that its start at ½ counts for
 class Member(Section):
     """One model of the ensemble."""
 
-    architecture: Name
-    hyperparameters: dict[str, Any] = {}
+    architecture: Name  # one of ARCHITECTURES
+    hyperparameters: dict[str, Any] = {}  # the architecture's and the head's
     embedding_dim: int | None = Field(default=None, gt=0)  # None: the foundation model's
 
 

@@ -4,11 +4,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torchrec import KeyedJaggedTensor
 
 from config import ManagedCollision, NumEmbeddings
+from models.architectures.architecture import Architecture, Inputs, Sizes
 from models.foundation import tables
-from models.foundation.network import FoundationInput, FoundationNetwork, FoundationOutput, Sizes
+from models.foundation.dense_network import DenseNetwork
+from models.foundation.head import FoundationOutput
 
 ITEM = "item_id"
 CLICKED = "history_clicked_item_ids"  # pooled; shares the table of item_id
@@ -24,7 +27,7 @@ class FoundationBatch(NamedTuple):
 
 
 class EmbeddedNetwork(nn.Module):
-    """torchrec tables -> tokens and history -> architecture.
+    """torchrec tables -> tokens and history -> architecture and head.
 
     An architecture that reads the sequence has its item table in an EmbeddingCollection, as it needs every step; all
     other tables pool, and an update touches only the rows looked up in both.
@@ -32,8 +35,8 @@ class EmbeddedNetwork(nn.Module):
 
     def __init__(
         self,
-        architecture: type[FoundationNetwork],
-        config: object,
+        architecture: type[Architecture],
+        hyperparameters: dict[str, Any],
         *,
         sparse: tuple[str, ...],
         num_dense: int,
@@ -47,7 +50,7 @@ class EmbeddedNetwork(nn.Module):
 
         Args:
             architecture: of the network.
-            config: the architecture's Config.
+            hyperparameters: the architecture's and the head's.
             sparse: names of the one-id features, with item_id; the pooled clicks are added to them.
             num_dense: number of dense features.
             num_embeddings: rows of each table.
@@ -55,6 +58,9 @@ class EmbeddedNetwork(nn.Module):
             sequence_length: most history steps of a row.
             managed: which tables hand their rows out; their ids are below `tables.ID_RANGE`.
             prefix: of the tables' names; tells the members of an ensemble apart.
+
+        Raises:
+            ValueError: a hyperparameter is unknown or wrong.
         """
         super().__init__()
         self.sparse, self.sequence_length = sparse, sequence_length if architecture.reads_sequence else 0
@@ -73,8 +79,9 @@ class EmbeddedNetwork(nn.Module):
         self.steps: nn.Module | None = None
         if architecture.reads_sequence:
             self.steps = tables.steps(of(ITEM), managed if ITEM in handed_out else None)
-        self.network = architecture(
-            config,
+        self.network = DenseNetwork(
+            architecture,
+            hyperparameters,
             Sizes(
                 num_sparse=len(sparse) + 1,
                 num_dense=num_dense,
@@ -85,7 +92,7 @@ class EmbeddedNetwork(nn.Module):
         )
         self.hidden_dim = self.network.hidden_dim
 
-    def embed(self, batch: FoundationBatch) -> FoundationInput:
+    def embed(self, batch: FoundationBatch) -> Inputs:
         """Looks the ids up."""
         found: dict[str, Tensor] = {}
         if self.pooled is not None:
@@ -106,15 +113,15 @@ class EmbeddedNetwork(nn.Module):
             count = clicked.sum(dim=1).clamp(min=1)
             found[CLICKED] = (sequence[..., :-2] * clicked).sum(dim=1) / count
         tokens = torch.stack([found[name] for name in (*self.sparse, CLICKED)], dim=1)  # (B, F, d)
-        return FoundationInput(tokens, batch.dense, sequence, mask)
+        return Inputs(tokens, batch.dense, sequence, mask)
 
     def forward(self, batch: FoundationBatch) -> FoundationOutput:
         """Scores a batch."""
         return self.network(self.embed(batch))
 
     def loss(self, output: FoundationOutput, labels: Tensor) -> Tensor:
-        """Loss of each example, (B,)."""
-        return self.network.loss(output, labels)
+        """Loss of each example, (B,); labels: 0 or 1, (B,)."""
+        return binary_cross_entropy_with_logits(output.logits, labels, reduction="none")
 
     def _padded(self, embedded: Tensor, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, d + 2) and its mask (B, T)."""

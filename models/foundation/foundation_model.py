@@ -1,15 +1,18 @@
-"""The foundation model as the platform trains it: embedding tables, an architecture, the compressor of its codes."""
+"""The foundation model as the platform trains it: tables, an architecture or an ensemble of some, head, compressor."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from config import FoundationModel as FoundationConfig
-from models.foundation import FOUNDATION_MODELS
-from models.foundation.cetnet import CETNet
+from models.architectures import architecture_named
+from models.architectures.architecture import Architecture
+from models.foundation.cetnet import CETNet, Member
 from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
-from models.foundation.network import FoundationOutput
+from models.foundation.head import FoundationOutput
 from models.layers.compressor import Compressor
+
+ENSEMBLES: dict[str, type[CETNet]] = {"cetnet": CETNet}  # their members are ARCHITECTURES
 
 
 class CodedOutput(NamedTuple):
@@ -38,25 +41,24 @@ class FoundationModel(nn.Module):
             ValueError: an architecture is unknown, or does not know a hyperparameter.
         """
         super().__init__()
-        inputs: dict[str, Any] = {
-            "sparse": sparse,
-            "num_dense": num_dense,
-            "sequence_length": sequence_length,
-            "num_embeddings": config.num_embeddings,
-            "managed": config.managed_collision,
-        }
-        self.network: EmbeddedNetwork | CETNet
-        if config.architecture == "cetnet":
-            ensemble = CETNet.Config.model_validate(config.hyperparameters)
-            members = []
-            for place, member in enumerate(ensemble.members):
-                width = member.embedding_dim or config.embedding_dim
-                members.append(
-                    _embedded(member.architecture, member.hyperparameters, width, prefix=f"member{place}_", **inputs)
-                )
-            self.network = CETNet(ensemble, members)
-        else:
-            self.network = _embedded(config.architecture, config.hyperparameters, config.embedding_dim, **inputs)
+        ensemble = ENSEMBLES.get(config.architecture)
+        networks = [
+            EmbeddedNetwork(
+                architecture,
+                part.hyperparameters,
+                sparse=sparse,
+                num_dense=num_dense,
+                num_embeddings=config.num_embeddings,
+                embedding_dim=part.embedding_dim or config.embedding_dim,
+                sequence_length=sequence_length,
+                managed=config.managed_collision,
+                prefix=f"member{place}_" if ensemble else "",
+            )
+            for place, (part, architecture) in enumerate(_parts(config))
+        ]
+        self.network: EmbeddedNetwork | CETNet = networks[0]
+        if ensemble:
+            self.network = ensemble(ensemble.Config.model_validate(config.hyperparameters), networks)
         self.compressor = Compressor(self.network.hidden_dim, config.codes.dim, tuple(config.codes.prefixes))
 
     def forward(self, batch: FoundationBatch) -> CodedOutput:
@@ -70,21 +72,22 @@ class FoundationModel(nn.Module):
 
 
 def reads_sequence(config: FoundationConfig) -> bool:
-    """Whether the architecture, or a member of the ensemble, reads every step of the history."""
-    names = [config.architecture]
-    if config.architecture == "cetnet":
-        names = [member.architecture for member in CETNet.Config.model_validate(config.hyperparameters).members]
-    return any(FOUNDATION_MODELS[name].reads_sequence for name in names if name in FOUNDATION_MODELS)
+    """Returns whether the architecture, or a member of the ensemble, reads every step of the history.
+
+    Raises:
+        ValueError: an architecture is unknown.
+    """
+    return any(architecture.reads_sequence for _, architecture in _parts(config))
 
 
-def _embedded(
-    name: str, hyperparameters: dict[str, Any], embedding_dim: int, *, prefix: str = "", **inputs: Any
-) -> EmbeddedNetwork:
-    if name not in FOUNDATION_MODELS:
-        raise ValueError(
-            f"Unknown architecture {name!r} in foundation_model.architecture. "
-            f"Known: {', '.join(sorted([*FOUNDATION_MODELS, 'cetnet']))}."
-        )
-    architecture = FOUNDATION_MODELS[name]
-    config = architecture.Config.model_validate(hyperparameters)
-    return EmbeddedNetwork(architecture, config, embedding_dim=embedding_dim, prefix=prefix, **inputs)
+def _parts(config: FoundationConfig) -> list[tuple[Member, type[Architecture]]]:
+    """What the model is built of: the ensemble's members, or the one architecture."""
+    if config.architecture not in ENSEMBLES:
+        named = architecture_named(config.architecture, key="foundation_model.architecture", others=ENSEMBLES)
+        return [(Member(architecture=config.architecture, hyperparameters=config.hyperparameters), named)]
+    members = ENSEMBLES[config.architecture].Config.model_validate(config.hyperparameters).members
+    key = "foundation_model.hyperparameters.members"
+    return [
+        (member, architecture_named(member.architecture, key=f"{key}.{place}.architecture"))
+        for place, member in enumerate(members)
+    ]

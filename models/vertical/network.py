@@ -1,24 +1,29 @@
-"""What every vertical model takes and gives."""
+"""A vertical model: small embeddings, an encoder of the FM history, trunk and head around any architecture."""
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Any, Literal
 
-from pydantic import Field
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
 
-Count = Annotated[int, Field(gt=0)]
-Widths = Annotated[list[Count], Field(min_length=1)]  # of hidden layers
+from config import Section
+from models.architectures.architecture import Architecture, Count, Inputs, Sizes
+from models.architectures.hyperparameters import split_hyperparameters
+from models.layers.history import HISTORY_ENCODERS, HistoryEncoder
+from models.layers.mlp import mlp
+from models.vertical.batch import VerticalBatch, VerticalOutput
 
 
 @dataclass(frozen=True)
-class Sizes:
+class VerticalSizes:
     """What a vertical network must know of its input."""
 
-    num_embeddings: dict[
-        str, int
-    ]  # rows of each sparse feature's table, in the order of a batch's columns; has item_id
+    # Rows of each sparse feature's table, in the order of a batch's columns; has item_id.
+    num_embeddings: dict[str, int]
     num_dense: int
     embedding_dim: int  # width of every table
+    history_length: int  # slots of `batch.history`
     code_dim: int  # width of the FM's codes in `batch.history`; 0: the network reads none
     history_ids: tuple[str, ...]  # sparse features whose ids a history slot holds and the network reads
 
@@ -27,50 +32,117 @@ class Sizes:
         """False: the baseline, which takes nothing of the FM from `batch.history`."""
         return bool(self.code_dim or self.history_ids)
 
-    @property
-    def num_sparse(self) -> int:
-        """Number of sparse features."""
-        return len(self.num_embeddings)
-
-    @property
-    def item(self) -> int:
-        """Which of the sparse features is the candidate item."""
-        return list(self.num_embeddings).index("item_id")
-
-
-class History(NamedTuple):
-    """A user's newest impressions with the FM's codes; B: batch, L: slots, d: code width, A: ids a slot."""
-
-    codes: Tensor  # (B, L, d)
-    ids: Tensor  # hashed, (B, L, A), int64; the first is the item
-    labels: Tensor  # 0 or 1, (B, L)
-    ages: Tensor  # log(1 + hours) between the impression and the history's snapshot, (B, L)
-    mask: Tensor  # True where a slot is filled, (B, L)
-    item_code: Tensor  # mean code of the candidate item, zeros where unknown, (B, d)
-
-
-class VerticalBatch(NamedTuple):
-    """B examples of a vertical; F: sparse features, N: dense features."""
-
-    dense: Tensor  # (B, N)
-    sparse: Tensor  # hashed ids, (B, F), int64
-    history: History
-
-    def part(self, start: int, size: int) -> "VerticalBatch":
-        """Examples start to start + size of the batch."""
-        rows = slice(start, start + size)
-        return VerticalBatch(self.dense[rows], self.sparse[rows], History(*(values[rows] for values in self.history)))
-
-
-class VerticalOutput(NamedTuple):
-    """What a vertical model says of B examples; H: width of the trunk's output."""
-
-    logits: Tensor  # (B,)
-    hidden: Tensor  # (B, H)
+    def of(self, architecture: type[Architecture]) -> Sizes:
+        """What the architecture must know of its part of the input."""
+        return Sizes(
+            num_sparse=len(self.num_embeddings),
+            num_dense=self.num_dense,
+            embedding_dim=self.embedding_dim,
+            sequence_length=self.history_length if architecture.reads_sequence else 0,
+            target=list(self.num_embeddings).index("item_id"),
+        )
 
 
 class VerticalNetwork(nn.Module):
-    """A student: `forward(batch: VerticalBatch) -> VerticalOutput`; its tables lie in `embeddings`."""
+    """An architecture makes one vector of an example's features; an MLP reads it beside the encoded FM history.
 
-    hidden_dim: int  # width of the trunk's output
-    embeddings: nn.ModuleDict  # one nn.Embedding a sparse feature, by name
+    An architecture that reads the sequence is given the items of the history in the model's own embeddings, with
+    labels and ages. They are the log's, not the FM's, so the baseline reads them, too.
+
+    B: batch, F: sparse features, e: embedding width, N: dense features, d: code width, L: history slots, A: ids a slot
+    """
+
+    class Config(Section):
+        """Hyperparameters of what lies around the architecture."""
+
+        hidden: list[Count] = [64, 32]  # layers of the trunk; []: the head reads what the trunk would
+        history_encoder: Literal["activation_unit", "mean", "multi_interest", "sum", "target_attention"] = (
+            "target_attention"
+        )
+        history_dim: Count = 32  # width of the encoder
+        attention_heads: Count = 2
+
+    def __init__(self, architecture: type[Architecture], hyperparameters: dict[str, Any], sizes: VerticalSizes) -> None:
+        """Builds the network.
+
+        Args:
+            architecture: of what reads the features.
+            hyperparameters: the architecture's and those of Config.
+            sizes: of the input.
+
+        Raises:
+            ValueError: a hyperparameter is unknown or wrong.
+        """
+        super().__init__()
+        inner, config = split_hyperparameters(
+            hyperparameters, architecture, VerticalNetwork.Config, model="vertical model"
+        )
+        self.sizes = sizes
+        self.embeddings = nn.ModuleDict(
+            {name: nn.Embedding(rows, sizes.embedding_dim) for name, rows in sizes.num_embeddings.items()}
+        )
+        for weight in self.embeddings.parameters():
+            nn.init.normal_(weight, std=0.05)
+        self.norm = nn.BatchNorm1d(sizes.num_dense) if sizes.num_dense else nn.Identity()
+        self.history: HistoryEncoder | None = None
+        history_dim = 0
+        if sizes.use_history:
+            ids = len(sizes.history_ids)
+            self.history = HISTORY_ENCODERS[config.history_encoder](
+                sizes.code_dim + max(1, ids) * sizes.embedding_dim,
+                sizes.code_dim + ids * (sizes.embedding_dim + 1) + (3 if sizes.code_dim else 2),
+                model_dim=config.history_dim,
+                num_heads=config.attention_heads,
+            )
+            history_dim = self.history.output_dim + sizes.code_dim
+        self.architecture = architecture(inner, sizes.of(architecture))
+        width = self.architecture.output_dim + history_dim
+        self.trunk = mlp(width, config.hidden, activation=architecture.activation)
+        self.hidden_dim = [width, *config.hidden][-1]
+        self.head = nn.Linear(self.hidden_dim, 1)
+
+    def forward(self, batch: VerticalBatch) -> VerticalOutput:
+        """Scores a batch; logits, not probabilities."""
+        embedded = self.embed(batch)
+        inputs = [self.architecture(*embedded)]
+        if self.history is not None:
+            candidate = self._candidate(batch, embedded.tokens)
+            inputs.append(self.history(candidate, self._slots(batch), batch.history.mask))
+            if self.sizes.code_dim:
+                inputs.append(batch.history.item_code)
+        hidden = self.trunk(torch.cat(inputs, dim=1))
+        return VerticalOutput(self.head(hidden).squeeze(-1), hidden)
+
+    def embed(self, batch: VerticalBatch) -> Inputs:
+        """Looks the ids up and normalises the dense features: what the architecture reads."""
+        embedded = [table(ids) for table, ids in zip(self.embeddings.values(), batch.sparse.T, strict=True)]
+        tokens, dense = torch.stack(embedded, dim=1), self.norm(batch.dense)  # (B, F, e), (B, N)
+        history = batch.history
+        if not self.architecture.reads_sequence:
+            return Inputs(tokens, dense, dense.new_zeros(len(dense), 0, 0), history.mask[:, :0])
+        items = self.embeddings["item_id"](history.ids[..., 0])  # (B, L, e)
+        sequence = torch.cat([items, torch.stack([history.labels, history.ages], dim=-1)], dim=-1)
+        return Inputs(tokens, dense, sequence, history.mask)
+
+    def _candidate(self, batch: VerticalBatch, tokens: Tensor) -> Tensor:
+        """What the history is asked about, (B, d + max(1, A)·e): the item's mean code and its embeddings."""
+        names = list(self.sizes.num_embeddings)
+        parts = [tokens[:, names.index(name)] for name in self.sizes.history_ids or ("item_id",)]
+        return torch.cat([batch.history.item_code, *parts] if self.sizes.code_dim else parts, dim=-1)
+
+    def _slots(self, batch: VerticalBatch) -> Tensor:
+        """History tokens, (B, L, K): code, embeddings of the ids, label, age.
+
+        Beside them a token says outright which of its ids are the candidate's and how close its code is to the
+        candidate's: a small model cannot learn that comparison from few clicks.
+        """
+        history, names = batch.history, list(self.sizes.num_embeddings)
+        parts, scalars = [], [history.labels, history.ages]
+        if self.sizes.code_dim:
+            parts.append(history.codes)
+            scalars.append(cosine_similarity(history.codes, history.item_code.unsqueeze(1), dim=-1))
+        for place, name in enumerate(self.sizes.history_ids):
+            ids = history.ids[..., place]  # (B, L)
+            parts.append(self.embeddings[name](ids))
+            scalars.append((ids == batch.sparse[:, names.index(name)].unsqueeze(1)).to(history.labels.dtype))
+        return torch.cat([*parts, torch.stack(scalars, dim=-1)], dim=-1)

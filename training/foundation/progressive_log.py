@@ -20,11 +20,11 @@ import storage
 from config import FoundationModel, PlatformConfig
 from data.batches.foundation import Examples, foundation_batches
 from data.sources import chosen_source, source_schema
+from models.architectures.architecture import Inputs
 from models.foundation.cetnet import CETNet
 from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
 from models.foundation.foundation_model import FoundationModel as FoundationModule
 from models.foundation.foundation_model import reads_sequence
-from models.foundation.network import FoundationInput
 from quality.metrics import evaluate
 from training.foundation.trainer import Progress, Scored, foundation_trainer
 
@@ -127,7 +127,7 @@ def dense_size(module: FoundationModule, batch: FoundationBatch) -> tuple[int, i
 
 
 @torch.no_grad()
-def forward_flops(network: nn.Module, batch: FoundationInput) -> int:
+def forward_flops(network: nn.Module, batch: Inputs) -> int:
     """Floating-point operations of the matrix products of a forward pass, of one example: 2 for each multiplication."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the one whose parts are counted
         network(batch)

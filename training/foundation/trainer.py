@@ -19,8 +19,8 @@ from config import PlatformConfig
 from data.batches.foundation import Examples, FoundationFeatures
 from data.batches.prefetch import prefetched
 from data.schema import Schema
+from models.foundation.dense_network import DenseNetwork
 from models.foundation.foundation_model import CodedOutput, FoundationModel
-from models.foundation.network import FoundationNetwork
 from models.layers.compressor import unsquashed
 from training.foundation.parallel import dense_parameters, process_group, shard
 from training.foundation.replay import save_batch, what_is_not_finite
@@ -213,7 +213,7 @@ def foundation_trainer(config: PlatformConfig, schema: Schema) -> Iterator[Found
         model = shard(module, device, embedding_learning_rate=settings.embedding_learning_rate)
         if config.foundation_model.training.compile:
             for part in module.modules():
-                if isinstance(part, FoundationNetwork):
+                if isinstance(part, DenseNetwork):
                     part.compile(dynamic=True)  # in place: names in checkpoints stay
         optimizer = torch.optim.Adam(
             dense_parameters(model), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True

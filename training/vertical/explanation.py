@@ -11,7 +11,7 @@ codes and learn the FM's soft label; these are the parts that follow.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,6 @@ from torch import Tensor
 
 from config import VerticalModel
 from data.batches.impression_history import Slots
-from models.vertical import VERTICAL_MODELS
 from models.vertical.network import VerticalNetwork
 from quality.intervals import Interval, PairedBootstrap
 from quality.metrics import row_losses
@@ -201,13 +200,10 @@ def _losses(probabilities: npt.NDArray[np.float32], judge: LoggedRows) -> Losses
 
 def _wider(settings: VerticalModel) -> VerticalModel:
     """Twice the width of history encoder and trunk."""
-    shipped = VERTICAL_MODELS[settings.architecture].Config.model_validate(settings.hyperparameters).model_dump()
-    twice: dict[str, Callable[[Any], Any]] = {
-        "history_dim": lambda width: 2 * width,
-        "hidden": lambda widths: [2 * width for width in widths],
-    }
-    wider = {name: twice[name](value) if name in twice else value for name, value in shipped.items()}
-    return settings.changed(hyperparameters=wider)
+    known = settings.hyperparameters.keys() & VerticalNetwork.Config.model_fields.keys()
+    shipped = VerticalNetwork.Config.model_validate({name: settings.hyperparameters[name] for name in known})
+    twice = {"history_dim": 2 * shipped.history_dim, "hidden": [2 * width for width in shipped.hidden]}
+    return settings.changed(hyperparameters=settings.hyperparameters | twice)
 
 
 def _other_histories(rows: VerticalRows, seed: int) -> Iterator[tuple[str, VerticalRows]]:

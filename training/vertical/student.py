@@ -10,7 +10,8 @@ from torch import Tensor
 from config import Transfer, VerticalModel
 from data.batches.impression_history import ImpressionLog, Slots
 from models.vertical import build_vertical
-from models.vertical.network import VerticalBatch, VerticalNetwork
+from models.vertical.batch import VerticalBatch
+from models.vertical.network import VerticalNetwork
 from training.vertical.trainer import VerticalTrainer
 
 SCORED_AT_ONCE = 8192
@@ -85,6 +86,7 @@ class Student:
             self.settings,
             num_embeddings=self.num_embeddings,
             num_dense=rows.dense.shape[1],
+            history_length=rows.slots.positions.shape[1],
             code_dim=rows.codes.shape[1] if self.arm.codes else 0,
             history_ids=self.history_ids if self.arm.ids else (),
         )

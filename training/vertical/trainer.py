@@ -14,7 +14,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from config import Optimizer, Transfer
 from data.batches.vertical import VerticalFeatures
 from models.distillation import Distillation
-from models.vertical.network import VerticalBatch, VerticalNetwork
+from models.vertical.batch import VerticalBatch
+from models.vertical.network import VerticalNetwork
 from training.checkpoint import load_optimizers, save_optimizers
 from training.progress import track
 

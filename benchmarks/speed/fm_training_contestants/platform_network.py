@@ -16,7 +16,7 @@ from benchmarks.speed.fm_training_contestants import task as sizes
 from benchmarks.speed.fm_training_contestants.contestant import Contestant
 from benchmarks.speed.fm_training_contestants.task import Batch, Task
 from config import NumEmbeddings, Runtime
-from models.foundation import FOUNDATION_MODELS
+from models.architectures import ARCHITECTURES
 from models.foundation.embedded_network import CLICKED, EmbeddedNetwork, FoundationBatch
 from training.foundation.parallel import dense_parameters, process_group, shard
 
@@ -49,10 +49,9 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     names = feature_names(task)
     rows = NumEmbeddings(user_id=task.rows, item_id=task.rows, other=task.rows)
     name, hyperparameters = NETWORKS[variant.removesuffix(HALF)]
-    architecture = FOUNDATION_MODELS[name]
     network = EmbeddedNetwork(
-        architecture,
-        architecture.Config.model_validate(hyperparameters),
+        ARCHITECTURES[name],
+        hyperparameters,
         sparse=names,
         num_dense=task.dense,
         num_embeddings=rows,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.studies.transfer_study.arms import ARMS
 from benchmarks.studies.transfer_study.log import StudyLog
-from benchmarks.studies.transfer_study.plan import DataSet, Run
+from benchmarks.studies.transfer_study.plan import HYPERPARAMETERS, DataSet, Run
 from benchmarks.studies.transfer_study.teacher import Teacher, teacher
 from config import PlatformConfig, Transfer
 from data.batches.impression_history import Slots
@@ -43,9 +43,9 @@ class Study:
         transfer = Transfer(**asdict(run.distilling), student_adapter=way.adapter)
         if way.distillation == "serving":
             transfer = transfer.changed(distillation_head="serving")
-        settings = self.config.vertical_model.changed(
-            architecture=run.kind, hyperparameters={"history_encoder": run.encoder}
-        )
+        settings = self.config.vertical_model
+        hyperparameters = HYPERPARAMETERS[run.kind] | {"history_encoder": run.encoder}
+        settings = settings.changed(architecture=run.kind, hyperparameters=hyperparameters)
         arm = Arm(distillation=way.distillation != "none", codes=way.codes != "none", ids=way.ids != "none")
         history_ids = self.log.history_ids[:1] if way.ids == "item" else self.log.history_ids
         student = Student(settings, transfer, arm, self.log.features.num_embeddings, history_ids)

@@ -8,7 +8,15 @@ from typing import Any, Literal
 from benchmarks.studies.transfer_study.arms import ARMS
 
 Features = Literal["shipped", "lean"]
-KINDS = ("dnn", "fm", "deepfm", "din", "wukong")  # dnn is the one that ships
+# Kinds of VM with their hyperparameters, sized for a VM; dnn is the one that ships.
+HYPERPARAMETERS: dict[str, dict[str, Any]] = {
+    "dnn": {},
+    "fm": {"hidden": []},
+    "deepfm": {"deep": [64, 32], "hidden": []},
+    "din": {"attention": [32, 16]},
+    "wukong": {"num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 8, "mlp": [32]},
+}
+KINDS = tuple(HYPERPARAMETERS)
 HEADLINE = ("none", "kd", "ah", "raw", "raw_ah", "loopfm", "loopfm_ah")
 
 

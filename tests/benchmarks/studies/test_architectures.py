@@ -14,7 +14,7 @@ from benchmarks.studies.architectures.comparison import (
     verdict,
 )
 from benchmarks.studies.architectures.plan import HYPERPARAMETERS, runs
-from models.foundation import FOUNDATION_MODELS
+from models.architectures import ARCHITECTURES
 from quality.metrics import evaluate
 from training.foundation.progressive_log import ProgressiveLog
 
@@ -27,8 +27,8 @@ def scored():
     return labels, chance.round(2), draw.integers(0, 60, 400)  # rounded: ties
 
 
-def test_every_architecture_is_compared():
-    assert HYPERPARAMETERS.keys() == {*FOUNDATION_MODELS, "cetnet"}
+def test_every_architecture_but_the_plain_ones_is_compared():
+    assert HYPERPARAMETERS.keys() == {*ARCHITECTURES, "cetnet"} - {"dnn", "fm", "deepfm"}
     assert {d.better for d in DIRECTIONS} | {d.worse for d in DIRECTIONS} <= {*HYPERPARAMETERS, MEAN_OF_MEMBERS}
 
 

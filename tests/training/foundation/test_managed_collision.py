@@ -7,7 +7,7 @@ import torch
 from torchrec import KeyedJaggedTensor
 
 from config import ManagedCollision, NumEmbeddings, Runtime
-from models.foundation import FOUNDATION_MODELS
+from models.architectures import ARCHITECTURES
 from models.foundation.embedded_network import CLICKED, EmbeddedNetwork, FoundationBatch
 from training.foundation.parallel import process_group, shard
 
@@ -21,11 +21,10 @@ def group() -> Iterator[torch.device]:
 
 
 def test_new_ids_get_rows_of_their_own_and_old_ones_give_theirs_back(group: torch.device):
-    architecture = FOUNDATION_MODELS["dlrm"]
     torch.manual_seed(0)
     module = EmbeddedNetwork(
-        architecture,
-        architecture.Config(),
+        ARCHITECTURES["dlrm"],
+        {},
         sparse=("user_id", "item_id"),
         num_dense=1,
         num_embeddings=NumEmbeddings(user_id=ROWS, item_id=ROWS),

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from models.foundation.dcn_v2 import DCNv2
-from models.foundation.network import FoundationInput, Sizes
+from models.architectures import ARCHITECTURES
+from models.architectures.architecture import Inputs, Sizes
+from models.foundation.dense_network import DenseNetwork
 from models.layers.attention import SelfAttention
 from training.foundation import progressive_log
 from training.foundation.progressive_log import ProgressiveLog, forward_flops
@@ -16,8 +17,9 @@ from training.foundation.trainer import Scored
 
 
 def test_flops_of_dcnv2_equal_its_formula():
-    network = DCNv2(DCNv2.Config(num_cross_layers=2, rank=3, deep=[7, 5], head=[4]), Sizes(5, 8, 8, 0, 1))
-    batch = FoundationInput(torch.randn(6, 5, 8), torch.randn(6, 8), torch.zeros(6, 0, 10), torch.zeros(6, 0).bool())
+    hyperparameters = {"num_cross_layers": 2, "rank": 3, "deep": [7, 5], "head": [4]}
+    network = DenseNetwork(ARCHITECTURES["dcnv2"], hyperparameters, Sizes(5, 8, 8, 0, 1))
+    batch = Inputs(torch.randn(6, 5, 8), torch.randn(6, 8), torch.zeros(6, 0, 10), torch.zeros(6, 0).bool())
     width = 5 * 8 + 8  # a multiple of 16: nothing is added
     multiplications = 2 * (2 * width * 3) + (width * 7 + 7 * 5) + ((width + 5) * 4 + 4)
     assert forward_flops(network, batch) == 2 * multiplications
@@ -32,7 +34,7 @@ def test_flops_of_attention_are_counted():
         def forward(self, batch):
             return self.attention(batch.sequence, batch.mask)
 
-    batch = FoundationInput(torch.zeros(3, 1, 8), torch.zeros(3, 1), torch.randn(3, 6, 8), torch.ones(3, 6).bool())
+    batch = Inputs(torch.zeros(3, 1, 8), torch.zeros(3, 1), torch.randn(3, 6, 8), torch.ones(3, 6).bool())
     projections, products = 6 * 8 * 3 * 8 + 6 * 8 * 8, 2 * 6 * 6 * 8
     assert forward_flops(Attention(), batch) == 2 * (projections + products)
 

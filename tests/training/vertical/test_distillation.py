@@ -8,7 +8,7 @@ import torch
 
 from config import Optimizer, Transfer, VerticalModel
 from models.vertical import build_vertical
-from models.vertical.network import History, VerticalBatch
+from models.vertical.batch import History, VerticalBatch
 from training.vertical.trainer import VerticalTrainer
 
 SETTINGS = Optimizer(batch_size=256, learning_rate=0.01, embedding_learning_rate=0.05)
@@ -18,7 +18,7 @@ ITEMS = 40
 def network(seed: int = 0):
     torch.manual_seed(seed)
     settings = VerticalModel(architecture="dnn", hyperparameters={"hidden": [16]}, embedding_dim=4, optimizer=SETTINGS)
-    return build_vertical(settings, num_embeddings={"item_id": ITEMS}, num_dense=2)
+    return build_vertical(settings, num_embeddings={"item_id": ITEMS}, num_dense=2, history_length=1)
 
 
 def world(n: int, seed: int = 0) -> tuple[VerticalBatch, torch.Tensor, torch.Tensor]:

@@ -5,11 +5,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
-from torchrec.modules.crossnet import LowRankCrossNet
 
 from config import Section
-from models.foundation.head import Head
-from models.foundation.network import Count, FoundationInput, FoundationNetwork, FoundationOutput, Sizes, Widths
+from models.architectures.architecture import Architecture, Count, Sizes
+from models.layers.cross import CrossNet
 from models.layers.dot import PairwiseDots
 from models.layers.interaction import LinearCompression
 
@@ -41,7 +40,9 @@ class EnsembleLayer(nn.Module):
             dots = PairwiseDots(num_tokens)
             self.branches["dot"] = nn.Sequential(dots, nn.Linear(dots.output_dim, outputs))
         if "dcn" in branches:
-            cross = LowRankCrossNet(width, 1, rank)
+            cross = CrossNet(width, num_layers=1, rank=rank)
+            for name, parameter in cross.named_parameters():  # start as torchrec's LowRankCrossNet does
+                (nn.init.zeros_ if name.endswith("bias") else nn.init.xavier_normal_)(parameter)
             self.branches["dcn"] = nn.Sequential(nn.Flatten(), cross, nn.Linear(width, outputs))
         self.shortcut = nn.Identity() if num_tokens == num_outputs else LinearCompression(num_tokens, num_outputs)
         self.norm = nn.LayerNorm(embedding_dim)
@@ -54,11 +55,13 @@ class EnsembleLayer(nn.Module):
         return silu(self.norm(total))
 
 
-class DHEN(FoundationNetwork):
-    """Ensemble layers over feature tokens, one of them for all dense features, then an MLP head.
+class DHEN(Architecture):
+    """Ensemble layers over feature tokens, one of them for all dense features.
 
-    B: batch, F: sparse features, d: embedding width, N: dense features
+    B: batch, F: sparse features, e: embedding width, N: dense features, n: tokens of the last layer
     """
+
+    activation = nn.SiLU
 
     class Config(Section):
         """Hyperparameters."""
@@ -66,7 +69,6 @@ class DHEN(FoundationNetwork):
         num_layers: Count = 2
         num_tokens: Count = 16  # that each layer puts out
         rank: Count = 32  # of the cross branch
-        head: Widths = [256, 64]
 
     def __init__(self, config: Config, sizes: Sizes) -> None:
         super().__init__()
@@ -78,10 +80,9 @@ class DHEN(FoundationNetwork):
                 for before, after in pairwise(num_tokens)
             )
         )
-        self.head = Head(config.num_tokens * sizes.embedding_dim, config.head, activation=nn.SiLU)
-        self.hidden_dim = self.head.hidden_dim
+        self.output_dim = config.num_tokens * sizes.embedding_dim
 
-    def forward(self, x: FoundationInput) -> FoundationOutput:
-        """Scores examples; the history comes in as its pooled token."""
-        tokens = torch.cat([x.sparse, self.dense(x.dense).unsqueeze(1)], dim=1)  # (B, F + 1, d)
-        return self.head(self.layers(tokens).flatten(1))
+    def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
+        """(B, n·e), the last layer's tokens side by side; the history is not read."""
+        tokens = torch.cat([tokens, self.dense(dense).unsqueeze(1)], dim=1)  # (B, F + 1, e)
+        return self.layers(tokens).flatten(1)

@@ -1,4 +1,4 @@
-"""Random input of foundation architectures, and whole foundation models with tables on the CPU."""
+"""Whole foundation models with tables on the CPU, and ids for them to score."""
 
 from typing import Any
 
@@ -7,36 +7,16 @@ from torchrec import EmbeddingBagCollection, EmbeddingCollection, KeyedJaggedTen
 
 from config import FoundationModel as FoundationConfig
 from config import NumEmbeddings
-from models.foundation import FOUNDATION_MODELS
 from models.foundation.embedded_network import CLICKED, SEQUENCE, FoundationBatch
 from models.foundation.foundation_model import FoundationModel
-from models.foundation.network import FoundationInput, FoundationNetwork, Sizes
 
-SIZES = Sizes(num_sparse=5, num_dense=3, embedding_dim=8, sequence_length=6, target=1)
 SPARSE = ("user_id", "item_id", "category")
 ROWS = 50
 
 
-def network(name: str, sizes: Sizes = SIZES, *, seed: int = 0, **hyperparameters: Any) -> FoundationNetwork:
-    """A fresh architecture."""
-    torch.manual_seed(seed)
-    architecture = FOUNDATION_MODELS[name]
-    return architecture(architecture.Config.model_validate(hyperparameters), sizes)
-
-
-def foundation_input(lengths: list[int], sizes: Sizes = SIZES, *, seed: int = 1, T: int | None = None):
-    """One row for each history length; steps beyond it are padding."""
-    generator = torch.Generator().manual_seed(seed)
-    T = T or sizes.sequence_length
-    mask = torch.arange(T) < torch.tensor(lengths).unsqueeze(1)
-    sequence = torch.randn(len(lengths), T, sizes.step_dim, generator=generator) * mask.unsqueeze(-1)
-    sparse = torch.randn(len(lengths), sizes.num_sparse, sizes.embedding_dim, generator=generator)
-    return FoundationInput(sparse, torch.randn(len(lengths), sizes.num_dense, generator=generator), sequence, mask)
-
-
-def foundation_model(architecture: str, *, seed: int = 0, **hyperparameters: Any) -> FoundationModel:
-    """An unsharded model, its tables made on the CPU."""
-    config = FoundationConfig.model_validate(
+def foundation_config(architecture: str, **hyperparameters: Any) -> FoundationConfig:
+    """The section of a small model."""
+    return FoundationConfig.model_validate(
         {
             "architecture": architecture,
             "hyperparameters": hyperparameters,
@@ -46,7 +26,12 @@ def foundation_model(architecture: str, *, seed: int = 0, **hyperparameters: Any
             "codes": {"dim": 4},
         }
     )
+
+
+def foundation_model(architecture: str, *, seed: int = 0, **hyperparameters: Any) -> FoundationModel:
+    """An unsharded model, its tables made on the CPU."""
     torch.manual_seed(seed)
+    config = foundation_config(architecture, **hyperparameters)
     model = FoundationModel(config, sparse=SPARSE, num_dense=3, sequence_length=6)
     for module in model.modules():
         if isinstance(module, EmbeddingBagCollection | EmbeddingCollection):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import layer_norm, linear, silu
 
-from models.foundation.dhen import EnsembleLayer
+from models.architectures.dhen import EnsembleLayer
 
 
 @pytest.mark.parametrize("num_outputs", [5, 3])
@@ -17,8 +17,9 @@ def test_layer_equals_the_formula(num_outputs):
     dot = linear(dots, layer.branches["dot"][1].weight, layer.branches["dot"][1].bias)
     cross, last = layer.branches["dcn"][1], layer.branches["dcn"][2]
     flat = x.flatten(1)
-    kernel = cross.W_kernels[0] @ cross.V_kernels[0]
-    dcn = linear(flat * (flat @ kernel.T + cross.bias[0]) + flat, last.weight, last.bias)
+    down, up = cross.layers[0]
+    kernel = up.weight @ down.weight
+    dcn = linear(flat * (flat @ kernel.T + up.bias) + flat, last.weight, last.bias)
     shortcut = x if num_outputs == 5 else layer.shortcut.weight @ x
     total = (dot + dcn).unflatten(1, (num_outputs, 4)) + shortcut
     assert torch.allclose(layer(x), silu(layer_norm(total, (4,))), atol=1e-4)

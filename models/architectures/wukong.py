@@ -4,19 +4,18 @@ from typing import Literal
 
 import torch
 from pydantic import model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from config import Section
-from models.foundation.head import Head
-from models.foundation.network import Count, FoundationInput, FoundationNetwork, FoundationOutput, Sizes, Widths
+from models.architectures.architecture import Architecture, Count, Sizes
 from models.layers.interaction import Machine, WukongLayer
 from models.layers.mlp import mlp
 
 
-class Wukong(FoundationNetwork):
-    """Interaction layers over feature tokens, then an MLP head (section 3).
+class Wukong(Architecture):
+    """Interaction layers over feature tokens, some of them for all dense features (section 3).
 
-    B: batch, F: sparse features, d: embedding width, N: dense features, H: first head layer
+    B: batch, F: sparse features, e: embedding width, N: dense features, n: tokens of the last layer
     """
 
     class Config(Section):
@@ -29,7 +28,6 @@ class Wukong(FoundationNetwork):
         interaction: Literal["naive", "optimised"] = "optimised"  # X Xᵀ, or X (XᵀY)
         attentive_projection: bool = False  # Y depends on the example
         mlp: list[Count] = [128]  # hidden layers of each FMB and of the bottom MLP
-        head: Widths = [256, 64]
         num_dense_tokens: Count = 1  # tokens the dense features become
 
         @model_validator(mode="after")
@@ -63,10 +61,9 @@ class Wukong(FoundationNetwork):
             )
             num_tokens = config.num_fmb_tokens + config.num_lcb_tokens
         self.layers = nn.Sequential(*layers)
-        self.head = Head(num_tokens * embedding_dim, config.head)
-        self.hidden_dim = self.head.hidden_dim
+        self.output_dim = num_tokens * embedding_dim
 
-    def forward(self, x: FoundationInput) -> FoundationOutput:
-        """Scores examples; the history comes in as its pooled token."""
-        tokens = torch.cat([x.sparse, self.bottom(x.dense).unflatten(1, (-1, self.embedding_dim))], dim=1)
-        return self.head(self.layers(tokens).flatten(1))
+    def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
+        """(B, n·e), the last layer's tokens side by side; the history is not read."""
+        tokens = torch.cat([tokens, self.bottom(dense).unflatten(1, (-1, self.embedding_dim))], dim=1)
+        return self.layers(tokens).flatten(1)

@@ -9,8 +9,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.foundation.cetnet import CETNet, confidence, divergence_from_teacher, entropy, symmetric_divergence
 from models.foundation.embedded_network import FoundationBatch
-from models.foundation.network import FoundationOutput
-from tests.models.foundation_inputs import foundation_batch, foundation_model
+from models.foundation.head import FoundationOutput
+from tests.models.foundation.models import foundation_batch, foundation_model
 
 PAIR = [{"architecture": "interformer"}, {"architecture": "dhen"}]
 LENGTHS = [3, 0, 6, 1]

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from models.foundation.network import FoundationInput
+from models.architectures.architecture import Inputs
+from models.architectures.interformer import InterFormerConfig, SequenceArch
 from models.layers.attention import AttentionPooling, SelfAttention, rotate
 from models.layers.gating import Gating
 from models.layers.personalized import PersonalizedFeedForward
-from tests.models.foundation_inputs import SIZES, foundation_input, network
+from tests.models.architectures.inputs import SIZES, inputs, network
 
 VARIANTS = [
     *(
@@ -27,20 +28,20 @@ VARIANTS = [
 ]
 
 
-def changed_history(x: FoundationInput) -> FoundationInput:
+def changed_history(x: Inputs) -> Inputs:
     return x._replace(sequence=x.sequence + x.mask.unsqueeze(-1))
 
 
-def changed_features(x: FoundationInput) -> FoundationInput:
-    return x._replace(sparse=x.sparse + 1, dense=x.dense + 1)
+def changed_features(x: Inputs) -> Inputs:
+    return x._replace(tokens=x.tokens + 1, dense=x.dense + 1)
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 @pytest.mark.parametrize("hyperparameters", [{}, *VARIANTS], ids=str)
 def test_every_parameter_gets_gradient(hyperparameters, num_layers):
     model = network("interformer", num_layers=num_layers, **hyperparameters)
-    output = model(foundation_input([6, 3, 4]))
-    model.loss(output, torch.tensor([1.0, 0.0, 1.0])).sum().backward()
+    output = model(*inputs([6, 3, 4]))
+    output.backward(torch.randn(output.shape))
     dead = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not dead
 
@@ -48,16 +49,16 @@ def test_every_parameter_gets_gradient(hyperparameters, num_layers):
 @pytest.mark.parametrize("hyperparameters", VARIANTS, ids=str)
 def test_every_variant_is_finite_for_an_empty_history(hyperparameters):
     model = network("interformer", **hyperparameters)
-    output = model(foundation_input([0, 2]))
-    output.logits.sum().backward()
-    assert torch.isfinite(output.logits).all()
+    output = model(*inputs([0, 2]))
+    output.sum().backward()
+    assert torch.isfinite(output).all()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
 
 
 def test_streams_keep_their_shapes_and_summaries_have_theirs():
-    model, x = network("interformer", num_layers=3), foundation_input([6, 0, 2])
+    model, x = network("interformer", num_layers=3), inputs([6, 0, 2])
     N, d, T = SIZES.num_sparse + 1, SIZES.embedding_dim, SIZES.sequence_length
-    streams = model.start(x)
+    streams = model.start(*x)
     for layer in model.layers:
         assert streams.features.shape == (3, N, d) and streams.history.shape == (3, 4 + T, d)
         assert layer.feature_summary(streams.features).shape == (3, 4, d)
@@ -67,8 +68,8 @@ def test_streams_keep_their_shapes_and_summaries_have_theirs():
 
 
 def test_history_starts_with_the_features_summary():
-    model, x = network("interformer"), foundation_input([6, 2])
-    start = model.start(x)
+    model, x = network("interformer"), inputs([6, 2])
+    start = model.start(*x)
     assert torch.equal(start.history[:, :4], model.layers[0].feature_summary(start.features))
 
 
@@ -77,9 +78,9 @@ def test_history_starts_with_the_features_summary():
     [("int", True, True), ("s2n", True, False), ("n2s", False, True), ("sep", False, False)],
 )
 def test_flow_goes_in_the_configured_directions_only(flow, history_moves_features, features_move_history):
-    model, x = network("interformer", flow=flow), foundation_input([6, 3])
-    before = model.streams(x)
-    after_history, after_features = model.streams(changed_history(x)), model.streams(changed_features(x))
+    model, x = network("interformer", flow=flow), inputs([6, 3])
+    before = model.streams(*x)
+    after_history, after_features = model.streams(*changed_history(x)), model.streams(*changed_features(x))
     assert torch.equal(before.features, after_history.features) != history_moves_features
     assert torch.equal(before.history, after_features.history) != features_move_history
     assert not torch.equal(before.history, after_history.history)
@@ -87,16 +88,16 @@ def test_flow_goes_in_the_configured_directions_only(flow, history_moves_feature
 
 
 def test_sole_flow_sees_the_mean_of_the_history_only():
-    model, x = network("interformer", flow="sole"), foundation_input([6, 6])
-    assert torch.allclose(model(x).logits, model(x._replace(sequence=x.sequence.flip(1))).logits, atol=1e-5)
-    assert not torch.allclose(model(x).logits, model(changed_history(x)).logits)
+    model, x = network("interformer", flow="sole"), inputs([6, 6])
+    assert torch.allclose(model(*x), model(*x._replace(sequence=x.sequence.flip(1))), atol=1e-5)
+    assert not torch.allclose(model(*x), model(*changed_history(x)))
 
 
 @pytest.mark.parametrize("hyperparameters", [{}, *VARIANTS], ids=str)
 def test_more_padding_changes_nothing(hyperparameters):
-    model, x = network("interformer", **hyperparameters), foundation_input([6, 0, 3])
+    model, x = network("interformer", **hyperparameters), inputs([6, 0, 3])
     padded = x._replace(sequence=pad(x.sequence, (0, 0, 0, 10)), mask=pad(x.mask, (0, 10)))
-    assert (model(x).logits - model(padded).logits).abs().max() < 1e-5
+    assert (model(*x) - model(*padded)).abs().max() < 1e-5
 
 
 def test_rotated_scores_depend_on_distances_only():
@@ -106,6 +107,34 @@ def test_rotated_scores_depend_on_distances_only():
     assert torch.allclose(scores, shifted, atol=1e-5)
     assert torch.equal(rotate(q, torch.zeros(5)), q)
     assert not torch.allclose(scores, q @ k.transpose(2, 3), atol=1e-2)
+
+
+def sequence_arch(**hyperparameters) -> SequenceArch:
+    """Two CLS rows; no features' summary moves the history."""
+    torch.manual_seed(0)
+    config = InterFormerConfig.model_validate({"num_summary": 2, "pffn": "none", "residual": False} | hyperparameters)
+    return SequenceArch(config, 8)
+
+
+def test_cls_rows_lie_at_position_0_and_the_newest_step_at_1():
+    arch, history = sequence_arch(), torch.randn(1, 5, 8)  # 2 CLS, 3 steps
+    mask = torch.ones(1, 5, dtype=torch.bool)
+    q, k, v = arch.attention.query_key_value(history[0]).chunk(3, dim=-1)
+    q, k = (part.unflatten(1, (2, 4)).transpose(0, 1) for part in (q, k))  # (heads, 5, 4)
+    positions = torch.tensor([0, 0, 1, 2, 3])
+    scores = rotate(q, positions) @ rotate(k, positions).transpose(1, 2) / 2.0  # sqrt(4) = 2
+    attended = torch.softmax(scores, dim=2) @ v.unflatten(1, (2, 4)).transpose(0, 1)
+    expected = arch.attention.output(attended.transpose(0, 1).flatten(1))
+    assert torch.allclose(arch(history, mask, None)[0], expected, atol=1e-5)
+
+
+def test_no_cls_row_is_nearer_to_a_step_than_another():
+    arch, history = sequence_arch(residual=True), torch.randn(2, 6, 8)
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    swapped = arch(history[:, [1, 0, 2, 3, 4, 5]], mask, None)
+    assert torch.allclose(swapped[:, [1, 0, 2, 3, 4, 5]], arch(history, mask, None), atol=1e-5)
+    steps = arch(history[:, [0, 1, 3, 2, 4, 5]], mask, None)[:, [0, 1, 3, 2, 4, 5]]
+    assert not torch.allclose(steps, arch(history, mask, None), atol=1e-3)  # but a step's place tells
 
 
 def test_self_attention_equals_attention_written_out():
@@ -144,29 +173,29 @@ def test_personal_matrix_is_applied_to_each_row_of_the_history():
 
 
 def test_shuffled_steps_keep_the_pooled_summary_and_change_the_recent():
-    model, x = network("interformer", rope=False, num_layers=1), foundation_input([6, 6])
+    model, x = network("interformer", rope=False, num_layers=1), inputs([6, 6])
     shuffled = x._replace(sequence=x.sequence[:, [3, 1, 5, 0, 2, 4]])
     summary = model.history_summary
     summary.gate = torch.nn.Identity()
-    rows, after = (summary(s.history, s.mask) for s in map(model.streams, (x, shuffled)))
+    rows, after = (summary(s.history, s.mask) for s in (model.streams(*x), model.streams(*shuffled)))
     assert torch.allclose(rows[:, :6], after[:, :6], atol=1e-5)  # 4 CLS, 2 PMA
     assert not torch.allclose(rows[:, 6:], after[:, 6:], atol=1e-2)
 
 
 def test_recent_rows_are_the_newest_steps():
-    model, x = network("interformer"), foundation_input([6, 1])
-    summary, start = model.history_summary, model.start(x)
+    model, x = network("interformer"), inputs([6, 1])
+    summary, start = model.history_summary, model.start(*x)
     summary.gate = torch.nn.Identity()
     assert torch.equal(summary(start.history, start.mask)[:, 6:], start.history[:, 4:6])
     assert not start.history[1, 5].any()  # there is no second newest step
 
 
 def test_order_matters_only_through_rotation_and_recent_steps():
-    x = foundation_input([6, 6])
+    x = inputs([6, 6])
     flipped = x._replace(sequence=x.sequence.flip(1))
     for hyperparameters, same in [({"rope": False, "num_recent": 0}, True), ({"num_recent": 0}, False)]:
         model = network("interformer", **hyperparameters)
-        assert torch.allclose(model(x).logits, model(flipped).logits, atol=1e-5) == same
+        assert torch.allclose(model(*x), model(*flipped), atol=1e-5) == same
 
 
 def test_pooling_ignores_masked_rows():

@@ -7,9 +7,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from config import Section
-from models.foundation.dhen import EnsembleLayer
-from models.foundation.head import Head
-from models.foundation.network import Count, FoundationInput, FoundationNetwork, FoundationOutput, Sizes, Widths
+from models.architectures.architecture import Architecture, Count, Sizes
+from models.architectures.dhen import EnsembleLayer
 from models.layers.attention import AttentionPooling, SelfAttention
 from models.layers.gating import Gate, Gating
 from models.layers.interaction import LinearCompression
@@ -42,7 +41,6 @@ class InterFormerConfig(Section):
     # literal: the last layer's summaries are scored (algorithm 1), so that L layers exchange L − 1 times;
     # fixed: one more summary of what the last layer puts out
     last_layer: Literal["fixed", "literal"] = "fixed"
-    head: Widths = [256, 64]
 
     @property
     def to_history(self) -> bool:
@@ -181,15 +179,16 @@ class Layer(nn.Module):
         return Streams(self.interaction(features), history, x.mask)
 
 
-class InterFormer(FoundationNetwork):
-    """Layers of cross, interaction and sequence arch, then an MLP over both summaries (section 3).
+class InterFormer(Architecture):
+    """Layers of cross, interaction and sequence arch, then both summaries side by side (section 3).
 
     B: batch, N: feature tokens, d: embedding width, T: history steps, n_sum = n_cls: rows of the features' summary,
     K: recent steps in the history's summary
     """
 
-    reads_sequence = True
     Config = InterFormerConfig
+    reads_sequence = True
+    activation = nn.SiLU
 
     def __init__(self, config: InterFormerConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -208,37 +207,36 @@ class InterFormer(FoundationNetwork):
         if not self.pools_early and not config.to_history:
             self.cls = nn.Parameter(torch.randn(1, config.num_summary, embedding_dim))
         rows = config.num_summary + (0 if self.history_summary is None else self.history_summary.num_rows)
-        self.head = Head(rows * embedding_dim, config.head, activation=nn.SiLU)
-        self.hidden_dim = self.head.hidden_dim
+        self.output_dim = rows * embedding_dim
 
-    def start(self, x: FoundationInput) -> Streams:
+    def start(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Streams:
         """X⁽¹⁾ and S⁽¹⁾, which begins with X_sum⁽¹⁾ as CLS."""
-        features = torch.cat([x.sparse, self.dense(x.dense).unsqueeze(1)], dim=1)  # (B, F + 1, d)
-        filled = x.mask.unsqueeze(-1)  # (B, T, 1)
-        history = self.steps(x.sequence.masked_fill(~filled, 0.0)).masked_fill(~filled, 0.0)
+        features = torch.cat([tokens, self.dense(dense).unsqueeze(1)], dim=1)  # (B, F + 1, d)
+        filled = mask.unsqueeze(-1)  # (B, T, 1)
+        history = self.steps(sequence.masked_fill(~filled, 0.0)).masked_fill(~filled, 0.0)
         if self.pools_early:
             mean = history.sum(dim=1) / filled.sum(dim=1).clamp(min=1)
-            return Streams(torch.cat([features, mean.unsqueeze(1)], dim=1), history, x.mask)
+            return Streams(torch.cat([features, mean.unsqueeze(1)], dim=1), history, mask)
         if self.cls is not None:
             cls = self.cls.expand(len(features), -1, -1)
         else:
             first: Any = next(iter(self.layers), self)  # both have a summary of the features
             cls = first.feature_summary(features)
         # A CLS row is never masked: it keeps the softmax of an empty history finite.
-        mask = torch.cat([x.mask.new_ones(cls.shape[:2]), x.mask], dim=1)
+        mask = torch.cat([mask.new_ones(cls.shape[:2]), mask], dim=1)
         return Streams(features, torch.cat([cls, history], dim=1), mask)
 
-    def streams(self, x: FoundationInput) -> Streams:
+    def streams(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Streams:
         """Both streams after the last layer."""
-        streams = self.start(x)
+        streams = self.start(tokens, dense, sequence, mask)
         for layer in self.layers:
             streams = layer(streams)
         return streams
 
-    def forward(self, x: FoundationInput) -> FoundationOutput:
-        """Scores examples."""
-        streams = self.streams(x)
+    def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
+        """(B, rows of both summaries · d)."""
+        streams = self.streams(tokens, dense, sequence, mask)
         summary = self.feature_summary(streams.features)
         if self.history_summary is not None:
             summary = torch.cat([summary, self.history_summary(streams.history, streams.mask)], dim=1)
-        return self.head(summary.flatten(1))
+        return summary.flatten(1)

@@ -1,0 +1,36 @@
+"""What every vertical model takes and gives."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class History(NamedTuple):
+    """A user's newest impressions with the FM's codes; B: batch, L: slots, d: code width, A: ids a slot."""
+
+    codes: Tensor  # (B, L, d)
+    ids: Tensor  # hashed, (B, L, A), int64; the first is the item
+    labels: Tensor  # 0 or 1, (B, L)
+    ages: Tensor  # log(1 + hours) between the impression and the history's snapshot, (B, L)
+    mask: Tensor  # True where a slot is filled, (B, L)
+    item_code: Tensor  # mean code of the candidate item, zeros where unknown, (B, d)
+
+
+class VerticalBatch(NamedTuple):
+    """B examples of a vertical; F: sparse features, N: dense features."""
+
+    dense: Tensor  # (B, N)
+    sparse: Tensor  # hashed ids, (B, F), int64
+    history: History
+
+    def part(self, start: int, size: int) -> "VerticalBatch":
+        """Examples start to start + size of the batch."""
+        rows = slice(start, start + size)
+        return VerticalBatch(self.dense[rows], self.sparse[rows], History(*(values[rows] for values in self.history)))
+
+
+class VerticalOutput(NamedTuple):
+    """What a vertical model says of B examples; H: width of the trunk's output."""
+
+    logits: Tensor  # (B,)
+    hidden: Tensor  # (B, H)
