@@ -87,7 +87,8 @@ def _run(config: PlatformConfig, day: date) -> None:
             phase = phases[place]
             if phase.scores and progress.step == 0:
                 scored_from = phase.start if place and phase.start else storage.day_window(config, day)[0]
-                write_outputs(config, day, trainer, version=_scoring_version(config, day), scored_from=scored_from)
+                version, until = _scoring_version(config, day), _learnt_until(config, day)
+                write_outputs(config, day, trainer, version=version, learnt_until=until, scored_from=scored_from)
             _learn(config, trainer, phase, progress, checkpoint, run)
         _commit(config, day, trainer, progress, run)
         checkpoint.clear()
@@ -145,6 +146,7 @@ def _commit(
     metrics = evaluate_held_out(config, day, trainer, held_out)
     loss, examples = summed([progress.loss, progress.examples], trainer.device)
     extra: dict[str, Any] = {"held_out_from": held_out.isoformat(), "metrics": metrics}
+    extra["learnt_until"] = held_out.isoformat()
     extra["scored_unseen"] = evaluate_outputs(config, day)
     snapshot = storage.commit_partition(config, "fm_snapshots", day, inputs={"examples": day}, extra=extra)
     with on_every_rank(snapshot) as folder:
@@ -170,6 +172,16 @@ def _scoring_version(config: PlatformConfig, day: date) -> str:
     if previous is None:
         return f"{day}-half"
     return str(storage.read_manifest(config, "fm_snapshots", previous)["extra"]["fm_version"])
+
+
+def _learnt_until(config: PlatformConfig, day: date) -> datetime:
+    """The instant before which the FM that scores a day has learnt."""
+    previous = storage.previous_day(config, day)
+    if previous is None:
+        return _middle(config, day)
+    extra = storage.read_manifest(config, "fm_snapshots", previous)["extra"]
+    # Snapshots of earlier versions of the platform say it by the start of their held-out rows.
+    return datetime.fromisoformat(extra.get("learnt_until") or extra["held_out_from"])
 
 
 def _key(config: PlatformConfig, day: date) -> str:

@@ -36,16 +36,18 @@ class _Evicts:
 
     _table_to_tbe_and_index: dict[str, tuple[Any, Tensor]]
     _embedding_module: Any
+    _managed_collision_collection: Any
 
     def _evict(self, evictions_per_table: dict[str, Tensor | None]) -> None:
         for table, rows in evictions_per_table.items():
             if rows is None or not len(rows):
                 continue
             kernel, index = self._table_to_tbe_and_index[table]
-            fresh = torch.empty_like(kernel.split_embedding_weights()[int(index)])
-            self._embedding_module._table_name_to_config[table].init_fn(fresh)
+            first_row = self._managed_collision_collection._table_to_offset[table]  # of this rank's shard
+            fresh = self._embedding_module._table_name_to_config[table].init_fn.of(rows.cpu() + first_row)
+            weights = kernel.split_embedding_weights()[int(index)]
             with torch.no_grad():
-                kernel.split_embedding_weights()[int(index)][rows] = fresh[rows]
+                weights[rows] = fresh.to(weights.device)
                 for state in kernel.split_optimizer_states()[int(index)]:
                     state[rows] = 0
 
