@@ -33,7 +33,7 @@ def load_optimizers(folder: Path, optimizers: dict[str, torch.optim.Optimizer]) 
                     f"{tuple(parameter.shape)}; the model's section in platform.yaml has changed since"
                 )
             states[index] = state
-        # torch's own way in, as it knows which state an optimizer wants where: a fused one its step beside the parameter.
+        # torch's own way in: it knows which state an optimizer wants on the parameter's device (a fused one, all).
         optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

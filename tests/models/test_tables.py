@@ -1,5 +1,7 @@
 """First weights of a table do not depend on where, or in how many parts, the table lies."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -29,7 +31,7 @@ def test_first_weights_are_uniform_within_their_bound():
 @pytest.mark.parametrize("cuts", [(0, ROWS), (0, 1, 700, BLOCK_ROWS, BLOCK_ROWS + 1, ROWS), (0, 2000, ROWS)])
 def test_parts_of_a_table_start_as_the_whole_does(cuts: tuple[int, ...]):
     table = whole(drawn())
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in pairwise(cuts):
         for left, right in ((0, DIM), (0, 2), (2, DIM)):
             part = torch.full((last - first, right - left), torch.nan)
             drawn().fill(part, first, left)

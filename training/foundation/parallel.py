@@ -87,7 +87,7 @@ def process_group(runtime: Runtime) -> Iterator[torch.device]:
 
 
 def _learnt(sharding_types: list[str]) -> list[str]:
-    """Returns those whose tables the fused optimizer updates; a small table that every rank has whole stays as it is."""
+    """Returns those whose tables the fused optimizer updates: one that every rank has whole would never learn."""
     return [kind for kind in sharding_types if kind != ShardingType.DATA_PARALLEL.value]
 
 
