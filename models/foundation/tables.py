@@ -11,13 +11,10 @@ from torchrec.modules.mc_embedding_modules import (
     ManagedCollisionEmbeddingBagCollection,
     ManagedCollisionEmbeddingCollection,
 )
-from torchrec.modules.mc_modules import (
-    DistanceLFU_EvictionPolicy,
-    ManagedCollisionCollection,
-    MCHManagedCollisionModule,
-)
+from torchrec.modules.mc_modules import DistanceLFU_EvictionPolicy, ManagedCollisionCollection
 
 from config import ManagedCollision
+from models.foundation.counted_ids import CountedIds
 
 META = torch.device("meta")  # nothing is allocated before the tables are placed
 BUCKETS = 64  # ranges of ids that a table can be cut into: the most ranks it can be shared by
@@ -111,7 +108,7 @@ def steps(entry: dict[str, Any], managed: ManagedCollision | None = None) -> nn.
 
 def _managed(configs: list[Any], managed: ManagedCollision) -> ManagedCollisionCollection:
     modules = {
-        entry.name: MCHManagedCollisionModule(
+        entry.name: CountedIds(
             zch_size=entry.num_embeddings,
             device=META,
             eviction_policy=DistanceLFU_EvictionPolicy(),
