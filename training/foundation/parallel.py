@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -130,7 +131,7 @@ def shard(model: nn.Module, device: torch.device, *, embedding_learning_rate: fl
 
 def _first_weights(model: nn.Module) -> dict[str, FirstWeights]:
     """Returns what each table of `models.foundation.tables` starts with, by the name of its parameter."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, module in model.named_modules():
         if isinstance(module, EmbeddingBagCollection):
             kind, configs = "embedding_bags", module.embedding_bag_configs()
