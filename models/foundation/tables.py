@@ -30,7 +30,7 @@ class FirstWeights:
     """
 
     def __init__(self, name: str, *, rows: int, embedding_dim: int) -> None:
-        self.name, self.embedding_dim, self.bound = name, embedding_dim, math.sqrt(1 / rows)
+        self.name, self.rows, self.embedding_dim, self.bound = name, rows, embedding_dim, math.sqrt(1 / rows)
         self.seed = torch.initial_seed()
 
     def __call__(self, weight: Tensor) -> Tensor:

@@ -32,7 +32,10 @@ class _RowWiseSteps(EmbeddingCollectionSharder):
 
 
 class _Evicts:
-    """A row that is handed to another id starts anew: fresh weights, no optimizer state."""
+    """A row that is handed to another id starts anew: fresh weights, no optimizer state.
+
+    The weights are those of the id, so it starts the same whichever row, on whichever process, it gets.
+    """
 
     _table_to_tbe_and_index: dict[str, tuple[Any, Tensor]]
     _embedding_module: Any
@@ -43,13 +46,20 @@ class _Evicts:
             if rows is None or not len(rows):
                 continue
             kernel, index = self._table_to_tbe_and_index[table]
-            first_row = self._managed_collision_collection._table_to_offset[table]  # of this rank's shard
-            fresh = self._embedding_module._table_name_to_config[table].init_fn.of(rows.cpu() + first_row)
+            first_weights = self._embedding_module._table_name_to_config[table].init_fn
             weights = kernel.split_embedding_weights()[int(index)]
             with torch.no_grad():
-                weights[rows] = fresh.to(weights.device)
+                weights[rows] = first_weights.of(self._ids(table)[rows].cpu() % first_weights.rows).to(weights.device)
                 for state in kernel.split_optimizer_states()[int(index)]:
                     state[rows] = 0
+
+    def _ids(self, table: str) -> Tensor:
+        """Returns the id that each row of this rank's shard belongs to, (rows,)."""
+        module = self._managed_collision_collection._managed_collision_modules[table]
+        first_row = self._managed_collision_collection._table_to_offset[table]
+        ids = torch.empty_like(module._mch_sorted_raw_ids)
+        ids[module._mch_remapped_ids_mapping - first_row] = module._mch_sorted_raw_ids
+        return ids
 
 
 class _ShardedBags(_Evicts, ShardedManagedCollisionEmbeddingBagCollection):

@@ -23,7 +23,7 @@ from data.sources import source_schema
 from data.split import held_out_from
 from jobs import train_foundation
 from models.foundation import FOUNDATION_MODELS
-from tests.clean_tables import clean_tables, write_tables
+from tests.clean_tables import ITEMS, USERS, clean_tables, write_tables
 from training.foundation.replay import load_batch
 from training.foundation.run_checkpoint import RunCheckpoint
 from training.foundation.sharded_checkpoint import load_sharded
@@ -117,7 +117,7 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(config: PlatformConf
 
 
 def in_processes(config: PlatformConfig) -> list[tuple[dict[str, Any], dict[str, set[int]]]]:
-    """What one and what two processes leave after two days, with the ids that then have a row of their own, by table."""
+    """What one and what two processes leave after two days, and which ids then have a row of their own, by table."""
     found = []
     for processes in (1, 2):
         for day in (FIRST, SECOND):
@@ -138,6 +138,19 @@ def test_two_processes_learn_what_one_learns(config: PlatformConfig, model: str)
         config = changed(config, **MODELS[model])
     (one, _), (two, _) = in_processes(config)
     # What differs is the order of float32 sums: 2e-7 were seen.
+    assert one["soft_label"] == pytest.approx(two["soft_label"], abs=5e-6)
+    assert one["extra"]["metrics"]["ne"] == pytest.approx(two["extra"]["metrics"]["ne"], abs=5e-6)
+
+
+@pytest.mark.e2e
+def test_two_processes_hand_out_rows_to_the_ids_to_which_one_does(config: PlatformConfig):
+    # At once, so that no ids share a row until theirs is handed out: each process has a shared row of its own.
+    config = changed(config, managed_collision=ManagedCollision(eviction_interval=1))
+    (one, held_by_one), (two, held_by_two) = in_processes(config)
+    assert held_by_one == held_by_two and {table: len(ids) for table, ids in held_by_one.items()} == {
+        "user_id": USERS,
+        "item_id": ITEMS,
+    }
     assert one["soft_label"] == pytest.approx(two["soft_label"], abs=5e-6)
     assert one["extra"]["metrics"]["ne"] == pytest.approx(two["extra"]["metrics"]["ne"], abs=5e-6)
 
