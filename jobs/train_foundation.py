@@ -92,7 +92,8 @@ def _run(config: PlatformConfig, day: date) -> None:
             phase = phases[place]
             if phase.scores and progress.step == 0:
                 scored_from = phase.start if place and phase.start else storage.day_window(config, day)[0]
-                write_outputs(config, day, trainer, version=_scoring_version(config, day), scored_from=scored_from)
+                version, until = _scoring_version(config, day), _learnt_until(config, day)
+                write_outputs(config, day, trainer, version=version, learnt_until=until, scored_from=scored_from)
             _learn(config, trainer, phase, progress, checkpoint, run)
         _commit(config, day, trainer, progress, run)
         checkpoint.clear()
@@ -175,6 +176,14 @@ def _scoring_version(config: PlatformConfig, day: date) -> str:
     if previous is None:
         return f"{day}-half"
     return str(storage.read_manifest(config, "fm_snapshots", previous)["extra"]["fm_version"])
+
+
+def _learnt_until(config: PlatformConfig, day: date) -> datetime:
+    """The instant before which the FM that scores a day has learnt."""
+    previous = storage.previous_day(config, day)
+    if previous is None:
+        return _middle(config, day)
+    return learnt_until(config, "fm_snapshots", previous)
 
 
 def _key(config: PlatformConfig, day: date) -> str:

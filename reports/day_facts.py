@@ -1,7 +1,7 @@
 """The facts of a day that its report shows, gathered from storage."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import storage
 from config import PlatformConfig
 from data.sources import chosen_source
+from quality.freshness import ages_h
 from quality.verdict import STAGES, quality_passed, results_table
 from reports.lineage import Partition, missing, partitions
 from reports.model_facts import ModelFacts, candidate, foundation_parameters
@@ -80,6 +81,9 @@ class Freshness:
     soft_label_version: str | None
     soft_label_origin: str | None
     soft_label_share: float | None  # of the day's impressions
+    learnt_until: str | None  # by the FM that gave the soft labels, UTC
+    age_h: tuple[float, float, float] | None  # from then to an impression: least, median, most
+    scored_at: str | None  # by the clock, UTC
     history_share: float | None  # of the day's users, in the snapshot at the day's end
     online_store_bytes: int | None
 
@@ -261,8 +265,9 @@ def _share_with_history(evaluations: pa.Table) -> float | None:
 
 def _freshness(config: PlatformConfig, day: date, examples: pa.Table) -> Freshness:
     version = origin = share = history = None
-    if storage.has_partition(config, "fm_outputs", day):
-        version = storage.read_manifest(config, "fm_outputs", day)["extra"]["fm_version"]
+    scoring = _extra(config, "fm_outputs", day)
+    if scoring:
+        version = scoring["fm_version"]
         origin = _origin(config, day, version)
         labels = storage.read_partition(config, "fm_outputs", day, columns=["soft_label"])["soft_label"]
         share = (len(labels) - labels.null_count) / len(labels) if len(labels) else None
@@ -273,7 +278,27 @@ def _freshness(config: PlatformConfig, day: date, examples: pa.Table) -> Freshne
         known = pc.is_in(users, value_set=newest["user_id"].combine_chunks())
         history = pc.mean(known.cast(pa.float64())).as_py()
     store = storage.feast_dir(config) / "online.db"
-    return Freshness(version, origin, share, history, store.stat().st_size if store.is_file() else None)
+    return Freshness(
+        soft_label_version=version,
+        soft_label_origin=origin,
+        soft_label_share=share,
+        learnt_until=_instant(scoring.get("learnt_until")),
+        age_h=_age_h(config, day) if "learnt_until" in scoring else None,
+        scored_at=_instant(scoring.get("scored_at")),
+        history_share=history,
+        online_store_bytes=store.stat().st_size if store.is_file() else None,
+    )
+
+
+def _instant(recorded: str | None) -> str | None:
+    return None if recorded is None else f"{datetime.fromisoformat(recorded):%Y-%m-%d %H:%M:%S}"
+
+
+def _age_h(config: PlatformConfig, day: date) -> tuple[float, float, float] | None:
+    """How old the FM's knowledge was at the impressions it scored: least, median and most hours."""
+    columns = ["event_timestamp", "fm_learnt_until"]
+    hours = ages_h(storage.read_partition(config, "fm_outputs", day, columns=columns))
+    return (float(hours.min()), float(np.median(hours)), float(hours.max())) if len(hours) else None
 
 
 def _origin(config: PlatformConfig, day: date, version: str) -> str:

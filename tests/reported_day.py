@@ -50,11 +50,15 @@ def write_foundation(config: PlatformConfig, day: date, examples: pa.Table) -> N
     """Outputs (the first quarter without soft label), a snapshot of 12 parameters, and the history snapshot."""
     known = np.arange(examples.num_rows) >= examples.num_rows // 4
     outputs = examples.append_column("soft_label", pa.array(np.full(len(known), 0.3, np.float32), mask=~known))
+    until = pc.min(examples["event_timestamp"].filter(pa.array(known)))
+    learnt = pa.array([until.as_py() if scored else None for scored in known], until.type)
+    outputs = outputs.append_column("fm_learnt_until", learnt)
     previous = storage.previous_day(config, day)
     version = f"fm-of-{previous}" if previous else f"{day}-half"
     extra = {"fm_version": f"fm-of-{day}", "metrics": {"ne": 0.7}, "scored_unseen": {"ne": 0.75}}
     with made_from(config, day, "examples"):
-        storage.write_partition(config, "fm_outputs", day, outputs, extra={"fm_version": version})
+        scored = {"learnt_until": until.as_py().isoformat(), "scored_at": f"{day}T06:30:00+00:00"}
+        storage.write_partition(config, "fm_outputs", day, outputs, extra={"fm_version": version} | scored)
         storage.write_partition(config, "fm_evaluations", day, examples)
     with (
         made_from(config, day, "examples"),

@@ -16,6 +16,7 @@ import storage
 from config import ROOT, PlatformConfig, load_config
 from data.fm_history import FmLog, user_fm_history
 from data.schema import FEATURE_SERVICE
+from data.split import learnt_until
 from feature_repo.store import open_store
 from jobs import extract_features, ingest, materialize_features, train_foundation
 
@@ -108,6 +109,18 @@ def test_soft_labels_of_real_days_come_from_the_snapshot_of_the_day_before(two_f
     config = two_futures[0]
     before = storage.read_manifest(config, "fm_snapshots", DAYS[0])["extra"]["fm_version"]
     assert set(rows_of(config, "fm_outputs")["fm_version"].to_pylist()) == {before}
+
+
+def test_the_fm_had_learnt_nothing_from_the_impressions_it_scored_on(two_futures: Futures):
+    config = two_futures[0]
+    outputs = storage.dataset(config, "fm_outputs", DAYS).to_table()
+    scored = outputs.filter(pc.is_valid(outputs["soft_label"]))
+    assert scored.num_rows > 1000 and scored["fm_learnt_until"].null_count == 0
+    assert pc.all(pc.less_equal(scored["fm_learnt_until"], scored["event_timestamp"])).as_py()
+    (cut,) = rows_of(config, "fm_outputs")["fm_learnt_until"].unique().to_pylist()
+    assert cut == learnt_until(config, "fm_snapshots", DAYS[0])
+    learnt = storage.read_partition(config, "examples", DAYS[0])["event_timestamp"]
+    assert 0.7 < pc.mean(pc.less(learnt, cut).cast("int8")).as_py() < 0.9
 
 
 def test_offline_and_online_agree_on_real_users(two_futures: Futures):

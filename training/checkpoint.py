@@ -15,14 +15,14 @@ def save_optimizers(folder: Path, optimizers: dict[str, torch.optim.Optimizer]) 
 
 
 def load_optimizers(folder: Path, optimizers: dict[str, torch.optim.Optimizer]) -> None:
-    """Restores what `save_optimizers` wrote.
+    """Restores what `save_optimizers` wrote, each state on its parameter's device.
 
     Raises:
         ValueError: a state does not fit its parameter; names both.
     """
     for name, optimizer in optimizers.items():
         path = folder / f"{name}_optimizer.safetensors"
-        saved = load_file(path)
+        saved, states = load_file(path), {}
         for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
             prefix = f"{index}."
             state = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
@@ -32,7 +32,9 @@ def load_optimizers(folder: Path, optimizers: dict[str, torch.optim.Optimizer]) 
                     f"{path}: {wrong[0]} of parameter {index} is {tuple(state[wrong[0]].shape)}, the parameter "
                     f"{tuple(parameter.shape)}; the model's section in platform.yaml has changed since"
                 )
-            optimizer.state[parameter] = state
+            states[index] = state
+        # torch's own way in: it knows which state an optimizer wants on the parameter's device (a fused one, all).
+        optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 class WeightsVersion:

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,17 +11,65 @@ from torchrec.modules.mc_embedding_modules import (
     ManagedCollisionEmbeddingBagCollection,
     ManagedCollisionEmbeddingCollection,
 )
-from torchrec.modules.mc_modules import (
-    DistanceLFU_EvictionPolicy,
-    ManagedCollisionCollection,
-    MCHManagedCollisionModule,
-)
+from torchrec.modules.mc_modules import DistanceLFU_EvictionPolicy, ManagedCollisionCollection
 
 from config import ManagedCollision
+from models.foundation.counted_ids import CountedIds
 
 META = torch.device("meta")  # nothing is allocated before the tables are placed
 BUCKETS = 64  # ranges of ids that a table can be cut into: the most ranks it can be shared by
 ID_RANGE = 2**63 - 1  # managed tables take ids below this
+BLOCK_ROWS = 1024  # first weights are drawn for so many rows at once
+
+
+class FirstWeights:
+    """A table's first weights: uniform in ±1/√rows, as torchrec's own, from torch's seed, the table's name and the row.
+
+    They are drawn on the CPU, each block of rows from a seed of its own, so a row starts the same on every device and
+    however the table is sharded.
+    """
+
+    def __init__(self, name: str, *, rows: int, embedding_dim: int) -> None:
+        self.name, self.rows, self.embedding_dim, self.bound = name, rows, embedding_dim, math.sqrt(1 / rows)
+        self.seed = torch.initial_seed()
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        """Returns the weight as it is: torchrec calls this without saying which rows a shard holds; see `fill`."""
+        return weight
+
+    @torch.no_grad()
+    def fill(self, weight: Tensor, row: int = 0, column: int = 0) -> None:
+        """Writes first weights into a part of the table.
+
+        Args:
+            weight: the part, on any device, (n, up to embedding_dim).
+            row: of the table, where the part begins.
+            column: likewise.
+        """
+        end = row + len(weight)
+        for block in range(row // BLOCK_ROWS, -(-end // BLOCK_ROWS)):
+            start = block * BLOCK_ROWS
+            low, high = max(start, row), min(start + BLOCK_ROWS, end)
+            drawn = self._block(block)[low - start : high - start, column : column + weight.shape[1]]
+            weight[low - row : high - row] = drawn.to(weight.device)
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Returns the first weights of some rows, (n, embedding_dim), on the CPU.
+
+        Args:
+            rows: their numbers in the table, on the CPU, (n,).
+        """
+        weights = torch.empty(len(rows), self.embedding_dim)
+        blocks = rows // BLOCK_ROWS
+        for block in blocks.unique().tolist():
+            mine = blocks == block
+            weights[mine] = self._block(block)[rows[mine] % BLOCK_ROWS]
+        return weights
+
+    def _block(self, number: int) -> Tensor:
+        digest = hashlib.sha256(f"{self.seed} {self.name} {number}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        return torch.empty(BLOCK_ROWS, self.embedding_dim).uniform_(-self.bound, self.bound, generator=generator)
 
 
 def table(name: str, features: list[str], *, rows: int, embedding_dim: int) -> dict[str, Any]:
@@ -32,7 +79,7 @@ def table(name: str, features: list[str], *, rows: int, embedding_dim: int) -> d
         "feature_names": features,
         "num_embeddings": rows,
         "embedding_dim": embedding_dim,
-        "init_fn": _initializer(name, rows),
+        "init_fn": FirstWeights(name, rows=rows, embedding_dim=embedding_dim),
     }
 
 
@@ -61,7 +108,7 @@ def steps(entry: dict[str, Any], managed: ManagedCollision | None = None) -> nn.
 
 def _managed(configs: list[Any], managed: ManagedCollision) -> ManagedCollisionCollection:
     modules = {
-        entry.name: MCHManagedCollisionModule(
+        entry.name: CountedIds(
             zch_size=entry.num_embeddings,
             device=META,
             eviction_policy=DistanceLFU_EvictionPolicy(),
@@ -72,21 +119,3 @@ def _managed(configs: list[Any], managed: ManagedCollision) -> ManagedCollisionC
         for entry in configs
     }
     return ManagedCollisionCollection(modules, configs)
-
-
-def _initializer(name: str, rows: int) -> Callable[[Tensor], Tensor]:
-    """Uniform in ±1/√rows, as torchrec's own, from a seed of the table's name and torch's seed.
-
-    So the content of a table depends neither on the others nor on the rank it lies on.
-    """
-    bound = math.sqrt(1 / rows)
-    seed = int.from_bytes(hashlib.sha256(f"{torch.initial_seed()} {name}".encode()).digest()[:7], "big")
-
-    def fill(weight: Tensor) -> Tensor:
-        if weight.is_meta:
-            return weight
-        generator = torch.Generator(weight.device).manual_seed(seed)
-        with torch.no_grad():
-            return weight.uniform_(-bound, bound, generator=generator)
-
-    return fill

@@ -59,6 +59,7 @@ def test_a_day_is_reported_whole_and_again_with_the_same_bytes(tiny_config: Plat
     assert "<code>distill_vertical</code> has no output: search, video" in page
     assert "warning: events &lt;checked&gt;" in page
     assert "null_user_id" in page
+    assert ", 0.0 to 35.8 hours before the impressions, median 17.9" in page and "2026-01-02 06:30:00" in page
     assert '<p class="banner">⚠ FM no better than the baseline: NE 0.9500 against 0.9000. Nothing is refused' in page
     assert "+0.0100" in page and "-0.0200 to 0.0400" in page and "these rows do not tell them apart" in page
     assert "undefined: there was no champion before the candidate" in page

@@ -32,6 +32,24 @@ def test_a_day_in_figures(tiny_config: PlatformConfig) -> None:
     ]
 
 
+def test_how_old_the_knowledge_of_the_fm_was_is_told(tiny_config: PlatformConfig) -> None:
+    write_day(tiny_config, DAY, verticals=[])
+    fresh = collect(tiny_config, DAY).freshness
+    times = storage.read_partition(tiny_config, "examples", DAY, columns=["event_timestamp"])["event_timestamp"]
+    until = times[len(times) // 4].as_py()  # of the first row that has a soft label
+    assert (fresh.learnt_until, fresh.scored_at) == (f"{until:%Y-%m-%d %H:%M:%S}", "2026-01-02 06:30:00")
+    assert fresh.age_h == pytest.approx((0, 17.9, 35.8))  # a log day has 120 impressions: 180 are scored
+
+
+def test_outputs_of_before_the_cut_was_recorded_are_reported_without_it(tiny_config: PlatformConfig) -> None:
+    write_day(tiny_config, DAY, verticals=[])
+    older = storage.read_partition(tiny_config, "fm_outputs", DAY).drop_columns("fm_learnt_until")
+    storage.write_partition(tiny_config, "fm_outputs", DAY, older, extra={"fm_version": "older"})
+    fresh = collect(tiny_config, DAY).freshness
+    assert (fresh.learnt_until, fresh.age_h, fresh.scored_at) == (None, None, None)
+    assert (fresh.soft_label_version, fresh.soft_label_share) == ("older", 0.75)
+
+
 def test_the_summary_holds_verdicts_as_they_were_given_and_null_for_what_is_no_number(
     tiny_config: PlatformConfig,
 ) -> None:

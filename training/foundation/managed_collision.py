@@ -32,22 +32,34 @@ class _RowWiseSteps(EmbeddingCollectionSharder):
 
 
 class _Evicts:
-    """A row that is handed to another id starts anew: fresh weights, no optimizer state."""
+    """A row that is handed to another id starts anew: fresh weights, no optimizer state.
+
+    The weights are those of the id, so it starts the same whichever row, on whichever process, it gets.
+    """
 
     _table_to_tbe_and_index: dict[str, tuple[Any, Tensor]]
     _embedding_module: Any
+    _managed_collision_collection: Any
 
     def _evict(self, evictions_per_table: dict[str, Tensor | None]) -> None:
         for table, rows in evictions_per_table.items():
             if rows is None or not len(rows):
                 continue
             kernel, index = self._table_to_tbe_and_index[table]
-            fresh = torch.empty_like(kernel.split_embedding_weights()[int(index)])
-            self._embedding_module._table_name_to_config[table].init_fn(fresh)
+            first_weights = self._embedding_module._table_name_to_config[table].init_fn
+            weights = kernel.split_embedding_weights()[int(index)]
             with torch.no_grad():
-                kernel.split_embedding_weights()[int(index)][rows] = fresh[rows]
+                weights[rows] = first_weights.of(self._ids(table)[rows].cpu() % first_weights.rows).to(weights.device)
                 for state in kernel.split_optimizer_states()[int(index)]:
                     state[rows] = 0
+
+    def _ids(self, table: str) -> Tensor:
+        """Returns the id that each row of this rank's shard belongs to, (rows,)."""
+        module = self._managed_collision_collection._managed_collision_modules[table]
+        first_row = self._managed_collision_collection._table_to_offset[table]
+        ids = torch.empty_like(module._mch_sorted_raw_ids)
+        ids[module._mch_remapped_ids_mapping - first_row] = module._mch_sorted_raw_ids
+        return ids
 
 
 class _ShardedBags(_Evicts, ShardedManagedCollisionEmbeddingBagCollection):

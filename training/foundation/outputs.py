@@ -1,7 +1,7 @@
 """What the foundation model says of a day, as tables: soft labels and codes, and its figures on held-out rows."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import storage
 from config import PlatformConfig
 from data.batches.foundation import Examples, count_examples, foundation_batches
 from data.schema import TIMESTAMP
+from quality.freshness import refuse_leaks
 from quality.metrics import evaluate
 from training.foundation.run_checkpoint import on_every_rank
 from training.foundation.trainer import FoundationTrainer
@@ -28,28 +29,47 @@ KEY_FIELDS = {
     "label": pa.int32(),
 }
 OUTPUTS = pa.schema(
-    KEY_FIELDS | {"soft_label": pa.float32(), "embedding": pa.list_(pa.float32()), "fm_version": pa.string()}
+    KEY_FIELDS
+    | {
+        "soft_label": pa.float32(),
+        "embedding": pa.list_(pa.float32()),
+        "fm_version": pa.string(),
+        "fm_learnt_until": TIMESTAMP,  # that FM had learnt impressions before this instant, none at or after it
+    }
 )
 EVALUATIONS = pa.schema(KEY_FIELDS | {"probability": pa.float32()})
 
 
 def write_outputs(
-    config: PlatformConfig, day: date, trainer: FoundationTrainer, *, version: str, scored_from: datetime
+    config: PlatformConfig,
+    day: date,
+    trainer: FoundationTrainer,
+    *,
+    version: str,
+    learnt_until: datetime,
+    scored_from: datetime,
 ) -> None:
     """Commits `fm_outputs`: rows from `scored_from` on with soft label and code, earlier ones with nulls.
+
+    When the day was scored, by the clock, is in the manifest only, so that a re-run gives the same content.
 
     Args:
         config: the platform.
         day: to score.
         trainer: holds the FM that has not seen the rows it scores.
         version: of that FM.
+        learnt_until: the instant before which it has learnt.
         scored_from: start of the day, or of what the FM has not learnt.
+
+    Raises:
+        ValueError: the FM has learnt later impressions than one it scores.
     """
-    extra = {"fm_version": version}
+    extra = {"fm_version": version, "learnt_until": learnt_until.isoformat()}
     unscored = _unscored(_slices(config, day, trainer, end=scored_from))
-    scored = _scored(config, day, trainer, version, scored_from)
+    scored = _scored(config, day, trainer, version, learnt_until, scored_from)
     with on_every_rank(storage.commit_partition(config, "fm_outputs", day, extra=extra)) as folder:
         _write(folder, OUTPUTS, chain(unscored, scored))
+        extra["scored_at"] = datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def evaluate_held_out(
@@ -99,13 +119,18 @@ def _metrics(rows: pa.Table, column: str) -> dict[str, float]:
 def _unscored(batches: Iterable[Examples]) -> Iterator[pa.Table]:
     for examples in batches:
         rows = pa.Table.from_batches([examples.keys])
-        for name in ("soft_label", "embedding", "fm_version"):
+        for name in ("soft_label", "embedding", "fm_version", "fm_learnt_until"):
             rows = rows.append_column(OUTPUTS.field(name), pa.nulls(rows.num_rows, OUTPUTS.field(name).type))
         yield rows.cast(OUTPUTS)
 
 
 def _scored(
-    config: PlatformConfig, day: date, trainer: FoundationTrainer, version: str, scored_from: datetime
+    config: PlatformConfig,
+    day: date,
+    trainer: FoundationTrainer,
+    version: str,
+    learnt_until: datetime,
+    scored_from: datetime,
 ) -> Iterator[pa.Table]:
     batches = _slices(config, day, trainer, start=scored_from)
     total = count_examples(config, day, start=scored_from, end=None)
@@ -115,4 +140,8 @@ def _scored(
         offsets = np.arange(0, len(codes) * width + 1, width, dtype=np.int32)
         rows = rows.append_column("soft_label", pa.array(probabilities, pa.float32()))
         rows = rows.append_column("embedding", pa.ListArray.from_arrays(offsets, pa.array(codes.ravel())))
-        yield rows.append_column("fm_version", pa.array([version] * len(rows), pa.string())).cast(OUTPUTS)
+        rows = rows.append_column("fm_version", pa.repeat(pa.scalar(version), len(rows)))
+        rows = rows.append_column("fm_learnt_until", pa.repeat(pa.scalar(learnt_until, TIMESTAMP), len(rows)))
+        rows = rows.cast(OUTPUTS)
+        refuse_leaks(rows)
+        yield rows

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,10 +23,11 @@ from torchrec.distributed.embedding import EmbeddingCollectionSharder
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.model_parallel import DistributedModelParallel
 from torchrec.distributed.planner import EmbeddingShardingPlanner, Topology
-from torchrec.distributed.types import ShardedModule
+from torchrec.distributed.types import ShardedModule, ShardingType
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
 from config import Runtime
+from models.foundation.tables import FirstWeights
 from training.foundation.cpu import use_cpu
 from training.foundation.managed_collision import ManagedBagsSharder, ManagedStepsSharder
 
@@ -67,7 +69,7 @@ def process_group(runtime: Runtime) -> Iterator[torch.device]:
     """Joins the group torchrun made, else makes a group of this one process; yields the process's device.
 
     Raises:
-        RuntimeError: runtime.device is cuda and there is no CUDA device.
+        RuntimeError: runtime.device is cuda and there is no CUDA device, or fewer than processes.
     """
     device = _device(runtime)
     if device.type == "cpu":
@@ -85,8 +87,25 @@ def process_group(runtime: Runtime) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
+def _learnt(sharding_types: list[str]) -> list[str]:
+    """Returns those whose tables the fused optimizer updates: one that every rank has whole would never learn."""
+    return [kind for kind in sharding_types if kind != ShardingType.DATA_PARALLEL.value]
+
+
+class _BagsSharder(EmbeddingBagCollectionSharder):
+    def sharding_types(self, compute_device_type: str) -> list[str]:
+        return _learnt(super().sharding_types(compute_device_type))
+
+
+class _StepsSharder(EmbeddingCollectionSharder):
+    def sharding_types(self, compute_device_type: str) -> list[str]:
+        return _learnt(super().sharding_types(compute_device_type))
+
+
 def shard(model: nn.Module, device: torch.device, *, embedding_learning_rate: float) -> DistributedModelParallel:
     """Places the tables where torchrec's planner says; a step updates only the rows it looked up.
+
+    First weights depend neither on the device nor on the number of processes.
 
     Args:
         model: holds its embedding collections on the meta device.
@@ -97,11 +116,31 @@ def shard(model: nn.Module, device: torch.device, *, embedding_learning_rate: fl
         if isinstance(module, EmbeddingBagCollection | EmbeddingCollection):
             apply_optimizer_in_backward(RowWiseAdagrad, module.parameters(), {"lr": embedding_learning_rate})
     topology = Topology(world_size=dist.get_world_size(), compute_device=device.type)
-    sharders = [EmbeddingBagCollectionSharder(), EmbeddingCollectionSharder()]
+    sharders = [_BagsSharder(), _StepsSharder()]
     sharders += [ManagedBagsSharder(), ManagedStepsSharder()]
     planner = EmbeddingShardingPlanner(topology=topology)
     plan = planner.collective_plan(model, sharders, dist.group.WORLD)
-    return DistributedModelParallel(model, device=device, plan=plan, sharders=sharders)
+    drawn = _first_weights(model)
+    placed = DistributedModelParallel(model, device=device, plan=plan, sharders=sharders)
+    state = placed.state_dict()
+    for name, first in drawn.items():
+        for part in state[name].local_shards():
+            first.fill(part.tensor, *part.metadata.shard_offsets)
+    return placed
+
+
+def _first_weights(model: nn.Module) -> dict[str, FirstWeights]:
+    """Returns what each table of `models.foundation.tables` starts with, by the name of its parameter."""
+    found: dict[str, Any] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, EmbeddingBagCollection):
+            kind, configs = "embedding_bags", module.embedding_bag_configs()
+        elif isinstance(module, EmbeddingCollection):
+            kind, configs = "embeddings", module.embedding_configs()
+        else:
+            continue
+        found |= {f"{name}.{kind}.{config.name}.weight": config.init_fn for config in configs}
+    return {name: first for name, first in found.items() if isinstance(first, FirstWeights)}
 
 
 def dense_parameters(model: DistributedModelParallel) -> list[nn.Parameter]:
@@ -132,7 +171,13 @@ def _device(runtime: Runtime) -> torch.device:
         raise RuntimeError("runtime.device is cuda, but torch finds no CUDA device here; set it to auto or cpu")
     if runtime.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    place, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if place >= devices:
+        raise RuntimeError(
+            f"process {place + 1} of this machine has no GPU to itself: torch finds {devices} CUDA devices here; lower "
+            "the number of processes under foundation_model in platform.yaml"
+        )
+    return torch.device("cuda", place)
 
 
 def _free_port() -> int:
