@@ -3,14 +3,17 @@
 JOB_DOCS = {
     "plan_day": """Decides what this run does: its day, or nothing because the day is done.
 
-- **Reads:** the run's `day` and `force`, the reports of days already done.
+- **Reads:** the run's `day` and `force`, which days are done: their report is written, and the tables it was made from
+  are all there, unchanged.
 - **Writes:** nothing.
 
-Stops the run as *skipped* when the day's report exists and `force` is off.""",
+Stops the run as *skipped* when the day is done and `force` is off.""",
     "ingest": """Lands the day's raw log in the common schema; bad rows go aside with a reason.
 
 - **Reads:** the data source's files.
-- **Writes:** `events`, `quarantine`.""",
+- **Writes:** `events`, `quarantine`; of a day that is skipped (`empty_day: skip`), its report.
+
+Is *skipped* itself on such a day; the log says why.""",
     "check_quality": """Checks the day's tables with Great Expectations; a critical failure stops the day here.
 
 - **Reads:** `events` and `quarantine`, or the feature tables.

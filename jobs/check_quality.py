@@ -59,7 +59,8 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
         raise QualityError(
             f"{len(failures)} critical checks of {stage} failed on {day}: {named}{more}. "
             f"Read {index_page(config)}, look at the rejected rows in "
-            f"{storage.partition_dir(config, 'quarantine', day)}, correct the source and run the day again{_hint(config, day, empty)}"
+            f"{storage.partition_dir(config, 'quarantine', day)}, correct the source and run the day again"
+            + _hint(config, day, empty)
         )
     return {
         "stage": stage,
@@ -76,4 +77,5 @@ def _hint(config: PlatformConfig, day: date, empty: str | None) -> str:
         return ""
     if day == config.source.bootstrap_day:
         return f". The day is empty ({empty}); the first day cannot be skipped: move first_day or raise bootstrap_days"
-    return f"; or, as the day is empty ({empty}), let the log go on without it: sources.{config.data_source}.empty_day: skip"
+    setting = f"sources.{config.data_source}.empty_day: skip"
+    return f"; or, as the day is empty ({empty}), let the log go on without it: {setting}"

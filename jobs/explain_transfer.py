@@ -64,7 +64,9 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
         if not len(part.instants):
             raise ValueError(f"vertical {vertical} has no impressions {what}: choose another day or vertical")
     if len(judge.labels.unique()) < 2:
-        raise ValueError(f"all impressions of {vertical} on {day} have one label, so no NE is defined: choose another day")
+        raise ValueError(
+            f"all impressions of {vertical} on {day} have one label, so no NE is defined: choose another day"
+        )
     snapshot = _one_snapshot(config, schema, learn, days)
     with tracked_run(
         config,

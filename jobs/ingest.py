@@ -23,10 +23,10 @@ NO_VERTICAL = "no vertical takes this row"
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Writes the day's good rows to `events`, and the others, each with a reason, to `quarantine`.
 
-    A day that teaches nothing (data.empty_day) is landed all the same. Its source's `empty_day` says what it means: under
-    `stop` the quality gate stops the day; under `skip` the day is skipped here: the decision is recorded with `events`,
-    other tables that an earlier run made of the day are removed, and its report is written. The bootstrap day is never
-    skipped, nor is a day that is empty because too many rows are in quarantine.
+    A day that teaches nothing (data.empty_day) is landed all the same, and the source's `empty_day` says what it means.
+    Under `stop` the quality gate stops the day. Under `skip` the day is skipped here: the decision is recorded with
+    `events`, other tables that an earlier run made of the day are removed, and its report is written. The bootstrap day
+    is never skipped, nor is a day that is empty because too many of its rows are in quarantine.
 
     Returns:
         Counts of the day; with `skipped`, the reason, where it is skipped.

@@ -32,4 +32,3 @@ def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force:
     if storage.day_status(config, wanted) == "done" and not force:
         return {"skipped": f"day {wanted} is done; set force to run it again"}
     return {"day": str(wanted)}
-

@@ -1,9 +1,9 @@
 """A table's day as Great Expectations sees it: the rows of a few columns, and one row of aggregates, both by DuckDB.
 
-Views that a measure's SQL may use: `rows` (the table's partition of the day), `previous` (its partition of the
-platform day before that was not skipped; empty if there is none) and `events` (the day's events). In each, every column of the suite is
-there with its type: a column the files lack is null, one of another type is cast, null where that fails; the measures
-`missing_columns` and `wrong_types` report it.
+Views that a measure's SQL may use: `rows` (the table's partition of the day), `previous` (its partition of the newest
+platform day before that was not skipped; empty if there is none) and `events` (the day's events). In each, every column
+of the suite is there with its type: a column the files lack is null, one of another type is cast, null where that
+fails; the measures `missing_columns` and `wrong_types` report it.
 
 Variables (`getvariable('…')`): missing_columns, wrong_types (names, or `none`); window_start_us, window_end_us,
 snapshot_ends_us (microseconds since 1970); log_days, previous_log_days (log days in the window); and for `events`

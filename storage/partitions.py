@@ -73,7 +73,7 @@ def write_partition(
 
 
 def drop_partition(config: PlatformConfig, table: str, day: date) -> None:
-    """Removes a partition that an earlier run of the day made and this one does not, by one rename; none is no error."""
+    """Removes a partition, if there is one, that an earlier run of the day made and this one does not."""
     folder = partition_dir(config, table, day)
     if not folder.exists():
         return
