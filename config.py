@@ -84,6 +84,9 @@ class Source(Section):
     verticals: dict[Name, Vertical] = Field(min_length=1)
     columns: ColumnMapping | None = None  # for the `files` source only
     events_per_day: int = Field(default=20_000, ge=1)  # for the `synthetic` source only
+    empty_day: Literal["stop", "skip"] = (
+        "stop"  # a day without rows, without clicks or of one instant: see docs/operations.md
+    )
     live: bool = False  # the log grows day by day: Airflow runs each day by itself when it has ended
 
     @model_validator(mode="after")

@@ -9,6 +9,8 @@ the foundation model) → report.
 - **Do a day again:** trigger with that `day` and `force`. Every table of the day is replaced, none is doubled.
 - **After a failure:** the failed task's log ends with what to do. Clear the task to go on from there. One failed
   vertical does not stop the others; the run is marked failed all the same.
+- **An empty day** (no rows, or no clicks) stops at the gate. With `empty_day: skip` in the source, `ingest` and all
+  after it are skipped, the day's report says why, and the next day goes on.
 - **A warning** (⚠ beside a vertical's name in the list of task instances) fails nothing; the task's log says more.
 - **Results:** the report and the Data Docs, at the addresses that `make up` prints; models in MLflow.
 """
@@ -39,7 +41,7 @@ PARAMS = {
         False,
         type="boolean",
         title="Run a finished day again",
-        description="Off: a day whose report exists is skipped at once. On: every step is computed again.",
+        description="Off: a day that is done is skipped at once. On: every step is computed again.",
     ),
 }
 
@@ -84,7 +86,9 @@ with DAG(
 
     chosen = choose_verticals()
     each_vertical = verticals.expand(vertical=chosen)
-    report = run_job("write_report", trigger_rule="all_done_min_one_success")
+    report = run_job(
+        "write_report", trigger_rule="all_done_min_one_success", verticals="{{ params.verticals | join(',') }}"
+    )
     done = EmptyOperator(task_id="done", doc_md="Succeeds only if every vertical did: a failed one fails the run.")
 
     plan >> features >> foundation >> each_vertical >> report >> done

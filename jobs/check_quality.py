@@ -11,6 +11,7 @@ from typing import Any
 
 import storage
 from config import PlatformConfig
+from data.empty_day import EMPTY
 from data.sources import source_schema
 from quality.verdict import STAGES, results_table
 
@@ -48,6 +49,7 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
     tables = STAGES[stage]
     for table in tables:
         storage.read_manifest(config, table, day)
+    empty = storage.read_manifest(config, "events", day)["extra"].get(EMPTY)
     results = validate(config, source_schema(config), day, tables)
     storage.write_partition(config, results_table(stage), day, as_table(results))
     failures = [r for r in results if not r.success and r.severity == "critical"]
@@ -63,6 +65,7 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
             f"{len(failures)} critical checks of {stage} failed on {day}: {named}{more}. "
             f"Read {index_page(config)}, look at the rejected rows in "
             f"{storage.partition_dir(config, 'quarantine', day)}, correct the source and run the day again"
+            + _hint(config, day, empty)
         )
     return {
         "stage": stage,
@@ -71,3 +74,13 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
         "warnings": [result.message for result in warnings],
         "data_docs": str(index_page(config)),
     }
+
+
+def _hint(config: PlatformConfig, day: date, empty: str | None) -> str:
+    """Names the setting by which the log goes on without an empty day."""
+    if empty is None:
+        return ""
+    if day == config.source.bootstrap_day:
+        return f". The day is empty ({empty}); the first day cannot be skipped: move first_day or raise bootstrap_days"
+    setting = f"sources.{config.data_source}.empty_day: skip"
+    return f"; or, as the day is empty ({empty}), let the log go on without it: {setting}"

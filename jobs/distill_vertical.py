@@ -45,8 +45,10 @@ class Start:
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     """Commits `candidates_V`, `baselines_V` and `evaluations_V` of a day, and registers the candidate.
 
+    A vertical with no impressions to learn or none held out gets no candidate: `evaluations_V` is empty and says why.
+
     Raises:
-        ValueError: the vertical is not configured, or has no impressions to learn or to be judged on.
+        ValueError: the vertical is not configured.
     """
     if vertical not in config.verticals:
         raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
@@ -57,6 +59,10 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
         starts = (_from_parent(config, vertical, parent), _from_baseline(config, vertical, day))
         cut = learnt_until(config, "fm_snapshots", day)
         learn, held_out = _rows(config, vertical, day, cut, [start.learnt_until if start else None for start in starts])
+        if not (learn.num_rows and held_out.num_rows):
+            reason = f"no impressions {'to learn up to' if held_out.num_rows else 'held out on'} {day}"
+            _make_none(config, vertical, day, held_out, reason)
+            return {"day": str(day), "vertical": vertical, "no_candidate": reason}
         run.log_params(config.vertical_model.model_dump() | config.transfer.model_dump())
 
         candidate = _fit(config, f"{vertical} {day}: candidate", learn, starts[0], config.transfer)
@@ -111,13 +117,16 @@ def _rows(
     rows = vertical_examples(config, vertical, days, start=start)
     learn = rows.filter(pc.less(rows["event_timestamp"], cut))
     held_out = rows.filter(pc.greater_equal(rows["event_timestamp"], cut))
-    for part, what in ((learn, "to learn"), (held_out, "held out")):
-        if not part.num_rows:
-            raise ValueError(
-                f"vertical {vertical} has no impressions {what} on {day}: check its filter under verticals in "
-                "platform.yaml, or leave it out of this run"
-            )
     return learn, held_out
+
+
+def _make_none(config: PlatformConfig, vertical: str, day: date, held_out: pa.Table, reason: str) -> None:
+    """Records that a vertical has no candidate of the day, in place of what an earlier run of the day may have made."""
+    storage.write_partition(
+        config, f"evaluations_{vertical}", day, held_out.slice(0, 0), extra={storage.NO_CANDIDATE: reason}
+    )
+    for table in ("candidates", "baselines"):
+        storage.drop_partition(config, f"{table}_{vertical}", day)
 
 
 def _from_parent(config: PlatformConfig, vertical: str, parent: ModelVersion | None) -> Start | None:

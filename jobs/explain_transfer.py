@@ -10,7 +10,7 @@ The result (XCom `advice`) says which setting to turn. Nothing that serves is ch
 import json
 import logging
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import mlflow
@@ -67,6 +67,10 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
     for part, what in ((learn, f"before {day}"), (judge, f"on {day}")):
         if not len(part.instants):
             raise ValueError(f"vertical {vertical} has no impressions {what}: choose another day or vertical")
+    if len(judge.labels.unique()) < 2:
+        raise ValueError(
+            f"all impressions of {vertical} on {day} have one label, so no NE is defined: choose another day"
+        )
     snapshot = _one_snapshot(config, schema, learn, days)
     with tracked_run(
         config,
@@ -106,7 +110,7 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
 def _one_snapshot(config: PlatformConfig, schema: Schema, rows: LoggedRows, days: list[date]) -> OneSnapshot | str:
     """Scores what was logged after a day with the FM as that day left it, or says why not."""
     of = storage.previous_day(config, days[0]) or days[0]
-    scored = [of + timedelta(days=n) for n in range(1, (days[-1] - of).days + 1)]
+    scored = [day for day in storage.days_back(config, days[-1], (days[-1] - of).days) if day > of]
     if len(scored) < 2:
         return f"they need a day to learn after the oldest snapshot in reach, of {of}: explain a later day"
     if not storage.has_partition(config, "fm_snapshots", of):

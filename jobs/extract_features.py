@@ -41,7 +41,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     days = storage.days_back(config, day, config.features.history_days)
     for one in days:  # before Spark takes its time to start
         storage.read_manifest(config, "events", one)
-    schema, instants = source_schema(config), storage.day_ends(config, day)
+    schema, instants = source_schema(config), storage.snapshot_ends(config, day)
     seconds: dict[str, float] = {}
 
     with _stage("start_spark", seconds):

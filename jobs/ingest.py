@@ -1,7 +1,9 @@
 """Lands a day: reads the data source, checks every row, names its vertical; bad rows go aside with a reason.
 
 - **Reads:** the data source's files.
-- **Writes:** `events`, `quarantine`.
+- **Writes:** `events`, `quarantine`; of a day that is skipped (`empty_day: skip`), its report.
+
+The task is *skipped* itself on such a day; the log says why.
 """
 
 import logging
@@ -13,6 +15,7 @@ import pyarrow as pa
 
 import storage
 from config import PlatformConfig
+from data.empty_day import EMPTY, why_empty
 from data.sources import chosen_source, source_schema
 from data.validation import as_quarantine, split_rows
 from data.verticals import assign_verticals
@@ -26,7 +29,13 @@ NO_VERTICAL = "no vertical takes this row"
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Writes the day's good rows to `events`, and the others, each with a reason, to `quarantine`.
 
-    A day without rows gets an empty `events` partition: it is the quality gate that stops the day.
+    A day that teaches nothing (data.empty_day) is landed all the same, and the source's `empty_day` says what it means.
+    Under `stop` the quality gate stops the day. Under `skip` the day is skipped here: the decision is recorded with
+    `events`, other tables that an earlier run made of the day are removed, and its report is written. The bootstrap day
+    is never skipped, nor is a day that is empty because too many of its rows are in quarantine.
+
+    Returns:
+        Counts of the day; with `skipped`, the reason, where it is skipped.
 
     Raises:
         ValueError: the day is no platform day, or platform.yaml does not fit the source.
@@ -44,17 +53,36 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     events = events.sort("event_timestamp", "impression_id")
 
     quarantined = dict(bad["reason"].value_counts().sort("count", "reason", descending=[True, False]).iter_rows())
-    extra = {"raw_rows": raw.height, "quarantined": quarantined}
+    extra: dict[str, Any] = {"raw_rows": raw.height, "quarantined": quarantined}
+    reason = why_empty(events)
+    if reason and bad.height <= config.gates.max_quarantined_fraction * raw.height:
+        extra[EMPTY] = reason
+        if config.source.empty_day == "skip" and day > config.source.bootstrap_day:
+            extra[storage.SKIPPED] = reason
     strings = pa.schema({name: pa.string() for name in bad.columns})
     # Quarantine first: whoever sees the day's events also sees what was taken out of them.
     storage.write_partition(config, "quarantine", day, bad.to_arrow().cast(strings), extra=extra)
     storage.write_partition(config, "events", day, events.to_arrow().cast(schema.events()), extra=extra)
     for reason, count in quarantined.items():
         LOG.warning("quarantined %d rows of %s: %s", count, day, reason)
-    return {
+    skipped = {}
+    if storage.SKIPPED in extra:
+        _leave_out(config, day)
+        skipped = {"skipped": f"day {day} is skipped, as sources.{config.data_source}.empty_day says: {reason}"}
+    return skipped | {
         "rows": events.height,
         "raw_rows": raw.height,
         "quarantined": quarantined,
         "label_rate": round(float(events["label"].mean()), 6) if events.height else None,  # type: ignore[arg-type]
         "verticals": dict(events["vertical"].value_counts().sort("vertical").iter_rows()),
     }
+
+
+def _leave_out(config: PlatformConfig, day: date) -> None:
+    """Removes what an earlier run made of a day that is now skipped, and writes its report."""
+    from jobs import write_report  # plots and templates: not for the days that go on
+
+    for table in storage.tables_of(config, day):
+        if table not in ("quarantine", "events"):
+            storage.drop_partition(config, table, day)
+    write_report.main(config, day=day)

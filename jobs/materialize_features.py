@@ -37,7 +37,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     users = items
     if config.source.history_events == "clicked":
         users = FmLog.of(outputs.filter(pc.equal(outputs["label"], 1)), config)
-    ends = storage.day_ends(config, day)
+    ends = storage.snapshot_ends(config, day)
     rows = {}
     for table, log, build in (
         ("user_fm_history", users, user_fm_history),

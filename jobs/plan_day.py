@@ -1,6 +1,7 @@
 """Decides which day a daily run does, or that there is nothing to do because the day is done.
 
-- **Reads:** the run's `day` and `force`, and which days are done.
+- **Reads:** the run's `day` and `force`, which days are done: their report is written, and the tables it was made from
+  are all there, unchanged.
 - **Writes:** nothing.
 
 Stops the run as *skipped* when the day is done and `force` is off.
@@ -19,27 +20,22 @@ def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force:
         config: the platform.
         day: the day asked for; empty takes `logical_day` if the log has it, else the next day not done.
         logical_day: the run's logical date, where it has one.
-        force: a day whose report exists is run again.
+        force: a day that is done is run again.
 
     Raises:
         ValueError: the day is outside the log, or the day before it is not done.
     """
     source = config.source
     next_day = source.bootstrap_day
-    while _done(config, next_day):
+    while storage.day_status(config, next_day) == "done":
         next_day += timedelta(days=1)
     log_has_it = logical_day and source.bootstrap_day <= date.fromisoformat(logical_day) <= source.last_day
     if not day and not log_has_it and next_day > source.last_day:
         return {"skipped": f"every day of {config.data_source} is done, up to the log's last day {source.last_day}"}
     wanted = date.fromisoformat(day or (logical_day if log_has_it else str(next_day)))
     storage.day_window(config, wanted)  # refuses a day outside the log
-    before = storage.previous_day(config, wanted)
-    if before and not _done(config, before):
+    if wanted > next_day and storage.day_status(config, before := wanted - timedelta(days=1)) != "done":
         raise ValueError(f"day {before} is not done, so {wanted} cannot run; run day {next_day} next")
-    if _done(config, wanted) and not force:
+    if storage.day_status(config, wanted) == "done" and not force:
         return {"skipped": f"day {wanted} is done; set force to run it again"}
     return {"day": str(wanted)}
-
-
-def _done(config: PlatformConfig, day: date) -> bool:
-    return (storage.report_dir(config, day) / "summary.json").is_file()

@@ -21,9 +21,10 @@ import storage
 from config import PlatformConfig
 from quality.gate import headroom_warnings, judge
 from quality.intervals import PairedBootstrap
-from quality.metrics import Metrics, evaluate
+from quality.metrics import Metrics, evaluate, undefined_because
 from quality.transfer_ratios import headroom_ratio, transfer_ratio
 from quality.verdict import quality_passed
+from reports.verdicts import nothing_judged
 from serving.registry import CHAMPION, PREVIOUS, day_of, load_version, version_at, version_of
 from training.tracking import TrackedRun, tracked_run
 
@@ -35,13 +36,17 @@ FM_BEFORE = "fm_before"  # the FM as the previous day ended
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     """Judges candidate against champion on the day's held-out rows; commits the verdict before any alias moves.
 
+    Where the vertical had no impressions for a candidate, the verdict says so and the champion stays.
+
     Raises:
-        PartitionMissing: the vertical has no candidate of the day.
+        PartitionMissing: distill_vertical has not run for the day.
         RuntimeError: the candidate is not in the registry.
     """
     key = {"job": "promote_vertical", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=f"{day} gate", key=key) as run:
         name = storage.registered_model(vertical)
+        if reason := storage.no_candidate(config, vertical, day):
+            return _without_candidate(config, vertical, day, reason, run)
         weights = storage.read_manifest(config, f"candidates_{vertical}", day)["extra"]["weights"]
         candidate = version_of(run.client, name, day=day, weights=weights)
         if candidate is None:
@@ -58,6 +63,21 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
             run.client.set_model_version_tag(name, candidate.version, "warnings", "; ".join(verdict["warnings"]))
     for warning in verdict["warnings"]:
         LOG.warning("%s: %s (docs/operations.md says what to do)", vertical, warning)
+    return verdict
+
+
+def _without_candidate(
+    config: PlatformConfig, vertical: str, day: date, reason: str, run: TrackedRun
+) -> dict[str, Any]:
+    """Commits the verdict of a day on which there is nothing to judge."""
+    storage.read_manifest(config, f"evaluations_{vertical}", day)
+    champion = version_at(run.client, storage.registered_model(vertical), CHAMPION)
+    stays = f"the champion stays, version {champion.version}" if champion else "there is no champion yet"
+    verdict = nothing_judged(vertical, day, f"{reason}: {stays}") | {
+        "champion_version": str(champion.version) if champion else None
+    }
+    _commit(config, vertical, day, verdict)
+    run.set_tags({"promoted": False, "reasons": verdict["reasons"][0], "warnings": ""})
     return verdict
 
 
@@ -79,7 +99,13 @@ def _judge(
         )
     else:
         quality = quality_passed(config, day)
-        gate = judge(metrics["candidate"], metrics.get("champion"), quality=quality, gates=config.gates)
+        gate = judge(
+            metrics["candidate"],
+            metrics.get("champion"),
+            quality=quality,
+            gates=config.gates,
+            undefined=undefined_because(labels),
+        )
         promote, reasons = gate.promote, gate.reasons
     verdict = {
         "day": str(day),
@@ -123,7 +149,9 @@ def _transfer(
     else:
         judged = judged | {FM_BEFORE: rows["soft_label"].to_numpy()}
         ne[FM_BEFORE] = evaluate(labels, judged[FM_BEFORE]).ne
-        if not ne[FM_BEFORE] > ne["fm"]:
+        if undefined := undefined_because(labels):
+            missing = f"the rows define no NE: {undefined}"
+        elif not ne[FM_BEFORE] > ne["fm"]:
             missing = f"the FM has not improved on these rows: NE {ne[FM_BEFORE]:.4f} before, {ne['fm']:.4f} after"
 
     headroom = headroom_ratio(ne_without=ne["baseline"], ne_with=ne["candidate"], ne_foundation=ne["fm"])
@@ -174,7 +202,8 @@ def _promote(client: MlflowClient, name: str, candidate: ModelVersion, champion:
 
 
 def _commit(config: PlatformConfig, vertical: str, day: date, verdict: dict[str, Any]) -> None:
-    rows = pa.table({"vertical": [vertical], "version": [verdict["version"]], "promoted": [verdict["promoted"]]})
+    version = pa.array([verdict["version"]], pa.string())
+    rows = pa.table({"vertical": [vertical], "version": version, "promoted": [verdict["promoted"]]})
     storage.write_partition(config, f"verdicts_{vertical}", day, rows, extra=verdict)
 
 

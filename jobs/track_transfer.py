@@ -34,7 +34,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
         raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
     days = storage.days_back(config, day, config.vertical_model.max_training_days)
     if len(days) < 2:
-        return _untracked(day, vertical, "the first day has no earlier one to learn from")
+        return _untracked(day, vertical, "no earlier day is in reach to learn from")
     torch.set_num_threads(1)  # a VM's batches are too small to share
     learn, judge = learnt_and_judged(config, source_schema(config), vertical, days)
     if len(learn.instants) < 2 or not len(judge.instants):

@@ -13,25 +13,41 @@ from typing import Any
 
 import storage
 from config import PlatformConfig
+from data.sources import chosen_source
 from reports.day_facts import DayFacts, collect
-from reports.pages import day_page, index_page, model_card
+from reports.pages import day_page, index_page, model_card, skipped_page
 
 LOG = logging.getLogger("headwater.write_report")
 DESCRIPTION_LENGTH = 5000  # MLflow's column for it holds no more
 
 
-def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
+def main(config: PlatformConfig, *, day: date, verticals: str = "") -> dict[str, Any]:
     """Reports a day, also one whose verticals failed; the report's folder is replaced by one rename, at the end.
 
+    Args:
+        config: the platform.
+        day: the day.
+        verticals: those that were run, joined by commas; the day is done once they are. Empty: all.
+
     Raises:
-        PartitionMissing: the day has no `examples`.
+        PartitionMissing: the day has no `examples`, and was not skipped.
     """
-    facts = collect(config, day)
+    if reason := storage.skip_reason(config, day):
+        summary = {"day": str(day)} | storage.report_status(config, day, []) | {"verticals": []}
+        about = chosen_source(config).about
+        return _write(config, day, about, summary, page=skipped_page(config, about, day, reason), cards={})
+    facts = collect(config, day, verticals.split(",") if verticals else None)
     for job, whats in facts.missing.items():
         LOG.warning("%s has no output on %s: %s", job, day, ", ".join(whats))
     cards = {v.name: model_card(facts, v, config) for v in facts.verticals if v.model is not None}
     page = day_page(facts, config)
     _describe_versions(config, facts, cards)
+    return _write(config, day, facts.about, facts.summary(), page=page, cards=cards)
+
+
+def _write(
+    config: PlatformConfig, day: date, about: str, summary: dict[str, Any], *, page: str, cards: dict[str, str]
+) -> dict[str, Any]:
     target = storage.report_dir(config, day)
     staging_root = storage.table_dir(config, "_staging")
     with storage.replace_folder(target, staging_root=staging_root, name=f"report.ds={day}") as folder:
@@ -39,8 +55,8 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         for name, card in cards.items():
             (folder / "cards" / f"{name}.md").write_text(card)
         (folder / "index.html").write_text(page)
-        (folder / "summary.json").write_text(json.dumps(facts.summary(), indent=1, allow_nan=False))
-    _write_index(config, facts)
+        (folder / storage.SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False))
+    _write_index(config, about)
     return {"report": str(target / "index.html")}
 
 
@@ -72,6 +88,6 @@ def _cut(card: str, vertical: str) -> str:
     return card[: DESCRIPTION_LENGTH - len(end)] + end
 
 
-def _write_index(config: PlatformConfig, facts: DayFacts) -> None:
+def _write_index(config: PlatformConfig, about: str) -> None:
     with storage.replace_file(storage.docs_dir(config) / "index.html") as page:
-        page.write_text(index_page(config, facts.about))
+        page.write_text(index_page(config, about))

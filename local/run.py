@@ -36,7 +36,7 @@ def run(config: PlatformConfig, *, days: int, console: Console) -> int:
     """
     watch = servers.Watch(config, say=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
     airflow = _connect(config, watch, console)
-    done = days_done(config, airflow)
+    done = days_done(config)
     todo = next_days(config, done=done, days=days)
     if not todo:
         console.print(f"The log of {config.data_source} ends on {config.source.last_day}; every day of it is done.")
@@ -53,19 +53,19 @@ def run(config: PlatformConfig, *, days: int, console: Console) -> int:
 
 
 def next_days(config: PlatformConfig, *, done: set[date], days: int) -> list[date]:
-    """The days to run: the bootstrap day if it is not done, then `days` more, as far as the log goes."""
-    source = config.source
-    first = max(done) + timedelta(days=1) if done else source.bootstrap_day
-    count = days if done else days + 1
-    candidates = [first + timedelta(days=n) for n in range(count)]
-    return [day for day in candidates if day <= source.last_day]
+    """The days to run: the oldest that are not done, `days` of them, and the bootstrap day besides if none is done."""
+    todo = [day for day in _platform_days(config) if day not in done]
+    return todo[: days if done else days + 1]
 
 
-def days_done(config: PlatformConfig, airflow: Airflow) -> set[date]:
-    """Days with a successful run."""
-    found = {day for r in airflow.runs() if r["state"] == "success" and (day := _day_of(airflow, r))}
-    source = config.source
-    return {day for day in found if source.bootstrap_day <= day <= source.last_day}
+def days_done(config: PlatformConfig) -> set[date]:
+    """Days that are done, by the definition that plan_day goes by, too."""
+    return {day for day in _platform_days(config) if storage.day_status(config, day) == "done"}
+
+
+def _platform_days(config: PlatformConfig) -> list[date]:
+    first, last = config.source.bootstrap_day, config.source.last_day
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def show_addresses(config: PlatformConfig, console: Console, *, day: date | None = None) -> None:
@@ -122,8 +122,8 @@ def _day_of(airflow: Airflow, dag_run: dict[str, Any]) -> date | None:
 def _run_day(airflow: Airflow, watch: servers.Watch, day: date, *, title: str, console: Console) -> bool:
     """Runs one day to its end; shows the log of what failed. Returns whether it succeeded."""
     earlier = next((r for r in airflow.runs() if _day_of(airflow, r) == day), None)
-    if earlier is None:
-        run_id = airflow.trigger(day)["dag_run_id"]
+    if earlier is None or earlier["state"] == "success":  # the success of a day that is not done any more
+        run_id = airflow.trigger(day, dated=earlier is None)["dag_run_id"]
     else:
         run_id = earlier["dag_run_id"]
         if earlier["state"] == "failed":
@@ -179,6 +179,9 @@ def _print_changes(
 
 
 def _show_results(config: PlatformConfig, day: date, console: Console) -> None:
-    summary = json.loads((storage.report_dir(config, day) / "summary.json").read_text())
+    summary = json.loads((storage.report_dir(config, day) / storage.SUMMARY).read_text())
     console.print()
-    console.print(results_table(day, summary["verticals"]))
+    if summary["skipped"]:
+        console.print(f"{day}: day skipped: {summary['skipped']}", markup=False, highlight=False)
+    else:
+        console.print(results_table(day, summary["verticals"]))

@@ -87,6 +87,8 @@ def results_table(day: date, verticals: list[dict[str, Any]]) -> Table:
 
 
 def _verdict(entry: dict[str, Any]) -> str:
+    if not entry["metrics"]:
+        return "\n".join(["[yellow]nothing judged[/]", *map(escape, entry["reasons"])])
     head = f"[green]promoted[/] version {entry['version']}" if entry["promoted"] else "[yellow]refused[/]"
     headroom = f"headroom ratio {_number(entry['headroom_ratio'], 2)}"
     found = entry["intervals"].get("headroom_ratio")

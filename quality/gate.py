@@ -36,7 +36,14 @@ class Verdict:
     reasons: list[str]
 
 
-def judge(candidate: Metrics, champion: Metrics | None, *, quality: tuple[bool, list[str]], gates: Gates) -> Verdict:
+def judge(
+    candidate: Metrics,
+    champion: Metrics | None,
+    *,
+    quality: tuple[bool, list[str]],
+    gates: Gates,
+    undefined: str = "",
+) -> Verdict:
     """Decides on one candidate.
 
     Args:
@@ -44,6 +51,7 @@ def judge(candidate: Metrics, champion: Metrics | None, *, quality: tuple[bool, 
         champion: the present champion's on the same rows; None if there is no champion yet.
         quality: the day's data quality, as quality.verdict.quality_passed returns it.
         gates: thresholds.
+        undefined: why the rows define no NE, as quality.metrics.undefined_because says it; empty where they do.
 
     Returns:
         Promote, with every comparison, or refuse, with every rule that was broken.
@@ -59,11 +67,13 @@ def judge(candidate: Metrics, champion: Metrics | None, *, quality: tuple[bool, 
             "<",
             f"gates.min_eval_rows {gates.min_eval_rows}",
         ),
-        _entropy_rule(candidate, champion, gates),
+        _entropy_rule(candidate, champion, gates, undefined),
         (
             low <= candidate.calibration <= high,  # false for nan
             f"calibration {candidate.calibration:.3f} "
-            f"{'inside' if low <= candidate.calibration <= high else 'outside'} gates.calibration [{low}, {high}]",
+            f"{'inside' if low <= candidate.calibration <= high else 'outside'} gates.calibration [{low}, {high}]"
+            if math.isfinite(candidate.calibration)
+            else f"calibration is undefined ({undefined or candidate.calibration})",
         ),
     ]
     broken = [reason for kept, reason in rules if not kept]
@@ -109,7 +119,9 @@ def _interval(bounds: tuple[float, float], digits: int) -> str:
     return f"the 95 % interval {bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}"
 
 
-def _entropy_rule(candidate: Metrics, champion: Metrics | None, gates: Gates) -> tuple[bool, str]:
+def _entropy_rule(candidate: Metrics, champion: Metrics | None, gates: Gates, undefined: str) -> tuple[bool, str]:
+    if undefined:
+        return False, f"NE is undefined ({undefined}): nothing can be compared"
     if not math.isfinite(candidate.ne):
         return False, f"the candidate's NE is {candidate.ne}: it cannot be compared"
     found = f"NE {candidate.ne:.4f}"

@@ -57,6 +57,19 @@ def evaluate(labels: Array, probabilities: Array, *, users: npt.NDArray | None =
     )
 
 
+def undefined_because(labels: npt.NDArray) -> str:
+    """Says why rows define no NE (nor AUC, nor, without clicks, calibration); empty where they do.
+
+    Args:
+        labels: 0 or 1, (n,).
+    """
+    if not len(labels):
+        return "no rows"
+    if labels.min() != labels.max():
+        return ""
+    return f"{'nothing but clicks' if labels[0] > 0 else 'no clicks'} among {len(labels)} rows"
+
+
 def row_losses(labels: Array, probabilities: Array) -> npt.NDArray[np.float64]:
     """LogLoss of each row, nats, (n,); probabilities are kept 1e-7 away from 0 and 1.
 

@@ -1,12 +1,12 @@
 """A table's day as Great Expectations sees it: the rows of a few columns, and one row of aggregates, both by DuckDB.
 
-Views that a measure's SQL may use: `rows` (the table's partition of the day), `previous` (its partition of the
-platform day before; empty if there is none) and `events` (the day's events). In each, every column of the suite is
-there with its type: a column the files lack is null, one of another type is cast, null where that fails; the measures
-`missing_columns` and `wrong_types` report it.
+Views that a measure's SQL may use: `rows` (the table's partition of the day), `previous` (its partition of the newest
+platform day before that was not skipped; empty if there is none) and `events` (the day's events). In each, every column
+of the suite is there with its type: a column the files lack is null, one of another type is cast, null where that
+fails; the measures `missing_columns` and `wrong_types` report it.
 
 Variables (`getvariable('…')`): missing_columns, wrong_types (names, or `none`); window_start_us, window_end_us,
-day_ends_us (microseconds since 1970); log_days, previous_log_days (log days in the window); and for `events`
+snapshot_ends_us (microseconds since 1970); log_days, previous_log_days (log days in the window); and for `events`
 raw_rows, quarantined.
 """
 
@@ -153,7 +153,7 @@ def _window(config: PlatformConfig, day: date, before: date | None) -> dict[str,
     return {
         "window_start_us": epoch_us(start),
         "window_end_us": epoch_us(end),
-        "day_ends_us": [epoch_us(instant) for instant in storage.day_ends(config, day)],
+        "snapshot_ends_us": [epoch_us(instant) for instant in storage.snapshot_ends(config, day)],
         "log_days": len(storage.day_ends(config, day)),
         "previous_log_days": len(storage.day_ends(config, before)) if before else 1,
     }

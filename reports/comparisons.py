@@ -14,6 +14,9 @@ DIFFERENCES = {  # key: heading, what the first model is called
 }
 
 
+UNDEFINED = "undefined: the held-out rows are all clicks, or have none"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One row of a table; all texts."""
@@ -40,7 +43,8 @@ def comparisons(verdict: Mapping[str, Any], gates: Gates) -> list[Comparison]:
             found = intervals[key]
             rows.append(Comparison(heading, signed(found["value"], 4), bounds(found, 4), _difference(found, model)))
     found = intervals["headroom_ratio"]
-    says = _headroom(found, gates.min_headroom_ratio)
+    ne_defined = all(_known(intervals[key]["value"]) for key in DIFFERENCES if key in intervals)
+    says = _headroom(found, gates.min_headroom_ratio) if ne_defined else UNDEFINED
     rows.append(Comparison("headroom ratio", plain(found["value"], 2), bounds(found, 2), says))
     found = intervals.get("transfer_ratio") or {"value": None, "low": None, "high": None}
     missing = verdict["transfer_ratio_missing"]
@@ -68,6 +72,8 @@ def bounds(found: Mapping[str, float | None] | None, digits: int) -> str:
 
 def _difference(found: Mapping[str, float | None], model: str) -> str:
     low, high = found["low"], found["high"]
+    if not _known(found["value"]):
+        return UNDEFINED
     if low is None or high is None:
         return "too few users or clicks for an interval"
     if low <= 0 <= high:

@@ -113,14 +113,21 @@ class DayFacts:
     partitions: list[Partition]
     missing: dict[str, list[str]]
     code_versions: list[str]
+    status: dict[str, Any]  # as storage.report_status has it
 
     def summary(self) -> dict[str, Any]:
-        """What programs read of the day: every vertical's verdict; figures that are not finite are null."""
-        return {"day": str(self.day), "verticals": [storage.finite(vertical.verdict) for vertical in self.verticals]}
+        """What programs read of the day: its status, every vertical's verdict; what is not finite is null."""
+        verdicts = [storage.finite(vertical.verdict) for vertical in self.verticals]
+        return {"day": str(self.day)} | self.status | {"verticals": verdicts}
 
 
-def collect(config: PlatformConfig, day: date) -> DayFacts:
+def collect(config: PlatformConfig, day: date, verticals: list[str] | None = None) -> DayFacts:
     """Gathers a day's facts; what is missing is None or absent, and listed in `missing`.
+
+    Args:
+        config: the platform.
+        day: the day.
+        verticals: those that were run, which its status is about; None: all.
 
     Raises:
         PartitionMissing: the day has no `examples`: there is nothing to report on.
@@ -153,6 +160,7 @@ def collect(config: PlatformConfig, day: date) -> DayFacts:
         partitions=found,
         missing=missing(config, day),
         code_versions=list(dict.fromkeys(partition.code_version for partition in found)),
+        status=storage.report_status(config, day, config.verticals if verticals is None else verticals),
     )
 
 
@@ -239,9 +247,15 @@ def remarks(judged: dict[str, Any], held_out_clicks: int | None) -> list[str]:
         return []
     baseline, vm = (judged["metrics"][model] for model in ("baseline", "candidate"))
     found = []
-    if not vm["ne"] < baseline["ne"]:
+    if vm["ne"] is None or baseline["ne"] is None:
+        which = "no clicks" if not held_out_clicks else "nothing but clicks"
+        found.append(
+            f"NE, AUC and what follows from them are undefined ({which} among {vm['rows']} held-out rows)"
+            + ("; so is calibration." if vm["calibration"] is None else ".")
+        )
+    elif not vm["ne"] < baseline["ne"]:
         found.append("The candidate is no better than the baseline: what the FM passed on does not show on this day.")
-    if vm["ece"] > HIGH_ECE and 0.9 <= vm["calibration"] <= 1.1:
+    if vm["ece"] > HIGH_ECE and vm["calibration"] is not None and 0.9 <= vm["calibration"] <= 1.1:
         found.append(
             f"ECE {vm['ece']:.3f}: predictions are too high for some and too low for others, though they "
             "cancel out in the calibration ratio."

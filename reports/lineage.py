@@ -6,6 +6,7 @@ from typing import Any
 
 import storage
 from config import PlatformConfig
+from storage.status import needed_tables
 from storage.tables import TABLES, Table, names
 
 
@@ -57,8 +58,9 @@ def partitions(config: PlatformConfig, day: date) -> list[Partition]:
 def missing(config: PlatformConfig, day: date) -> dict[str, list[str]]:
     """The jobs whose output the day lacks: which tables, or, for jobs that run once a vertical, which verticals."""
     absent: dict[str, list[str]] = {}
+    needed = needed_tables(config, day, config.verticals)
     for table, (job, what) in day_tables(config).items():
-        if not storage.has_partition(config, table, day) and what not in absent.setdefault(job, []):
+        if table in needed and not storage.has_partition(config, table, day) and what not in absent.setdefault(job, []):
             absent[job].append(what)
     return {job: whats for job, whats in absent.items() if whats}
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,25 @@ def day_page(facts: DayFacts, config: PlatformConfig) -> str:
             plots=_plots(facts, config.gates.min_headroom_ratio),
             compared={v.name: comparisons(v.verdict, config.gates) for v in facts.verticals},
             data_docs=(storage.docs_dir(config) / "data_docs" / "index.html").is_file(),
+        )
+    )
+
+
+def skipped_page(config: PlatformConfig, about: str, day: date, reason: str) -> str:
+    """The page of a day that was skipped."""
+    extra = storage.read_manifest(config, "events", day)["extra"]
+    start, end = storage.day_window(config, day)
+    return (
+        _environment()
+        .get_template("skipped.html")
+        .render(
+            source=config.data_source,
+            about=about,
+            day=day,
+            window=(f"{start:%Y-%m-%d %H:%M}", f"{end:%Y-%m-%d %H:%M}"),
+            reason=reason,
+            raw_rows=extra["raw_rows"],
+            quarantined=extra["quarantined"],
         )
     )
 

@@ -31,9 +31,9 @@ def verdict(config: PlatformConfig, vertical: str, day: date) -> dict[str, Any]:
     }
     for table, job in steps.items():
         if not storage.has_partition(config, table, day):
-            return _none(vertical, day, f"{job} has no output ({table}/ds={day})")
+            return nothing_judged(vertical, day, f"no verdict: {job} has no output ({table}/ds={day})")
     if (reason := outdated(config, f"verdicts_{vertical}", day)) is not None:
-        return _none(vertical, day, f"the one in storage is outdated: {reason}")
+        return nothing_judged(vertical, day, f"no verdict: the one in storage is outdated: {reason}")
     return WITHOUT_TRANSFER | storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"]
 
 
@@ -52,13 +52,14 @@ def platform_days(config: PlatformConfig, day: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((day - first).days + 1)]
 
 
-def _none(vertical: str, day: date, why: str) -> dict[str, Any]:
+def nothing_judged(vertical: str, day: date, why: str) -> dict[str, Any]:
+    """Returns the verdict of a vertical without anything to judge, as the report shows it."""
     return {
         "day": str(day),
         "vertical": vertical,
         "version": None,
         "champion_version": None,
         "promoted": False,
-        "reasons": [f"no verdict: {why}"],
+        "reasons": [why],
         "metrics": {},
     } | WITHOUT_TRANSFER

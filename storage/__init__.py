@@ -1,6 +1,6 @@
 """Where everything is kept: days, paths, the catalogue of tables, and their committed partitions."""
 
-from storage.days import day_ends, day_window, days_back, previous_day
+from storage.days import SKIPPED, day_ends, day_window, days_back, previous_day, skip_reason, snapshot_ends
 from storage.partitions import (
     MANIFEST,
     PartitionMissing,
@@ -8,6 +8,7 @@ from storage.partitions import (
     commit_partition,
     committed_days,
     dataset,
+    drop_partition,
     finite,
     has_partition,
     partition_folder,
@@ -33,10 +34,15 @@ from storage.places import (
 )
 from storage.reads import recorded_reads
 from storage.replace import replace_file, replace_folder
+from storage.status import NO_CANDIDATE, SUMMARY, Status, day_status, no_candidate, report_status
 
 __all__ = [
     "MANIFEST",
+    "NO_CANDIDATE",
+    "SKIPPED",
+    "SUMMARY",
     "PartitionMissing",
+    "Status",
     "cache_dir",
     "checkpoint_dir",
     "code_version",
@@ -44,9 +50,11 @@ __all__ = [
     "committed_days",
     "dataset",
     "day_ends",
+    "day_status",
     "day_window",
     "days_back",
     "docs_dir",
+    "drop_partition",
     "failure_dir",
     "feast_dir",
     "feature_repo_dir",
@@ -54,6 +62,7 @@ __all__ = [
     "has_partition",
     "mlflow_dir",
     "mlflow_tracking_uri",
+    "no_candidate",
     "partition_dir",
     "partition_folder",
     "previous_day",
@@ -64,6 +73,9 @@ __all__ = [
     "replace_file",
     "replace_folder",
     "report_dir",
+    "report_status",
+    "skip_reason",
+    "snapshot_ends",
     "source_root",
     "table_dir",
     "tables_of",

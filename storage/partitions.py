@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,6 +72,17 @@ def write_partition(
         pa.parquet.write_table(rows, folder / "part-0.parquet", compression="zstd", coerce_timestamps="us")
 
 
+def drop_partition(config: PlatformConfig, table: str, day: date) -> None:
+    """Removes a partition, if there is one, that an earlier run of the day made and this one does not."""
+    folder = partition_dir(config, table, day)
+    if not folder.exists():
+        return
+    aside = table_dir(config, "_staging") / f"{table}.ds={day}.{os.getpid()}.dropped"
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(aside)
+    shutil.rmtree(aside)
+
+
 def finite(value: Any) -> Any:
     """A result as strict JSON can hold it: numbers that are not finite become null, in mappings and lists too."""
     if isinstance(value, Mapping):
@@ -87,13 +100,23 @@ def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, An
     Raises:
         PartitionMissing: there is no committed partition.
     """
+    manifest = peek_manifest(config, table, day)
+    record(f"{table}/ds={day}", manifest["content_hash"])
+    return manifest
+
+
+def peek_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, Any]:
+    """Reads a manifest as `read_manifest` does, for those who make nothing of the partition: it is no input.
+
+    Raises:
+        PartitionMissing: there is no committed partition.
+    """
     path = partition_dir(config, table, day) / MANIFEST
     if not path.is_file():
         raise PartitionMissing(
             f"table {table} has no committed partition ds={day} ({path.parent}); run the job that writes it first"
         )
     manifest: dict[str, Any] = json.loads(path.read_text())
-    record(f"{table}/ds={day}", manifest["content_hash"])
     return manifest
 
 

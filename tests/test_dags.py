@@ -81,6 +81,28 @@ for name in ["result", "fails", "killed", "wrong_call", "skips", "no_json"]:
 print(json.dumps(outcomes))
 """
 
+RUN_A_DAY = """
+import json, os, sys
+from dags.daily_transfer import dag
+
+outcomes = {}
+for name, conf in [("skipped", {}), ("chosen", {"verticals": ["feed"]})]:
+    os.environ["INGEST_SAYS"] = '{"skipped": "no rows"}' if name == "skipped" else "{}"
+    run = dag.test(run_conf=conf)
+    outcomes[name] = [run.get_state(), {task.task_id: task.state for task in run.get_task_instances()}]
+print(json.dumps(outcomes))
+"""
+
+STAND_IN_DAY = """#!/bin/bash
+# Plays the jobs' Python for a whole day, and keeps what it was asked for.
+echo "${@:3}" >> "$CALLS"
+case "$3" in
+  plan_day) echo '{"day": "2026-01-03"}' ;;
+  ingest) echo "$INGEST_SAYS" ;;
+  *) echo '{}' ;;
+esac
+"""
+
 STAND_IN = """#!/bin/bash
 # Plays the jobs' Python: `-m jobs NAME ...` does what NAME says.
 case "$3" in
@@ -98,9 +120,14 @@ esac
 
 def in_airflow(script: str, **env: str) -> Any:
     """The JSON object that a script prints last, run by Airflow's Python."""
+    return json.loads(airflow(["-c", script], **env).splitlines()[-1])
+
+
+def airflow(arguments: list[str], **env: str) -> str:
+    """What Airflow's Python prints."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "HEADWATER", "PYTHON"))}
     process = subprocess.run(
-        [str(AIRFLOW_PYTHON), "-c", script],
+        [str(AIRFLOW_PYTHON), *arguments],
         cwd=ROOT,
         env=environment | {"PYTHONPATH": str(ROOT)} | env,
         capture_output=True,
@@ -108,7 +135,7 @@ def in_airflow(script: str, **env: str) -> Any:
         check=False,
     )
     assert process.returncode == 0, process.stderr[-3000:]
-    return json.loads(process.stdout.splitlines()[-1])
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +228,29 @@ def test_a_task_ends_as_its_job_does(tmp_path: Path) -> None:
     assert outcomes["no_json"][0] == "JobFailed"
     # A warning fails nothing; it stands beside the vertical.
     assert (outcomes["name: result"], outcomes["name: warns"]) == ("feed", "feed ⚠ headroom ratio 0.10")
+
+
+@pytest.mark.e2e
+def test_a_skipped_day_ends_well_and_a_report_knows_the_verticals_that_were_run(tmp_path: Path) -> None:
+    stand_in, calls = tmp_path / "python", tmp_path / "calls"
+    stand_in.write_text(STAND_IN_DAY)
+    stand_in.chmod(0o755)
+    env = {
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "HEADWATER_SOURCE": "synthetic",
+        "HEADWATER_JOBS_PYTHON": str(stand_in),
+        "CALLS": str(calls),
+    }
+    for command in (["db", "migrate"], ["dags", "reserialize"]):
+        airflow(["-m", "airflow", *command], **env)
+    outcomes = in_airflow(RUN_A_DAY, **env)
+    state, tasks = outcomes["skipped"]
+    assert state == "success" and tasks["plan_day"] == "success"
+    of_the_day = {task: found for task, found in tasks.items() if task not in ("plan_day", "choose_verticals")}
+    assert set(of_the_day.values()) == {"skipped"}, of_the_day
+    state, tasks = outcomes["chosen"]
+    assert state == "success" and set(tasks.values()) == {"success"}, tasks
+    reports = [line for line in calls.read_text().splitlines() if line.startswith("write_report")]
+    assert reports == ["write_report --day 2026-01-03 --verticals feed"]

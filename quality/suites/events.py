@@ -87,6 +87,12 @@ def impression_profile() -> list[Measure]:
             "No event_timestamp lies outside the day's window",
         ),
         between(
+            "instants",
+            "count(DISTINCT event_timestamp)",
+            "Instants of the day: of one alone nothing can be held out",
+            minimum=2,
+        ),
+        between(
             "click_rate",
             "coalesce(avg(label), 0)",
             "Clicks over impressions: a day with one class only teaches nothing",

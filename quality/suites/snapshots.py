@@ -40,12 +40,12 @@ def snapshot_profile(entity_id: str, *, delay_s: int, history_days: int) -> list
     return [
         no_row(
             "between_snapshots",
-            "NOT list_contains(getvariable('day_ends_us'), epoch_us(event_timestamp))",
+            "NOT list_contains(getvariable('snapshot_ends_us'), epoch_us(event_timestamp))",
             "Every event_timestamp is the end of a day of the log",
         ),
         between(
             "missing_snapshots",
-            "len(getvariable('day_ends_us')) - count(DISTINCT event_timestamp)",
+            "len(getvariable('snapshot_ends_us')) - count(DISTINCT event_timestamp)",
             "Every day of the log that ends in this window has a snapshot",
             maximum=0,
             severity=WARNING,

@@ -65,3 +65,47 @@ def test_an_unknown_stage_is_named(tiny_config: PlatformConfig) -> None:
 def test_a_day_that_was_not_ingested_says_so(tiny_config: PlatformConfig) -> None:
     with pytest.raises(storage.PartitionMissing, match="run the job that writes it first"):
         check_quality.main(tiny_config, day=DAY, stage="events")
+
+
+@pytest.mark.parametrize(
+    ("day", "hint"),
+    [
+        (
+            date(2026, 1, 3),
+            r"run the day again; or, as the day is empty \(no clicks among 120 rows\).*synthetic.empty_day: skip",
+        ),
+        (DAY, "the first day cannot be skipped"),
+    ],
+)
+def test_an_empty_day_stops_with_the_setting_that_skips_it(tiny_config: PlatformConfig, day: date, hint: str) -> None:
+    events = clean_tables(tiny_config, source_schema(tiny_config), day)["events"]
+    position = events.column_names.index("label")
+    none = events.set_column(position, events.schema.field("label"), pc.multiply(events["label"], 0).cast("int32"))
+    extra = {"raw_rows": none.num_rows, "quarantined": {}, "empty": "no clicks among 120 rows"}
+    storage.write_partition(tiny_config, "events", day, none, extra=extra)
+    with pytest.raises(check_quality.QualityError, match=hint):
+        check_quality.main(tiny_config, day=day, stage="events")
+
+
+def test_a_day_of_one_instant_stops_at_the_gate(tiny_config: PlatformConfig) -> None:
+    events = clean_tables(tiny_config, source_schema(tiny_config), DAY)["events"]
+    position = events.column_names.index("event_timestamp")
+    instants = events["event_timestamp"].slice(0, 1).combine_chunks().take([0] * events.num_rows)
+    one = events.set_column(position, events.schema.field("event_timestamp"), instants)
+    storage.write_partition(tiny_config, "events", DAY, one, extra={"raw_rows": one.num_rows, "quarantined": {}})
+    with pytest.raises(check_quality.QualityError, match="Instants of the day"):
+        check_quality.main(tiny_config, day=DAY, stage="events")
+
+
+def test_a_day_is_compared_with_the_last_one_not_skipped(tiny_config: PlatformConfig) -> None:
+    for day in (DAY, date(2026, 1, 4)):
+        write_tables(tiny_config, day, clean_tables(tiny_config, source_schema(tiny_config), day))
+    nothing = storage.read_partition(tiny_config, "events", DAY).slice(0, 0)
+    extra = {"raw_rows": 0, "quarantined": {}, storage.SKIPPED: "no rows"}
+    storage.write_partition(tiny_config, "events", date(2026, 1, 3), nothing, extra=extra)
+    check_quality.main(tiny_config, day=date(2026, 1, 4), stage="events")
+    manifest = storage.read_manifest(tiny_config, "gate_results_events", date(2026, 1, 4))
+    assert f"events/ds={DAY}" in manifest["inputs"]
+    rows = storage.read_partition(tiny_config, "gate_results_events", date(2026, 1, 4)).to_pylist()
+    assert {row["success"] for row in rows if "over_previous" in row["column"]} == {True}
+    assert len([row for row in rows if "over_previous" in row["column"]]) == 2

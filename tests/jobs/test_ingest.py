@@ -2,6 +2,7 @@ import json
 from datetime import date
 
 import polars as pl
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -164,3 +165,46 @@ def test_the_command_prints_its_result_as_json(tmp_path, capsys, monkeypatch):
     assert run(["ingest", "--day", "2026-01-04", "--config", str(tmp_path / "platform.yaml")]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["rows"] == 300 and sum(result["verticals"].values()) == 300
+
+
+def skipping(config):
+    source = config.source.model_copy(update={"empty_day": "skip"})
+    return config.model_copy(update={"sources": {"mine": source}})
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (
+            [GOOD | {"id": f"i{n}", "clicked": "0", "time": f"2026-01-02T0{n}:00:00"} for n in range(3)],
+            "no clicks among 3",
+        ),
+        ([GOOD | {"id": f"i{n}", "time": f"2026-01-02T0{n}:00:00"} for n in range(3)], "nothing but clicks among 3"),
+        ([GOOD | {"id": f"i{n}", "clicked": str(n % 2)} for n in range(3)], "all 3 rows are of one instant"),
+    ],
+)
+def test_an_empty_day_is_skipped_where_the_source_says_so(own_log, rows, reason):
+    config = own_log(rows)
+    assert "skipped" not in ingest.main(config, day=DAY) and storage.skip_reason(config, DAY) is None
+    storage.write_partition(config, "examples", DAY, pa.table({"a": [1]}))  # an earlier run's, when there was more
+    assert f"sources.mine.empty_day says: {reason}" in ingest.main(skipping(config), day=DAY)["skipped"]
+    assert reason in storage.skip_reason(config, DAY)
+    assert storage.tables_of(config, DAY) == ["events", "quarantine"]
+    assert storage.day_status(config, DAY) == "done"
+    ingest.main(config, day=DAY)  # the source has changed its mind
+    assert storage.day_status(config, DAY) == "partial"
+
+
+def test_a_day_with_both_labels_is_not_skipped(own_log):
+    rows = [GOOD | {"id": f"i{n}", "clicked": str(n % 2), "time": f"2026-01-02T0{n}:00:00"} for n in range(3)]
+    assert "skipped" not in ingest.main(skipping(own_log(rows)), day=DAY)
+
+
+def test_the_first_day_is_never_skipped(own_log):
+    config = skipping(own_log([GOOD]))
+    assert "skipped" not in ingest.main(config, day=BOOT) and storage.skip_reason(config, BOOT) is None
+
+
+def test_a_day_that_is_empty_as_its_rows_are_bad_is_not_skipped(own_log):
+    config = skipping(own_log([GOOD | {"id": f"i{n}", "clicked": "3"} for n in range(3)]))
+    assert "skipped" not in ingest.main(config, day=DAY)

@@ -2,16 +2,9 @@ from datetime import date
 
 import pytest
 
-import storage
 from config import PlatformConfig
 from jobs import plan_day
-
-
-def finish(config: PlatformConfig, *days: str) -> None:
-    for day in days:
-        folder = storage.report_dir(config, date.fromisoformat(day))
-        folder.mkdir(parents=True)
-        (folder / "summary.json").write_text("{}")
+from tests.done_days import finish
 
 
 def test_without_a_day_the_next_one_not_done_is_run(tiny_config: PlatformConfig) -> None:

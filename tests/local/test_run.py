@@ -1,11 +1,16 @@
 from datetime import date
 from io import StringIO
 
+import pyarrow as pa
 from rich.console import Console
 
+import storage
 from config import PlatformConfig
-from local.run import next_days
+from jobs import plan_day
+from local.run import days_done, next_days
 from local.tables import results_table
+from reports.verdicts import nothing_judged
+from tests.done_days import finish
 
 
 def metrics(ne: float) -> dict[str, float]:
@@ -21,9 +26,35 @@ def test_the_next_run_goes_on_after_the_last_day_done(tiny_config: PlatformConfi
     assert next_days(tiny_config, done=done, days=2) == [date(2026, 1, 4), date(2026, 1, 5)]
 
 
+def test_a_day_between_that_is_not_done_comes_first(tiny_config: PlatformConfig) -> None:
+    done = {date(2026, 1, 2), date(2026, 1, 4)}
+    assert next_days(tiny_config, done=done, days=2) == [date(2026, 1, 3), date(2026, 1, 5)]
+
+
 def test_days_end_with_the_log(tiny_config: PlatformConfig) -> None:
-    assert next_days(tiny_config, done={date(2026, 12, 30)}, days=3) == [date(2026, 12, 31)]
-    assert next_days(tiny_config, done={date(2026, 12, 31)}, days=3) == []
+    source = tiny_config.source.model_copy(update={"last_day": date(2026, 1, 4)})
+    config = tiny_config.model_copy(update={"sources": {"synthetic": source}})
+    done = {date(2026, 1, 2), date(2026, 1, 3)}
+    assert next_days(config, done=done, days=3) == [date(2026, 1, 4)]
+    assert next_days(config, done={*done, date(2026, 1, 4)}, days=3) == []
+
+
+def test_both_doors_go_on_with_the_same_day(tiny_config: PlatformConfig) -> None:
+    finish(tiny_config, "2026-01-02", "2026-01-03")
+    for _ in range(2):
+        (day,) = next_days(tiny_config, done=days_done(tiny_config), days=1)
+        assert plan_day.main(tiny_config) == {"day": str(day)}
+        table = pa.table({"a": [2]})  # not what the report was made from
+        storage.write_partition(tiny_config, "events", date(2026, 1, 2), table)
+    assert day == date(2026, 1, 2)
+
+
+def test_what_was_not_judged_is_shown_with_its_reason() -> None:
+    entry = nothing_judged("feed", date(2026, 1, 3), "no impressions held out: the champion stays")
+    console = Console(width=110, record=True, file=StringIO())
+    console.print(results_table(date(2026, 1, 3), [entry]))
+    text = console.export_text()
+    assert "nothing judged" in text and "the champion stays" in text
 
 
 def test_the_results_say_why_a_candidate_was_refused() -> None:

@@ -35,7 +35,13 @@ ROWS = {
     "calibration low": (Figures(calibration=0.79), CHAMPION, PASSED, False, "calibration 0.790 outside"),
     "calibration at the edge": (Figures(calibration=1.25), CHAMPION, PASSED, True, "calibration 1.250 inside"),
     "calibration high": (Figures(calibration=1.26), CHAMPION, PASSED, False, "[0.8, 1.25]"),
-    "calibration not a number": (Figures(calibration=math.nan), CHAMPION, PASSED, False, "calibration nan outside"),
+    "calibration not a number": (
+        Figures(calibration=math.nan),
+        CHAMPION,
+        PASSED,
+        False,
+        "calibration is undefined (nan)",
+    ),
 }
 
 
@@ -45,6 +51,16 @@ def test_rule(rule: str) -> None:
     verdict = judge(candidate, champion, quality=quality, gates=GATES)
     assert verdict.promote is promote
     assert any(reason in given for given in verdict.reasons), verdict.reasons
+
+
+def test_rows_of_one_label_refuse_and_are_named_as_the_reason() -> None:
+    nothing = Figures(ne=math.nan, calibration=math.nan)
+    verdict = judge(nothing, CHAMPION, quality=PASSED, gates=GATES, undefined="no clicks among 1000 rows")
+    assert not verdict.promote
+    assert verdict.reasons == [
+        "NE is undefined (no clicks among 1000 rows): nothing can be compared",
+        "calibration is undefined (no clicks among 1000 rows)",
+    ]
 
 
 def test_a_refusal_names_every_broken_rule_and_no_kept_one() -> None:

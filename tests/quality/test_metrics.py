@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from quality.metrics import evaluate, expected_calibration_error, grouped_auc
+from quality.metrics import evaluate, expected_calibration_error, grouped_auc, undefined_because
 
 
 def test_base_rate_has_normalized_entropy_one():
@@ -58,3 +58,8 @@ def test_predictions_that_are_no_numbers_are_refused():
 def test_calibrated_bins_have_no_error():
     labels = np.tile([1, 0, 0, 0], 25)
     assert expected_calibration_error(labels, np.full(100, 0.25), bins=5) == pytest.approx(0.0)
+
+
+def test_rows_of_one_label_say_why_nothing_is_defined() -> None:
+    found = [undefined_because(np.array(labels)) for labels in ([0, 0], [1], [], [0, 1])]
+    assert found == ["no clicks among 2 rows", "nothing but clicks among 1 rows", "no rows", ""]

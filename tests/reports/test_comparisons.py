@@ -32,6 +32,7 @@ def says(heading: str, **changes: Any) -> str:
         (interval(0.01, 0.002, 0.02), "the candidate is worse"),
         (interval(-0.01, -0.02, 0.001), "these rows do not tell them apart"),
         (interval(-0.01), "too few users or clicks for an interval"),
+        (interval(None), "undefined: the held-out rows are all clicks, or have none"),
     ],
 )
 def test_a_difference_is_told_only_where_its_interval_leaves_out_zero(found: dict, expected: str) -> None:

@@ -111,3 +111,11 @@ def test_a_candidate_that_learnt_nothing_from_the_fm_is_remarked_on() -> None:
     assert "no better than the baseline: what the FM passed on" in found
     assert "ECE 0.200" in found and "cancel out" in found
     assert "Only 12 held-out clicks" in found
+
+
+@pytest.mark.parametrize(("clicks", "which"), [(0, "no clicks"), (60, "nothing but clicks")])
+def test_undefined_figures_are_remarked_on_as_such(clicks: int, which: str) -> None:
+    judged = verdict(DAY, "feed")
+    for model in ("baseline", "candidate"):
+        judged["metrics"][model] |= {"ne": None, "auc": None, "calibration": None if not clicks else 1.0}
+    assert f"undefined ({which} among 60 held-out rows)" in " ".join(remarks(judged, clicks))

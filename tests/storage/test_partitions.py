@@ -140,3 +140,32 @@ with storage.commit_partition(config, "events", datetime.date(2026, 1, 2)) as fo
     storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [2]}))
     assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [2]
     assert not list(staging.iterdir())
+
+
+def test_skipped_days_are_stepped_over_and_named_as_inputs(tiny_config: PlatformConfig):
+    days = [date(2026, 1, n) for n in (2, 3, 4, 5)]
+    for day, extra in zip(days, ({}, {storage.SKIPPED: "no rows"}, {storage.SKIPPED: "no clicks"}, {}), strict=True):
+        storage.write_partition(tiny_config, "events", day, pa.table({"a": [day.day]}), extra=extra)
+    assert storage.previous_day(tiny_config, days[3]) == days[0]
+    assert storage.days_back(tiny_config, days[3], 30) == [days[0], days[3]]
+    assert storage.days_back(tiny_config, days[2], 1) == [days[2]]
+    with storage.recorded_reads() as reads:
+        storage.previous_day(tiny_config, days[3])
+    assert set(reads) == {f"events/ds={day}" for day in days[1:3]}
+
+
+def test_the_day_after_a_skipped_one_has_a_snapshot_as_it_begins(tiny_config: PlatformConfig):
+    skipped, day = date(2026, 1, 3), date(2026, 1, 4)
+    assert storage.snapshot_ends(tiny_config, day) == storage.day_ends(tiny_config, day)
+    storage.write_partition(tiny_config, "events", skipped, pa.table({"a": [1]}), extra={storage.SKIPPED: "no rows"})
+    starts = storage.day_window(tiny_config, day)[0]
+    assert storage.snapshot_ends(tiny_config, day) == [starts, *storage.day_ends(tiny_config, day)]
+    assert storage.snapshot_ends(tiny_config, skipped) == storage.day_ends(tiny_config, skipped)
+
+
+def test_a_dropped_partition_is_gone_and_leaves_nothing(tiny_config: PlatformConfig):
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [1]}))
+    for _ in range(2):
+        storage.drop_partition(tiny_config, "events", DAY)
+        assert not storage.has_partition(tiny_config, "events", DAY)
+    assert not list(storage.table_dir(tiny_config, "_staging").iterdir())

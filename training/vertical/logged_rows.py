@@ -132,10 +132,10 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
     rows = vertical_examples(config, vertical, days)
     begin = storage.day_window(config, logged_days[0])[0]
     ends = np.array(
-        [epoch_us(at) for at in (begin, *(e for day in logged_days for e in storage.day_ends(config, day)))]
+        [epoch_us(at) for at in (begin, *(e for day in logged_days for e in storage.snapshot_ends(config, day)))]
     )
     instants = rows["event_timestamp"].cast(pa.int64()).to_numpy()
-    parts = [batch for _, batch in features.batches(rows, ROWS_AT_ONCE)]
+    parts = [batch for _, batch in features.batches(rows, ROWS_AT_ONCE)] or [features.batch(rows)]
     all_users = pc.unique(pa.chunked_array([*log["user_id"].chunks, *rows["user_id"].chunks]))
     all_items = pc.unique(pa.chunked_array([*log["item_id"].chunks, *rows["item_id"].chunks]))
     all_users = all_users.take(pc.sort_indices(all_users))  # numbers in the order of the log
