@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.models.foundation_inputs import foundation_batch, foundation_model
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from models.architectures import ARCHITECTURES
 from models.foundation.foundation_model import FoundationModel
+from tests.models.foundation.models import foundation_batch, foundation_model
 
 META = torch.device("meta")
 PAIR = [{"architecture": "interformer"}, {"architecture": "dhen"}]
@@ -44,10 +44,11 @@ def test_the_meta_device_refuses_the_cpu():
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_network_learns_where_its_input_is(name: str):
-    ((network, args),) = calls(foundation_model(name))
+    model = foundation_model(name)
+    ((network, args),) = calls(model)
     network.to(META)
     output = network(*moved(args))
-    network.loss(output, torch.ones(4, device=META)).sum().backward()
+    model.loss(output, torch.ones(4, device=META)).sum().backward()
     assert {value.device for value in (output.logits, output.hidden)} == {META}
     assert all(p.grad is not None and p.grad.device == META for p in network.parameters())
 
