@@ -17,6 +17,7 @@ from config import ROOT, PlatformConfig
 from local.services import Server, logs_dir
 
 STOP_SECONDS = 15
+END_ROUNDS = 3  # a process that cannot be killed does not keep others waiting for ever
 SAME_START_SECONDS = 5  # a process that began this close to the recorded start is the recorded one
 
 
@@ -72,7 +73,8 @@ def spawn(config: PlatformConfig, server: Server) -> int:
 def end_leftovers(config: PlatformConfig, server: Server) -> None:
     """Ends what a dead server has left, a child that holds its port for one, except for work that is to go on."""
     if not server.children_go_on:
-        _end([process for start in _starts(record_path(config, server.name)) for process in _session(*start)])
+        starts = _starts(record_path(config, server.name))
+        _end(lambda: [process for start in starts for process in _session(*start)])
 
 
 def full_env(extra: dict[str, str]) -> dict[str, str]:
@@ -124,8 +126,8 @@ def stop_records(paths: list[Path]) -> list[str]:
     """Ends each recorded process with all it started: politely, then by force; returns the names of those that ran."""
     found = [record.stem for record in paths if recorded_process(record)]
     # Schedulers first, so that a task they stop can still report to the API server.
-    _end([process for record in paths if record.stem == "airflow-scheduler" for process in family(record)])
-    _end([process for record in paths for process in family(record)])
+    _end(lambda: [process for record in paths if record.stem == "airflow-scheduler" for process in family(record)])
+    _end(lambda: [process for record in paths for process in family(record)])
     for record in paths:
         record.unlink(missing_ok=True)
     return found
@@ -156,7 +158,7 @@ def _starts(record: Path) -> list[tuple[int, float]]:
 
 def _below(process: psutil.Process) -> list[psutil.Process]:
     try:
-        return list(process.children(recursive=True))
+        return [p for p in process.children(recursive=True) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     except psutil.NoSuchProcess:
         return []
 
@@ -187,11 +189,16 @@ def _began(process: psutil.Process, started: float) -> bool:
     return bool(abs(process.create_time() - started) < SAME_START_SECONDS)
 
 
-def _end(processes: list[psutil.Process]) -> None:
-    _signal(processes, psutil.Process.terminate)
-    _, alive = psutil.wait_procs(processes, timeout=STOP_SECONDS)
-    _signal(alive, psutil.Process.kill)
-    psutil.wait_procs(alive, timeout=STOP_SECONDS)
+def _end(find: Callable[[], list[psutil.Process]]) -> None:
+    """Ends what is found, politely, then by force; looks again, as one may have started another just before its end."""
+    for _ in range(END_ROUNDS):
+        processes = find()
+        if not processes:
+            return
+        _signal(processes, psutil.Process.terminate)
+        _, alive = psutil.wait_procs(processes, timeout=STOP_SECONDS)
+        _signal(alive, psutil.Process.kill)
+        psutil.wait_procs(alive, timeout=STOP_SECONDS)
 
 
 def _signal(processes: list[psutil.Process], send: Callable[[psutil.Process], None]) -> None:

@@ -187,6 +187,20 @@ def test_stop_ends_what_a_dead_server_left(config: PlatformConfig) -> None:
     assert not pages.healthy()
 
 
+def test_stop_ends_a_child_that_was_started_while_its_parent_was_being_stopped(config: PlatformConfig) -> None:
+    root = config.storage.root
+    code = (
+        "import signal, subprocess, sys\n"
+        f"def late(*_): subprocess.Popen([sys.executable, '-c', {WORK!r}, {root!r}]); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, late)\nprint('ready', flush=True)\nsignal.pause()"
+    )
+    processes.spawn(config, Server("starting", [sys.executable, "-c", code], lambda: True))
+    log = processes.log_path(config, "starting")
+    until(lambda: "ready" in log.read_text())
+    assert servers.stop(config) == ["starting"]
+    assert not [p for p in psutil.process_iter(["cmdline"]) if root in (p.info["cmdline"] or [])]
+
+
 def test_status_tells_a_dead_server_from_one_that_was_stopped(config: PlatformConfig) -> None:
     docs = Server("docs", BROKEN, lambda: False)
     processes.spawn(config, docs)
