@@ -1,8 +1,8 @@
 """One day: from the raw log to promoted vertical models.
 
 `features` (ingest, Spark features, quality gates) → `foundation` (the foundation model scores the day, then learns it;
-Feast is filled) → `verticals` (for each vertical: distil a candidate, promote or refuse it; track what it gains from
-the foundation model) → report.
+Feast is filled) → `verticals` (for each vertical: distil a candidate, promote or refuse it) → report. The DAG
+`track_transfer` follows by itself: what each vertical gains from the foundation model.
 
 - **Start it:** *Trigger*. An empty day is the next one not done (or the run's logical date, where the log has that
   day). Days go in order, one at a time.
@@ -18,6 +18,7 @@ the foundation model) → report.
 from datetime import UTC, datetime, time
 
 from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, task_group
 
 from config import load_config
@@ -78,19 +79,25 @@ with DAG(
     with TaskGroup("foundation", tooltip="The foundation model, and the store that serves what it knows") as foundation:
         run_job("train_foundation") >> run_job("materialize_features")
 
-    @task_group(tooltip="One instance a vertical: distil a candidate, promote or refuse it; what it gains of the FM")
+    @task_group(tooltip="One instance a vertical: distil a candidate, promote or refuse it")
     def verticals(vertical: str) -> None:
         """Distils and judges one vertical model."""
         run_job("distill_vertical", vertical=vertical) >> run_job("promote_vertical", vertical=vertical)
-        run_job("track_transfer", vertical=vertical)
 
     chosen = choose_verticals()
     each_vertical = verticals.expand(vertical=chosen)
     report = run_job(
         "write_report", trigger_rule="all_done_min_one_success", verticals="{{ params.verticals | join(',') }}"
     )
+    tracking = TriggerDagRunOperator(
+        task_id="track_transfer",
+        trigger_dag_id="track_transfer",
+        conf={"day": "{{ ti.xcom_pull(task_ids='plan_day')['day'] }}", "verticals": "{{ params.verticals }}"},
+        logical_date=None,  # a day that is run again is tracked again
+        doc_md="Starts the DAG `track_transfer` for the day, and does not wait for it.",
+    )
     done = EmptyOperator(task_id="done", doc_md="Succeeds only if every vertical did: a failed one fails the run.")
 
-    plan >> features >> foundation >> each_vertical >> report >> done
+    plan >> features >> foundation >> each_vertical >> report >> [tracking, done]
     plan >> chosen
     each_vertical >> done

@@ -27,7 +27,8 @@ def main(config: PlatformConfig, *, day: date, verticals: str = "") -> dict[str,
     Args:
         config: the platform.
         day: the day.
-        verticals: those that were run, joined by commas; the day is done once they are. Empty: all.
+        verticals: those that were run, joined by commas; the day is done once they are. Empty: those of the report that
+            is there, else all.
 
     Raises:
         PartitionMissing: the day has no `examples`, and was not skipped.
@@ -36,7 +37,7 @@ def main(config: PlatformConfig, *, day: date, verticals: str = "") -> dict[str,
         summary = {"day": str(day)} | storage.report_status(config, day, []) | {"verticals": []}
         about = chosen_source(config).about
         return _write(config, day, about, summary, page=skipped_page(config, about, day, reason), cards={})
-    facts = collect(config, day, verticals.split(",") if verticals else None)
+    facts = collect(config, day, verticals.split(",") if verticals else storage.verticals_run(config, day))
     for job, whats in facts.missing.items():
         LOG.warning("%s has no output on %s: %s", job, day, ", ".join(whats))
     cards = {v.name: model_card(facts, v, config) for v in facts.verticals if v.model is not None}

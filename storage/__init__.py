@@ -34,7 +34,7 @@ from storage.places import (
 )
 from storage.reads import recorded_reads
 from storage.replace import replace_file, replace_folder
-from storage.status import NO_CANDIDATE, SUMMARY, Status, day_status, no_candidate, report_status
+from storage.status import NO_CANDIDATE, SUMMARY, Status, day_status, no_candidate, report_status, verticals_run
 
 __all__ = [
     "MANIFEST",
@@ -79,5 +79,6 @@ __all__ = [
     "source_root",
     "table_dir",
     "tables_of",
+    "verticals_run",
     "write_partition",
 ]

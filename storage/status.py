@@ -13,6 +13,7 @@ from storage.tables import TABLES, names
 
 Status = Literal["missing", "partial", "done"]
 SUMMARY = "summary.json"  # of a report, for programs
+RAN = "ran"  # in it: the verticals that were run
 NO_CANDIDATE = "no_candidate"  # in the manifest of `evaluations_V`: why the vertical has no candidate on the day
 LANDED = ("quarantine", "events")  # all that a skipped day has
 
@@ -42,13 +43,21 @@ def report_status(config: PlatformConfig, day: date, verticals: Sequence[str]) -
         verticals: those that were run.
 
     Returns:
-        status; made_from, the content hash of each needed table, None where it is missing; skipped, why the day was, or
-        None.
+        status; ran, the verticals; made_from, the content hash of each needed table, None where it is missing; skipped,
+        why the day was, or None.
     """
     skipped = skip_reason(config, day)
     needed = list(LANDED) if skipped else needed_tables(config, day, verticals)
     made_from = contents(config, day, needed)
-    return {"status": "partial" if None in made_from.values() else "done", "made_from": made_from, "skipped": skipped}
+    status = "partial" if None in made_from.values() else "done"
+    return {"status": status, RAN: list(verticals), "made_from": made_from, "skipped": skipped}
+
+
+def verticals_run(config: PlatformConfig, day: date) -> list[str]:
+    """Returns the verticals that were run on a day, as its report has them; all where there is no report."""
+    path = report_dir(config, day) / SUMMARY
+    ran = json.loads(path.read_text()).get(RAN) if path.is_file() else None
+    return config.verticals if ran is None else list(ran)
 
 
 def needed_tables(config: PlatformConfig, day: date, verticals: Sequence[str]) -> list[str]:

@@ -211,7 +211,16 @@ def test_one_failed_vertical_leaves_the_others_and_the_report_but_fails_the_run(
     assert tasks["done"]["trigger_rule"] == "all_success"
     assert set(tasks["verticals.promote_vertical"]["downstream"]) == {"write_report", "done"}
     assert tasks["verticals.distill_vertical"]["downstream"] == ["verticals.promote_vertical"]
-    assert set(tasks["verticals.track_transfer"]["downstream"]) == {"write_report", "done"}
+    # Tracking is started when the report is written, and holds nothing up.
+    assert set(tasks["write_report"]["downstream"]) == {"track_transfer", "done"}
+    assert tasks["track_transfer"]["downstream"] == [] and tasks["track_transfer"]["kind"] == "TriggerDagRunOperator"
+
+
+def test_tracking_ends_with_the_report_written_once_more(report: Any) -> None:
+    tracking = next(dag for dag in report["dags"] if dag["dag_id"] == "track_transfer")
+    tasks = {task["task_id"]: task for task in tracking["tasks"]}
+    assert tasks["track_transfer"]["downstream"] == ["write_report"] and len(tasks) == 2
+    assert tracking["timetable"] == "NullTimetable" and tracking["max_active_runs"] == 1
 
 
 def test_a_task_ends_as_its_job_does(tmp_path: Path) -> None:

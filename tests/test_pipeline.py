@@ -78,7 +78,7 @@ def run_day(config: PlatformConfig, day: date) -> dict[tuple[str, date], dict[st
     results["materialize_features"] = materialize_features.main(config, day=day)
     results["distill"] = distill_vertical.main(config, day=day, vertical=VERTICAL)
     results["promote"] = promote_vertical.main(config, day=day, vertical=VERTICAL)
-    results["track"] = track_transfer.main(config, day=day, vertical=VERTICAL)
+    results["track"] = track_transfer.main(config, day=day, verticals=VERTICAL)
     results["report"] = write_report.main(config, day=day)
     return {(job, day): result for job, result in results.items()}
 
@@ -118,7 +118,7 @@ RUNS_AGAIN = {
     "extract_features": lambda config, day: extract_features.main(config, day=day),
     "train_foundation": lambda config, day: train_foundation.main(config, day=day),
     "materialize_features": lambda config, day: materialize_features.main(config, day=day),
-    "track_transfer": lambda config, day: track_transfer.main(config, day=day, vertical=VERTICAL),
+    "track_transfer": lambda config, day: track_transfer.main(config, day=day, verticals=VERTICAL),
 }
 
 
@@ -326,15 +326,16 @@ def test_histories_rebuilt_from_the_log_are_those_that_feast_served(platform: Pl
 
 
 def test_parts_of_the_gain_are_tracked_and_reported(platform: Platform):
-    config, tracked = platform.config, platform.results["track", DAYS[2]]
-    assert "untracked" in platform.results["track", DAYS[0]]  # nothing was learnt before the first day
+    config, tracked = platform.config, platform.results["track", DAYS[2]]["gain"][VERTICAL]
+    untracked = platform.results["track", DAYS[0]]["untracked"]
+    assert untracked == {VERTICAL: "no earlier day is in reach to learn from"}
     extra = storage.read_manifest(config, f"gain_parts_{VERTICAL}", DAYS[2])["extra"]
-    assert sum(tracked["gain"].values()) == pytest.approx(extra["ne"]["none"] - extra["ne"]["shipped"], abs=1e-9)
-    assert list(tracked["gain"]) == ["temporal", "cross-feature", "residual", "item ids", "distillation"]
+    assert sum(tracked.values()) == pytest.approx(extra["ne"]["none"] - extra["ne"]["shipped"], abs=1e-9)
+    assert list(tracked) == ["temporal", "cross-feature", "residual", "item ids", "distillation"]
     runs = platform.client.search_runs(
         _experiments(platform.client), f"tags.job = 'track_transfer' and tags.day = '{DAYS[2]}'"
     )
-    assert [run.data.metrics["gain_temporal"] for run in runs] == [pytest.approx(tracked["gain"]["temporal"])]
+    assert [run.data.metrics["gain_temporal"] for run in runs] == [pytest.approx(tracked["temporal"])]
     page = (storage.report_dir(config, DAYS[2]) / "index.html").read_text()
     assert f"Parts of what {VERTICAL} gains from the FM by platform day" in page
 
