@@ -13,6 +13,8 @@ class CountedIds(MCHManagedCollisionModule):
     share the ids. Here the room grows.
     """
 
+    _history_accumulator: torch.Tensor
+
     def profile(self, features: dict[str, JaggedTensor]) -> dict[str, JaggedTensor]:
         """Counts a batch's ids in training, and hands rows out at an interval's end."""
         if self.training:
