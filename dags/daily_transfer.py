@@ -92,7 +92,8 @@ with DAG(
     tracking = TriggerDagRunOperator(
         task_id="track_transfer",
         trigger_dag_id="track_transfer",
-        conf={"day": "{{ ti.xcom_pull(task_ids='plan_day')['day'] }}", "verticals": "{{ params.verticals }}"},
+        # As text, since templates would make a string of the list.
+        conf='{"day": "{{ ti.xcom_pull(task_ids="plan_day")["day"] }}", "verticals": {{ params.verticals | tojson }}}',
         logical_date=None,  # a day that is run again is tracked again
         doc_md="Starts the DAG `track_transfer` for the day, and does not wait for it.",
     )
