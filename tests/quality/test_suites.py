@@ -98,7 +98,7 @@ CASES = {
     "empty day": Case(
         "events",
         [lambda t: t.slice(0, 0)],
-        critical={"", "click_rate"},
+        critical={"", "click_rate", "instants"},
         warning={"rows_over_previous", *(f"rows_{v}" for v in VERTICALS), *(f"null_share_{f}" for f in FEATURES)},
     ),
     "too few rows and a missing column": Case(
