@@ -23,7 +23,7 @@ def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force:
         force: a day that is done is run again.
 
     Raises:
-        ValueError: the day is outside the log, or the day before it is not done.
+        ValueError: the day is outside the log, or the day before it lacks what all verticals share.
     """
     source = config.source
     next_day = source.bootstrap_day
@@ -34,8 +34,12 @@ def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force:
         return {"skipped": f"every day of {config.data_source} is done, up to the log's last day {source.last_day}"}
     wanted = date.fromisoformat(day or (logical_day if log_has_it else str(next_day)))
     storage.day_window(config, wanted)  # refuses a day outside the log
-    if wanted > next_day and storage.day_status(config, before := wanted - timedelta(days=1)) != "done":
-        raise ValueError(f"day {before} is not done, so {wanted} cannot run; run day {next_day} next")
+    if wanted > next_day and (
+        missing := storage.missing_for_the_next_day(config, before := wanted - timedelta(days=1))
+    ):
+        raise ValueError(
+            f"day {before} is not done, so {wanted} cannot run: it lacks {', '.join(missing)}; run day {next_day} next"
+        )
     if storage.day_status(config, wanted) == "done" and not force:
         return {"skipped": f"day {wanted} is done; set force to run it again"}
     return {"day": str(wanted)}

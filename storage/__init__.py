@@ -34,7 +34,16 @@ from storage.places import (
 )
 from storage.reads import recorded_reads
 from storage.replace import replace_file, replace_folder
-from storage.status import NO_CANDIDATE, SUMMARY, Status, day_status, no_candidate, report_status, verticals_run
+from storage.status import (
+    NO_CANDIDATE,
+    SUMMARY,
+    Status,
+    day_status,
+    missing_for_the_next_day,
+    no_candidate,
+    report_status,
+    verticals_run,
+)
 
 __all__ = [
     "MANIFEST",
@@ -60,6 +69,7 @@ __all__ = [
     "feature_repo_dir",
     "finite",
     "has_partition",
+    "missing_for_the_next_day",
     "mlflow_dir",
     "mlflow_tracking_uri",
     "no_candidate",

@@ -34,6 +34,15 @@ def day_status(config: PlatformConfig, day: date) -> Status:
     return "done" if same_decision and whole and reported == contents(config, day, list(reported)) else "partial"
 
 
+def missing_for_the_next_day(config: PlatformConfig, day: date) -> list[str]:
+    """Returns the tables of a day that the next one needs and that are not there.
+
+    Verticals are not among them: a vertical that fails holds up neither the others nor the days to come.
+    """
+    needed = LANDED if skip_reason(config, day) else [t.name for t in TABLES if t.needed and not t.per_vertical]
+    return [table for table, content in contents(config, day, needed).items() if content is None]
+
+
 def report_status(config: PlatformConfig, day: date, verticals: Sequence[str]) -> dict[str, Any]:
     """Returns what a report records of the day's state as it is written, for `day_status` to look at later.
 

@@ -1,7 +1,9 @@
+import shutil
 from datetime import date
 
 import pytest
 
+import storage
 from config import PlatformConfig
 from jobs import plan_day
 from tests.done_days import finish
@@ -30,6 +32,18 @@ def test_a_done_day_is_skipped_unless_forced(tiny_config: PlatformConfig) -> Non
 def test_a_day_waits_for_the_day_before(tiny_config: PlatformConfig) -> None:
     with pytest.raises(ValueError, match=r"day 2026-01-03 is not done.*run day 2026-01-02 next"):
         plan_day.main(tiny_config, day="2026-01-04")
+
+
+def test_a_vertical_that_failed_does_not_hold_up_the_next_day(tiny_config: PlatformConfig) -> None:
+    finish(tiny_config, "2026-01-02", "2026-01-03")
+    third = date(2026, 1, 3)
+    shutil.rmtree(storage.partition_dir(tiny_config, "candidates_feed", third))
+    assert storage.day_status(tiny_config, third) == "partial"
+    assert plan_day.main(tiny_config) == {"day": "2026-01-03"}  # the oldest that is not done
+    assert plan_day.main(tiny_config, logical_day="2026-01-04") == {"day": "2026-01-04"}
+    shutil.rmtree(storage.partition_dir(tiny_config, "fm_snapshots", third))
+    with pytest.raises(ValueError, match=r"2026-01-03 is not done.* lacks fm_snapshots; run day 2026-01-03 next"):
+        plan_day.main(tiny_config, logical_day="2026-01-04")
 
 
 def test_a_day_outside_the_log_is_refused(tiny_config: PlatformConfig) -> None:
