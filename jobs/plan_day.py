@@ -34,12 +34,10 @@ def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force:
         return {"skipped": f"every day of {config.data_source} is done, up to the log's last day {source.last_day}"}
     wanted = date.fromisoformat(day or (logical_day if log_has_it else str(next_day)))
     storage.day_window(config, wanted)  # refuses a day outside the log
-    if wanted > next_day and (
-        missing := storage.missing_for_the_next_day(config, before := wanted - timedelta(days=1))
-    ):
-        raise ValueError(
-            f"day {before} is not done, so {wanted} cannot run: it lacks {', '.join(missing)}; run day {next_day} next"
-        )
+    before = wanted - timedelta(days=1)
+    if wanted > next_day and (missing := storage.missing_for_the_next_day(config, before)):
+        lacks = ", ".join(missing)
+        raise ValueError(f"day {before} is not done, so {wanted} cannot run: it lacks {lacks}; run day {next_day} next")
     if storage.day_status(config, wanted) == "done" and not force:
         return {"skipped": f"day {wanted} is done; set force to run it again"}
     return {"day": str(wanted)}
