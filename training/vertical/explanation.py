@@ -85,7 +85,7 @@ def gain_parts(learn: LoggedRows, judge: LoggedRows, *, seeds: int, passes: int)
     world = _World(learn, judge, seeds, passes)
     losses = _on_the_way(world, world.served(), keep=[])
     bootstrap = _bootstrap(judge, losses)
-    return {name: bootstrap.ne(name) for name in losses}, _gain(bootstrap)
+    return {name: bootstrap.ne(name) for name in losses}, parts_of_gain(bootstrap)
 
 
 def explain(
@@ -228,8 +228,8 @@ def _part(bootstrap: PairedBootstrap, name: str, what: str, before: str, after: 
     return Part(name, what, bootstrap.ne_difference(before, after), knob)
 
 
-def _gain(bootstrap: PairedBootstrap) -> list[Part]:
-    """Parts that sum to the gain of the VM that ships."""
+def parts_of_gain(bootstrap: PairedBootstrap) -> list[Part]:
+    """Returns the parts that sum to the gain of the VM that ships, of models named as `gain_parts` names them."""
     part = partial(_part, bootstrap)
     return [
         part("temporal", "ids, labels and ages of the user's past impressions, without the FM", "none", "raw"),
@@ -248,7 +248,7 @@ def _explanation(
 ) -> Explanation:
     bootstrap = _bootstrap(judge, losses)
     part = partial(_part, bootstrap)
-    gain = _gain(bootstrap)
+    gain = parts_of_gain(bootstrap)
     still_open = [
         part("staleness", "histories as of the impression, not of the day's start", "shipped", "fresh",
              "transfer.delay_s; or shorter platform days (sources.*.days_per_day)"),

@@ -10,6 +10,7 @@ import torch
 from models.foundation.dcn_v2 import DCNv2
 from models.foundation.network import FoundationInput, Sizes
 from models.layers.attention import SelfAttention
+from tests.study_log import DAY, study_config, write_log
 from training.foundation import progressive_log
 from training.foundation.progressive_log import ProgressiveLog, forward_flops
 from training.foundation.trainer import Scored
@@ -83,3 +84,14 @@ def test_judged_rows_in_another_order_are_refused(tiny_config, recorded):
     log = log_of(tiny_config, [[0], [1, 0]], judged_days=1, labels=[0, 1])
     with pytest.raises(RuntimeError, match="another order"):
         log.run(tiny_config.foundation_model, seed=0, what="test")
+
+
+def test_the_seed_decides_what_a_model_says(tmp_path):
+    config = study_config(tmp_path)
+    write_log(config)
+    log = ProgressiveLog.of(config, DAY, judged_days=1)
+    small = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 4, "mlp": [16]}
+    foundation = config.foundation_model.model_copy(update={"hyperparameters": small, "embedding_dim": 8})
+    once, again, other = (log.run(foundation, seed=seed, what="test").probabilities for seed in (0, 0, 1))
+    np.testing.assert_array_equal(once, again)
+    assert np.abs(once - other).max() > 0.01
