@@ -92,9 +92,9 @@ MUTATIONS = [
     ),
     Mutation(
         "a last batch of one row is learnt",
-        "training/vertical/student.py",
-        "range(0, len(rows) - 1, size)",
-        "range(0, len(rows), size)",
+        TRAINER,
+        "if len(labels) > 1:",
+        "if len(labels) > 0:",
         "tests/training/vertical/test_student.py::test_a_last_batch_of_one_row_is_left_out",
     ),
     Mutation(
@@ -122,9 +122,9 @@ MUTATIONS = [
     ),
     Mutation(
         "a study's history reaches an hour into the future",
-        f"{STUDY}/log.py",
-        "log.micros[rows],\n            length=length,",
-        "log.micros[rows] + 3_600_000_000,\n            length=length,",
+        f"{STUDY}/execute.py",
+        "log.impressions.micros[rows])",
+        "log.impressions.micros[rows] + 3_600_000_000)",
         f"{STUDY_RUN}::test_a_history_is_the_users_newest_impressions_since_the_cut_and_before_the_row",
     ),
     Mutation(
@@ -137,8 +137,8 @@ MUTATIONS = [
     Mutation(
         "a study's item means are of the row's own day",
         f"{STUDY}/log.py",
-        "instants=starts[self.day_of[rows]]",
-        "instants=starts[self.day_of[rows] + 1]",
+        "[self.day_of[rows]]",
+        "[self.day_of[rows] + 1]",
         f"{STUDY_RUN}::test_an_items_mean_code_is_that_of_its_impressions_until_yesterday",
     ),
     Mutation(

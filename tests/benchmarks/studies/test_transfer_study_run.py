@@ -24,7 +24,9 @@ from quality.metrics import evaluate
 from search.trials import execute
 from tests.naive_features import Event
 from tests.study_log import DAY, DAYS, midnight, study_config, write_log
-from training.vertical.student import Arm, Student, VerticalRows, predict
+from training.vertical.arm import Arm
+from training.vertical.rows import VerticalRows
+from training.vertical.student import Student, predict
 
 CUT, TEST = 2, 4
 VERTICALS = ("feed", "search", "video")
@@ -130,12 +132,14 @@ def test_a_history_is_the_users_newest_impressions_since_the_cut_and_before_the_
     assert slots > 200
 
 
-def test_an_items_mean_code_is_that_of_its_impressions_until_yesterday(one: Made):
+@pytest.mark.parametrize("delay_s", [0, 7200])
+def test_an_items_mean_code_is_that_of_its_impressions_until_yesterday(one: Made, delay_s: int):
     codes = served(one.study.teacher("medium", 0).codes["daily"])
-    since, found = midnight(one.study.config, CUT), one.rows("feed").item_codes
+    since, found = midnight(one.study.config, CUT), one.rows("feed", delay_s=delay_s).item_codes
     for n, row in enumerate(one.of("feed")):
         today = row["event_timestamp"].replace(hour=0, minute=0, second=0, microsecond=0)
-        past = [e for e in one.events if e["item_id"] == row["item_id"] and since <= e["event_timestamp"] < today]
+        until = today - timedelta(seconds=delay_s)
+        past = [e for e in one.events if e["item_id"] == row["item_id"] and since <= e["event_timestamp"] < until]
         expected = codes[one.places(past)].mean(dim=0) if past else torch.zeros(WIDTH)
         assert torch.allclose(found[n], expected, atol=1e-6)
 
@@ -160,7 +164,7 @@ PLANS = {
     "none": (Run("feed", "dnn", "none", 0, slots=SLOTS, code_dim=WIDTH), Arm()),
     "loopfm_ah": (
         Run("feed", "dnn", "loopfm_ah", 1, slots=SLOTS, code_dim=WIDTH, stale=1),
-        Arm(distillation=True, codes=True, ids=True),
+        Arm("auxiliary", codes="codes", ids="item"),
     ),
 }
 
@@ -171,13 +175,13 @@ def test_a_run_learns_the_days_after_the_cut_and_is_judged_on_those_after_them(o
     study, (run, parts) = one.study, PLANS[arm]
     first, end, last = (CUT, TEST - 1, TEST) if validation else (CUT, TEST, DAYS)
     learn, judge = one.of("feed", first, end), one.of("feed", end, last)
-    rows = study.rows("feed", "codes" if parts.codes else "none", run.seed, "medium", run.stale, "daily", WIDTH, BITS,
+    rows = study.rows("feed", parts.codes, run.seed, "medium", run.stale, "daily", WIDTH, BITS,
                       SLOTS, 0, "")  # fmt: skip
     settings = study.config.vertical_model.model_copy(
         update={"hyperparameters": {"history_encoder": "target_attention"}}
     )
     student = Student(settings, Transfer(), parts, study.log.features.num_embeddings, ("item_id",))
-    network = student.fit(rows.part(slice(0, len(learn))), seed=run.seed)
+    network = student.fit(rows.part(slice(0, len(learn))), seed=run.seed, what="test").network
     judged = rows.part(slice(len(learn), len(learn) + len(judge)))
     said, labels = predict(network, judged), np.array([e["label"] for e in judge])
 

@@ -8,7 +8,9 @@ import torch
 
 from config import Optimizer, Transfer, VerticalModel
 from data.batches.impression_history import ImpressionLog, Slots
-from training.vertical.student import Arm, Student, VerticalRows
+from training.vertical.arm import Arm
+from training.vertical.rows import VerticalRows
+from training.vertical.student import Student
 
 ITEMS, WIDTH, SLOTS = 20, 4, 3
 OPTIMIZER = Optimizer(batch_size=32, learning_rate=0.01, embedding_learning_rate=0.05)
@@ -26,8 +28,9 @@ def rows(n: int = 200) -> VerticalRows:
 
 def weights(of: VerticalRows, *, seed: int = 0, epochs: int = 1) -> torch.Tensor:
     settings = VerticalModel(architecture="dnn", hyperparameters={"hidden": [8]}, embedding_dim=4, optimizer=OPTIMIZER)
-    arm = Arm(distillation=True, codes=True, ids=True)
-    network = Student(settings, Transfer(), arm, {"item_id": ITEMS}, ("item_id",)).fit(of, seed=seed, epochs=epochs)
+    arm = Arm("auxiliary", codes="codes", ids="item")
+    student = Student(settings, Transfer(), arm, {"item_id": ITEMS}, ("item_id",))
+    network = student.fit(of, seed=seed, what="test", epochs=epochs).network
     return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
