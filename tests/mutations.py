@@ -18,6 +18,7 @@ NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".headwater", ".*_cache", "
 
 TRAINER = "training/vertical/trainer.py"
 DISTILLED = "tests/training/vertical/test_distillation.py"
+LOGGED_ROWS = "tests/training/vertical/test_logged_rows.py::test_rebuilt_rows_are_the_served_ones"
 STUDY = "benchmarks/studies/transfer_study"
 STUDY_RUN = "tests/benchmarks/studies/test_transfer_study_run.py"
 STUDY_RESULTS = "tests/benchmarks/studies/test_transfer_study_results.py"
@@ -147,6 +148,27 @@ MUTATIONS = [
         'strategy="backward"',
         'strategy="forward"',
         f"{STUDY_RUN}::test_nothing_that_a_run_reads_depends_on_what_comes_later",
+    ),
+    Mutation(
+        "items' mean codes know no delay",
+        "data/batches/impression_history.py",
+        "delay_us=self.delay_us,\n        )\n\n    @property",
+        "delay_us=0,\n        )\n\n    @property",
+        f"{STUDY_RUN}::test_an_items_mean_code_is_that_of_its_impressions_until_yesterday",
+    ),
+    Mutation(
+        "rebuilt histories are newer than the served ones",
+        "training/vertical/logged_rows.py",
+        "self.instants if fresh else self.snapshots",
+        "self.instants",
+        LOGGED_ROWS,
+    ),
+    Mutation(
+        "rebuilt histories reach back without end",
+        "training/vertical/logged_rows.py",
+        "days=transfer.history_days",
+        "days=99",
+        LOGGED_ROWS,
     ),
     Mutation(
         "the study's FM scores another day than it should",
