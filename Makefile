@@ -36,7 +36,7 @@ status:
 test: install  ## everything, with one run of the DAG through a real scheduler
 	@$(JOBS) -m pytest
 
-mutations: install  ## wrong lines that the tests must catch, tried in a copy (an hour)
+mutations: install  ## wrong lines that the tests must catch, each tried in a copy of the tree
 	@$(JOBS) -m tests.mutations
 
 lint: install

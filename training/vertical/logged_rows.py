@@ -15,7 +15,7 @@ from data.batches.encoding import hash_ids
 from data.batches.impression_history import HistoryBuilder, ImpressionLog
 from data.batches.vertical import VerticalFeatures
 from data.batches.vertical_examples import vertical_examples
-from data.codes import decode, encode
+from data.codes import stored
 from data.features.point_in_time import Ints
 from data.schema import Schema, epoch_us
 from training.vertical.rows import VerticalRows
@@ -51,10 +51,7 @@ class LoggedRows:
         return self.with_codes(self.codes[:, : self.config.served_code_dim])
 
     def _rounded(self, codes: Tensor) -> Tensor:
-        """Codes as they come back from the feature store."""
-        bits = self.config.transfer.code_bits
-        packed = encode(codes.contiguous().numpy(), bits).tobytes()
-        return torch.from_numpy(decode(packed, width=codes.shape[1], bits=bits))
+        return torch.from_numpy(stored(codes.numpy(), self.config.transfer.code_bits))
 
     def with_codes(
         self, codes: Tensor, *, fresh: bool = False, rounded: bool = True, since: int | None = None

@@ -16,7 +16,7 @@ from benchmarks.studies.transfer_study.plan import DataSet, Run
 from benchmarks.studies.transfer_study.teacher import Teacher, teacher
 from config import PlatformConfig, Transfer
 from data.batches.impression_history import Slots
-from data.codes import decode, encode
+from data.codes import stored
 from data.features.point_in_time import Ints
 from quality.metrics import evaluate
 from training.vertical.rows import VerticalRows
@@ -139,11 +139,9 @@ class Study:
 
 
 def _served(codes: Tensor, width: int, bits: int) -> Tensor:
-    """Codes as they come back from the feature store."""
+    """Codes as they come back from the feature store; with 32 bits they are only cut."""
     cut = codes[:, :width].contiguous()
-    if bits == 32:
-        return cut
-    return torch.from_numpy(decode(encode(cut.numpy(), bits).tobytes(), width=width, bits=bits))
+    return cut if bits == 32 else torch.from_numpy(stored(cut.numpy(), bits))
 
 
 def _of_another_user(users: Ints) -> Tensor:

@@ -61,3 +61,10 @@ def test_a_last_batch_of_one_row_is_left_out():
 def test_clicks_and_soft_labels_are_both_learnt(wrong: str):
     other = replace(rows(), **{wrong: 1 - getattr(rows(), wrong)})
     assert not torch.allclose(weights(other), weights(rows()), atol=1e-3)
+
+
+def test_a_loss_that_is_not_finite_is_told_with_its_place():
+    spoilt = rows()
+    spoilt.dense[70] = torch.inf
+    with pytest.raises(FloatingPointError, match="test: loss is nan at impressions from number 65 of 200; lower"):
+        weights(spoilt)
