@@ -14,7 +14,7 @@ export HEADWATER_DATA_PATH := $(abspath $(DATA_PATH))
 endif
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run up down status test lint bench clean install
+.PHONY: run up down status test mutations lint bench clean install
 .DEFAULT_GOAL := run
 
 install:
@@ -35,6 +35,9 @@ status:
 
 test: install  ## everything, with one run of the DAG through a real scheduler
 	@$(JOBS) -m pytest
+
+mutations: install  ## wrong lines that the tests must catch, each tried in a copy of the tree
+	@$(JOBS) -m tests.mutations
 
 lint: install
 	@$(JOBS) -m ruff check .

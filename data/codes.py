@@ -47,3 +47,8 @@ def decode(data: bytes, *, width: int, bits: int) -> Codes:
         return packed.view(np.int8).astype(np.float32) / np.float32(INT8_SCALE)
     halves = np.stack([packed & 0xF, packed >> 4], axis=-1).reshape(-1, width).astype(np.int8)
     return np.where(halves > 7, halves - 16, halves).astype(np.float32) / np.float32(INT4_SCALE)
+
+
+def stored(codes: npt.NDArray[np.floating], bits: int) -> Codes:
+    """Returns codes as they come back from the feature store, (n, d): encoded with these bits, and decoded."""
+    return decode(encode(codes, bits).tobytes(), width=codes.shape[1], bits=bits)

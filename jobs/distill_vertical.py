@@ -26,9 +26,12 @@ from data.sources import source_schema
 from data.split import LEARNT_UNTIL, learnt_until
 from quality.metrics import evaluate
 from serving.registry import day_of, load_version, parent_before, register
-from serving.vertical_model import VerticalModel
+from serving.vertical_model import HISTORY_IDS, VerticalModel
 from training.checkpoint import weights_version
 from training.tracking import tracked_run
+from training.vertical.arm import Arm
+from training.vertical.rows import ServedRows
+from training.vertical.student import Student
 from training.vertical.trainer import VerticalTrainer
 
 
@@ -164,19 +167,21 @@ def _fit(
         start: where it goes on from, if anywhere.
         transfer: what it takes from the FM; None for nothing.
     """
-    torch.manual_seed(config.runtime.seed)
     features = VerticalFeatures.of(source_schema(config), config)
-    history = transfer is not None and transfer.history
-    model = VerticalModel.fresh(config.vertical_model, features, use_history=history)
-    trainer = VerticalTrainer(config.vertical_model.optimizer, model.network, transfer)
+    arm = Arm() if transfer is None else Arm.of(transfer)
+    student = Student(config.vertical_model, config.transfer, arm, features.num_embeddings, HISTORY_IDS)
     if start is not None:
-        model.network.load_state_dict(start.model.network.state_dict())
-        if start.state is not None:
-            trainer.load_state(start.state)
         learn = learn.filter(pc.greater_equal(learn["event_timestamp"], start.learnt_until))
-    for _ in range(config.vertical_model.cold_start_epochs if start is None else 1):
-        trainer.learn(features, learn, what)
-    return model, trainer
+    trainer = student.fit(
+        ServedRows(features, learn),
+        seed=config.runtime.seed,
+        what=what,
+        epochs=config.vertical_model.cold_start_epochs if start is None else 1,
+        weights=start.model.network.state_dict() if start else None,
+        state=start.state if start else None,
+    )
+    use_history = arm.codes != "none"
+    return VerticalModel(trainer.network, features, config.vertical_model, use_history), trainer
 
 
 def _commit(

@@ -18,6 +18,7 @@ from models.vertical.network import VerticalNetwork
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
 SCORE_ROWS = 8192  # rows scored at once
+HISTORY_IDS = ("item_id",)  # features whose ids Feast serves in a history slot
 
 
 @dataclass
@@ -38,7 +39,7 @@ class VerticalModel:
             num_dense=len(features.dense),
             history_length=features.history_length,
             code_dim=features.code_dim if use_history else 0,
-            history_ids=("item_id",) if use_history else (),
+            history_ids=HISTORY_IDS if use_history else (),
         )
         return cls(network, features, settings, use_history)
 

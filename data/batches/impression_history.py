@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -75,6 +76,61 @@ class ImpressionLog:
             mask=mask,
             item_code=item_codes,
         )
+
+
+@dataclass(frozen=True)
+class HistoryBuilder:
+    """Builds what VMs are told of the past from one log, under one rule of what is known when.
+
+    N: impressions of the log, Q: impressions asked about
+    """
+
+    log: ImpressionLog
+    items: Ints  # number of each logged impression's item, (N,)
+    length: int  # slots
+    days: int  # oldest impression used, days
+    delay_us: int = 0  # an impression is known this long after its time
+    clicked: bool = False  # only clicked impressions fill slots
+    since: int | None = None  # microseconds since 1970; impressions logged earlier do not count. None: all count
+
+    def slots(self, users: Ints, instants: Ints) -> Slots:
+        """Fills the slots of users, each as of an instant, both (Q,)."""
+        counts = self._counts
+        if self.clicked:
+            counts = counts & (self.log.labels.numpy() == 1)
+        return self.log.newest_before(
+            users,
+            instants,
+            length=self.length,
+            days=self.days,
+            delay_us=self.delay_us,
+            among=np.flatnonzero(counts),
+        )
+
+    def item_codes(self, codes: Tensor, asked: Ints, instants: Ints) -> Tensor:
+        """Computes the mean code of items, each as of an instant, (Q, d).
+
+        Args:
+            codes: of the log's impressions, (N, d).
+            asked: numbers of items, (Q,).
+            instants: microseconds since 1970, few different ones, (Q,).
+        """
+        known = np.flatnonzero(self._counts)
+        return item_means(
+            self.items[known],
+            self.log.micros[known],
+            codes[torch.from_numpy(known)],
+            asked=asked,
+            instants=instants,
+            days=self.days,
+            delay_us=self.delay_us,
+        )
+
+    @property
+    def _counts(self) -> npt.NDArray[np.bool_]:
+        if self.since is None:
+            return np.ones(len(self.items), bool)
+        return self.log.micros >= self.since
 
 
 def item_means(

@@ -168,8 +168,7 @@ def test_the_command_prints_its_result_as_json(tmp_path, capsys, monkeypatch):
 
 
 def skipping(config):
-    source = config.source.model_copy(update={"empty_day": "skip"})
-    return config.model_copy(update={"sources": {"mine": source}})
+    return config.changed(sources={"mine": {"empty_day": "skip"}})
 
 
 @pytest.mark.parametrize(

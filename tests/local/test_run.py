@@ -32,8 +32,7 @@ def test_a_day_between_that_is_not_done_comes_first(tiny_config: PlatformConfig)
 
 
 def test_days_end_with_the_log(tiny_config: PlatformConfig) -> None:
-    source = tiny_config.source.model_copy(update={"last_day": date(2026, 1, 4)})
-    config = tiny_config.model_copy(update={"sources": {"synthetic": source}})
+    config = tiny_config.changed(sources={"synthetic": {"last_day": date(2026, 1, 4)}})
     done = {date(2026, 1, 2), date(2026, 1, 3)}
     assert next_days(config, done=done, days=3) == [date(2026, 1, 4)]
     assert next_days(config, done={*done, date(2026, 1, 4)}, days=3) == []

@@ -10,7 +10,6 @@ codes add to them; residual: what the ids know that the codes do not. The platfo
 codes and learn the FM's soft label; these are the parts that follow.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -26,14 +25,14 @@ from data.batches.impression_history import Slots
 from models.vertical.network import VerticalNetwork
 from quality.intervals import Interval, PairedBootstrap
 from quality.metrics import row_losses
+from training.vertical.arm import Arm
 from training.vertical.logged_rows import LoggedRows
-from training.vertical.student import Arm, Student, VerticalRows, predict
+from training.vertical.rows import VerticalRows
+from training.vertical.student import Student, predict
 
-LOG = logging.getLogger("headwater")
 Losses = npt.NDArray[np.float64]
-NONE, RAW, BOTH, LOOPFM = Arm(), Arm(ids=True), Arm(ids=True, codes=True), Arm(codes=True)
-SHIPPED = Arm(ids=True, codes=True, distillation=True)
-SHIPPED_IDS = ("item_id",)  # what a slot's ids are in the platform's own VMs, see serving/vertical_model.py
+NONE, RAW, BOTH = Arm(), Arm(ids="all"), Arm(ids="all", codes="codes")
+LOOPFM, WITH_ITEM = Arm(codes="codes"), Arm(ids="item", codes="codes")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def gain_parts(learn: LoggedRows, judge: LoggedRows, *, seeds: int, passes: int)
     world = _World(learn, judge, seeds, passes)
     losses = _on_the_way(world, world.served(), keep=[])
     bootstrap = _bootstrap(judge, losses)
-    return {name: bootstrap.ne(name) for name in losses}, _gain(bootstrap)
+    return {name: bootstrap.ne(name) for name in losses}, parts_of_gain(bootstrap)
 
 
 def explain(
@@ -149,7 +148,8 @@ class _World:
         return _World(later, self.judge, self.seeds, self.passes)
 
     def shipped(self, what: str, rows: Rows, **changed: Any) -> Losses:
-        return self.losses(what, SHIPPED, rows, ids=SHIPPED_IDS, **changed)
+        shipped = self.learn.config.transfer.changed(soft_label=True, history=True)
+        return self.losses(what, Arm.of(shipped), rows, **changed)
 
     def losses(
         self,
@@ -157,24 +157,23 @@ class _World:
         arm: Arm,
         rows: Rows,
         *,
-        ids: tuple[str, ...] | None = None,
         settings: VerticalModel | None = None,
         passes: int | None = None,
         keep: list[VerticalNetwork] | None = None,
     ) -> Losses:
         config = self.learn.config
-        settings = settings or config.vertical_model
         student = Student(
-            settings,
-            config.transfer.changed(soft_label=True),
+            settings or config.vertical_model,
+            config.transfer,
             arm,
             self.learn.features.num_embeddings,
-            ids or self.learn.history_ids,
+            self.learn.history_ids,
         )
         found = []
         for seed in range(self.seeds):
-            LOG.info("learn %d rows with %s, seed %d of %d", len(rows[0]), what, seed + 1, self.seeds)
-            network = student.fit(rows[0], seed=config.runtime.seed + seed, epochs=passes or self.passes)
+            told = f"learn with {what}, seed {seed + 1} of {self.seeds}"
+            trainer = student.fit(rows[0], seed=config.runtime.seed + seed, what=told, epochs=passes or self.passes)
+            network = trainer.network
             found.append(_losses(predict(network, rows[1]), self.judge))
             if keep is not None:
                 keep.append(network)
@@ -184,11 +183,11 @@ class _World:
 def _on_the_way(world: _World, served: Rows, *, keep: list[VerticalNetwork]) -> dict[str, Losses]:
     """Losses of the models from no FM to the VM that ships, and of the FM; the VMs that ship are put into `keep`."""
     return {
-        "none": world.losses("none", NONE, served),
+        "none": world.losses("nothing of the FM", NONE, served),
         "raw": world.losses("raw history", RAW, served),
         "both": world.losses("raw history and codes", BOTH, served),
         "loopfm": world.losses("codes", LOOPFM, served),
-        "with item": world.losses("codes and item ids", BOTH, served, ids=SHIPPED_IDS),
+        "with item": world.losses("codes and item ids", WITH_ITEM, served),
         "shipped": world.shipped("codes, item ids and soft labels", served, keep=keep),
         "fm": row_losses(world.judge.labels.numpy(), world.judge.soft_labels.numpy()),
     }
@@ -224,8 +223,8 @@ def _part(bootstrap: PairedBootstrap, name: str, what: str, before: str, after: 
     return Part(name, what, bootstrap.ne_difference(before, after), knob)
 
 
-def _gain(bootstrap: PairedBootstrap) -> list[Part]:
-    """Parts that sum to the gain of the VM that ships."""
+def parts_of_gain(bootstrap: PairedBootstrap) -> list[Part]:
+    """Returns the parts that sum to the gain of the VM that ships, of models named as `gain_parts` names them."""
     part = partial(_part, bootstrap)
     return [
         part("temporal", "ids, labels and ages of the user's past impressions, without the FM", "none", "raw"),
@@ -244,7 +243,7 @@ def _explanation(
 ) -> Explanation:
     bootstrap = _bootstrap(judge, losses)
     part = partial(_part, bootstrap)
-    gain = _gain(bootstrap)
+    gain = parts_of_gain(bootstrap)
     still_open = [
         part("staleness", "histories as of the impression, not of the day's start", "shipped", "fresh",
              "transfer.delay_s; or shorter platform days (sources.*.days_per_day)"),

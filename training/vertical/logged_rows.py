@@ -12,13 +12,13 @@ from torch import Tensor
 import storage
 from config import PlatformConfig
 from data.batches.encoding import hash_ids
-from data.batches.impression_history import ImpressionLog, item_means
+from data.batches.impression_history import HistoryBuilder, ImpressionLog
 from data.batches.vertical import VerticalFeatures
 from data.batches.vertical_examples import vertical_examples
-from data.codes import decode, encode
+from data.codes import stored
 from data.features.point_in_time import Ints
 from data.schema import Schema, epoch_us
-from training.vertical.student import VerticalRows
+from training.vertical.rows import VerticalRows
 
 ROWS_AT_ONCE = 8192
 
@@ -51,10 +51,7 @@ class LoggedRows:
         return self.with_codes(self.codes[:, : self.config.served_code_dim])
 
     def _rounded(self, codes: Tensor) -> Tensor:
-        """Codes as they come back from the feature store."""
-        bits = self.config.transfer.code_bits
-        packed = encode(codes.contiguous().numpy(), bits).tobytes()
-        return torch.from_numpy(decode(packed, width=codes.shape[1], bits=bits))
+        return torch.from_numpy(stored(codes.numpy(), self.config.transfer.code_bits))
 
     def with_codes(
         self, codes: Tensor, *, fresh: bool = False, rounded: bool = True, since: int | None = None
@@ -68,29 +65,17 @@ class LoggedRows:
             since: microseconds since 1970; impressions logged earlier do not count. None: all count.
         """
         transfer = self.config.transfer
-        counts = np.ones(len(self.items), bool) if since is None else self.log.micros >= since
-        in_history = (
-            counts & (self.log.labels.numpy() == 1) if self.config.source.history_events == "clicked" else counts
-        )
-        delay_us = transfer.delay_s * 1_000_000
-        slots = self.log.newest_before(
-            self.users,
-            self.instants if fresh else self.snapshots,
+        histories = HistoryBuilder(
+            self.log,
+            self.items,
             length=transfer.history_length,
             days=transfer.history_days,
-            delay_us=delay_us,
-            among=np.flatnonzero(in_history),
+            delay_us=transfer.delay_s * 1_000_000,
+            clicked=self.config.source.history_events == "clicked",
+            since=since,
         )
-        known = np.flatnonzero(counts)
-        means = item_means(
-            self.items[known],
-            self.log.micros[known],
-            codes[torch.from_numpy(known)],
-            asked=self.asked,
-            instants=self.snapshots,
-            days=transfer.history_days,
-            delay_us=delay_us,
-        )
+        slots = histories.slots(self.users, self.instants if fresh else self.snapshots)
+        means = histories.item_codes(codes, self.asked, self.snapshots)
         return VerticalRows(
             self.sparse,
             self.dense,

@@ -1,6 +1,8 @@
-"""A vertical model trained with a chosen part of what an FM passes on: what studies and explanations compare."""
+"""The one way to train a vertical model: in the daily job, in studies and in explanations."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,101 +10,70 @@ import torch
 from torch import Tensor
 
 from config import Transfer, VerticalModel
-from data.batches.impression_history import ImpressionLog, Slots
 from models.vertical import build_vertical
-from models.vertical.batch import VerticalBatch
 from models.vertical.network import VerticalNetwork
+from training.vertical.arm import Arm
+from training.vertical.rows import Rows, VerticalRows
 from training.vertical.trainer import VerticalTrainer
 
 SCORED_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
-class Arm:
-    """What passes from the FM to the VM, and what of the user's past impressions the VM is told without it."""
-
-    distillation: bool = False
-    codes: bool = False  # of the FM, in each history slot
-    ids: bool = False  # of item and item features, in each history slot
-
-
-@dataclass(frozen=True)
-class VerticalRows:
-    """Impressions of a vertical, in order of time, and what an FM says of those logged before them.
-
-    Q: impressions, N: impressions of the log, F: sparse features, M: dense features, d: code width
-    """
-
-    sparse: Tensor  # hashed ids, (Q, F)
-    dense: Tensor  # (Q, M)
-    labels: Tensor  # 0 or 1, (Q,)
-    soft_labels: Tensor  # the FM's probabilities, NaN where it gave none, (Q,)
-    log: ImpressionLog
-    codes: Tensor  # of the log's impressions, (N, d)
-    item_codes: Tensor  # mean code of each impression's item, (Q, d)
-    slots: Slots  # histories
-
-    def __len__(self) -> int:
-        """Q."""
-        return len(self.labels)
-
-    def part(self, rows: slice | Tensor) -> "VerticalRows":
-        """Some of the impressions."""
-        return replace(
-            self,
-            sparse=self.sparse[rows],
-            dense=self.dense[rows],
-            labels=self.labels[rows],
-            soft_labels=self.soft_labels[rows],
-            item_codes=self.item_codes[rows],
-            slots=self.slots.part(rows),
-        )
-
-    def batch(self) -> VerticalBatch:
-        """The impressions as a network reads them."""
-        return VerticalBatch(self.dense, self.sparse, self.log.history(self.slots, self.codes, self.item_codes))
-
-
-@dataclass(frozen=True)
 class Student:
-    """Trains and applies one VM."""
+    """Trains one VM with a chosen part of what an FM passes on."""
 
     settings: VerticalModel
-    transfer: Transfer  # how the soft labels are learnt
+    transfer: Transfer  # weights of the distillation; what is passed on, the arm says
     arm: Arm
     num_embeddings: dict[str, int]  # rows of each sparse feature's table
-    history_ids: tuple[str, ...]  # sparse features whose ids the log holds
+    history_ids: tuple[str, ...]  # sparse features whose ids a history slot holds, the item first
 
-    def fit(self, rows: VerticalRows, *, seed: int, epochs: int = 1) -> VerticalNetwork:
-        """A fresh VM that has learnt rows in their order.
+    def fit(
+        self,
+        rows: Rows,
+        *,
+        seed: int,
+        what: str,
+        epochs: int = 1,
+        weights: Mapping[str, Tensor] | None = None,
+        state: Path | None = None,
+    ) -> VerticalTrainer:
+        """Trains a VM on rows, in their order, and returns it with what a later training needs.
 
         Args:
             rows: to learn.
             seed: of the weights.
+            what: is trained, for people.
             epochs: passes over the rows.
+            weights: where the VM starts; None: fresh.
+            state: folder that `VerticalTrainer.save_state` wrote beside those weights; None: fresh.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
         """
         torch.manual_seed(seed)
         network = build_vertical(
             self.settings,
             num_embeddings=self.num_embeddings,
-            num_dense=rows.dense.shape[1],
-            history_length=rows.slots.positions.shape[1],
-            code_dim=rows.codes.shape[1] if self.arm.codes else 0,
-            history_ids=self.history_ids if self.arm.ids else (),
+            num_dense=rows.num_dense,
+            history_length=rows.history_length,
+            code_dim=rows.code_dim if self.arm.codes != "none" else 0,
+            history_ids=self.arm.history_ids(self.history_ids),
         )
-        trainer = VerticalTrainer(self.settings.optimizer, network, self.transfer if self.arm.distillation else None)
-        network.train()
-        size = self.settings.optimizer.batch_size
+        trainer = VerticalTrainer(self.settings.optimizer, network, self.arm.distilling(self.transfer))
+        if weights is not None:
+            network.load_state_dict(weights)
+        if state is not None:
+            trainer.load_state(state)
         for _ in range(epochs):
-            for first in range(0, len(rows) - 1, size):  # no batch of one: batch normalization would learn nothing
-                part = rows.part(slice(first, first + size))
-                trainer.step(part.batch(), part.labels, part.soft_labels)
-        return network
+            trainer.learn(rows, what)
+        return trainer
 
 
 @torch.no_grad()
 def predict(network: VerticalNetwork, rows: VerticalRows) -> npt.NDArray[np.float32]:
-    """Click probabilities of rows, (Q,)."""
+    """Returns click probabilities of rows, (Q,)."""
     network.eval()
     parts = (rows.part(slice(first, first + SCORED_AT_ONCE)) for first in range(0, len(rows), SCORED_AT_ONCE))
     return np.concatenate([torch.sigmoid(network(part.batch()).logits).numpy() for part in parts])

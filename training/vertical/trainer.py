@@ -3,21 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from config import Optimizer, Transfer
-from data.batches.vertical import VerticalFeatures
 from models.distillation import Distillation
 from models.vertical.batch import VerticalBatch
 from models.vertical.network import VerticalNetwork
 from training.checkpoint import load_optimizers, save_optimizers
 from training.progress import track
+from training.vertical.rows import Rows
 
 DISTILLATION_FILE = "distillation.safetensors"
 
@@ -45,36 +42,28 @@ class VerticalTrainer:
         self.optimizers["dense"] = self._adam(dense)
         self.optimizers["tables"] = torch.optim.Adagrad(tables, lr=self.settings.embedding_learning_rate, fused=True)
 
-    def learn(self, features: VerticalFeatures, rows: pa.Table, what: str) -> npt.NDArray[np.float32]:
+    def learn(self, rows: Rows, what: str) -> None:
         """Learns rows in their order, one pass.
 
         Args:
-            features: of the VM.
-            rows: `features.columns`, label, soft_label.
-            what: for the progress line.
-
-        Returns:
-            Click loss of each step before it was learnt, (steps,).
+            rows: of the vertical.
+            what: is trained, for the progress line.
 
         Raises:
             FloatingPointError: a loss is not finite.
         """
-        losses = []
-        size = self.settings.batch_size
+        first, size = 0, self.settings.batch_size
         self.network.train()
-        for part, batch in track(features.batches(rows, size), what, size=size):
-            if part.num_rows < 2:
-                continue  # batch normalization of one row would learn nothing but that row
-            labels = torch.from_numpy(part["label"].to_numpy().astype(np.float32))
-            soft = torch.from_numpy(part["soft_label"].to_numpy().astype(np.float32))  # null becomes NaN
-            try:
-                losses.append(self.step(batch, labels, soft))
-            except FloatingPointError as error:
-                raise FloatingPointError(
-                    f"{what}: {error} at impressions from {part['event_timestamp'][0]}; "
-                    "lower vertical_model.optimizer.learning_rate or transfer.loss_weight"
-                ) from None
-        return np.asarray(losses, np.float32)
+        for batch, labels, soft_labels in track(rows.batches(size), what, size=size):
+            if len(labels) > 1:  # batch normalization of one row would learn nothing but that row
+                try:
+                    self.step(batch, labels, soft_labels)
+                except FloatingPointError as error:
+                    raise FloatingPointError(
+                        f"{what}: {error} at {rows.where(first)}; "
+                        "lower vertical_model.optimizer.learning_rate or transfer.loss_weight"
+                    ) from None
+            first += size
 
     def step(self, batch: VerticalBatch, labels: Tensor, soft_labels: Tensor) -> float:
         """Learns one batch (ExFM, algorithm 1): first the adapter, then the student and its heads.

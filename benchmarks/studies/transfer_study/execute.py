@@ -16,10 +16,11 @@ from benchmarks.studies.transfer_study.plan import HYPERPARAMETERS, DataSet, Run
 from benchmarks.studies.transfer_study.teacher import Teacher, teacher
 from config import PlatformConfig, Transfer
 from data.batches.impression_history import Slots
-from data.codes import decode, encode
+from data.codes import stored
 from data.features.point_in_time import Ints
 from quality.metrics import evaluate
-from training.vertical.student import Arm, Student, VerticalRows, predict
+from training.vertical.rows import VerticalRows
+from training.vertical.student import Student, predict
 
 
 @dataclass
@@ -39,29 +40,27 @@ class Study:
 
     def run(self, run: Run) -> dict[str, Any]:
         """Trains a VM and judges it; figures by name."""
-        way = ARMS[run.arm]
-        transfer = Transfer(**asdict(run.distilling), student_adapter=way.adapter)
-        if way.distillation == "serving":
-            transfer = transfer.changed(distillation_head="serving")
-        settings = self.config.vertical_model
+        arm = ARMS[run.arm]
+        transfer = Transfer(**asdict(run.distilling))
+        if arm.distillation == "auxiliary":  # which head, the tuning may say otherwise
+            arm = replace(arm, distillation=transfer.distillation_head)
         hyperparameters = HYPERPARAMETERS[run.kind] | {"history_encoder": run.encoder}
-        settings = settings.changed(architecture=run.kind, hyperparameters=hyperparameters)
-        arm = Arm(distillation=way.distillation != "none", codes=way.codes != "none", ids=way.ids != "none")
-        history_ids = self.log.history_ids[:1] if way.ids == "item" else self.log.history_ids
-        student = Student(settings, transfer, arm, self.log.features.num_embeddings, history_ids)
+        settings = self.config.vertical_model.changed(architecture=run.kind, hyperparameters=hyperparameters)
+        student = Student(settings, transfer, arm, self.log.features.num_embeddings, self.log.history_ids)
         first, end, last = self.data_set.cut, self.data_set.test, len(self.log.days) - 1
         if run.validation:
             end, last = end - 1, end
         learn, judge = self.log.rows(run.vertical, first, end), self.log.rows(run.vertical, end, last)
         rows = self.rows(
-            run.vertical, way.codes, run.seed, run.size, run.stale, run.codes, run.code_dim, run.code_bits, run.slots,
+            run.vertical, arm.codes, run.seed, run.size, run.stale, run.codes, run.code_dim, run.code_bits, run.slots,
             run.delay_s, run.control,
         )  # fmt: skip
         if run.features == "lean":
             counts = set(self.log.counts)
             kept = [n for n, name in enumerate(self.log.features.dense) if name not in counts]
             rows = replace(rows, dense=rows.dense[:, kept])
-        network = student.fit(rows.part(slice(0, len(learn))), seed=run.seed)
+        what = f"{run.vertical} {run.kind} {run.arm}, seed {run.seed}"
+        network = student.fit(rows.part(slice(0, len(learn))), seed=run.seed, what=what).network
         judged = rows.part(slice(len(learn), len(learn) + len(judge)))
         probabilities = predict(network, judged)
         labels = self.log.impressions.labels.numpy()[judge]
@@ -119,14 +118,15 @@ class Study:
         elif kind == "soft_labels":
             codes = torch.logit(soft, eps=1e-6).nan_to_num(0.0).unsqueeze(1)
         clicked = self.config.source.history_events == "clicked"
-        slots = log.slots(rows, length=length, since=cut, delay_us=delay_s * 1_000_000, clicked=clicked)
+        histories = log.histories(length=length, since=cut, delay_us=delay_s * 1_000_000, clicked=clicked)
+        slots = histories.slots(log.users[rows], log.impressions.micros[rows])
         if control == "other_user":
             slots = slots.part(_of_another_user(log.users[rows]))
         if control == "shuffled_codes":
             known = torch.from_numpy(np.flatnonzero(log.day_of >= cut))
             codes = codes.clone()
             codes[known] = codes[known[torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))]]
-        item_codes = log.item_means(codes, rows, since=cut)
+        item_codes = histories.item_codes(codes, log.items[rows], log.midnights(rows))
         if control == "current_code":
             codes = _served(teachers.codes["daily"], width, bits)
             item_codes = codes[torch.from_numpy(rows)]
@@ -137,11 +137,9 @@ class Study:
 
 
 def _served(codes: Tensor, width: int, bits: int) -> Tensor:
-    """Codes as they come back from the feature store."""
+    """Codes as they come back from the feature store; with 32 bits they are only cut."""
     cut = codes[:, :width].contiguous()
-    if bits == 32:
-        return cut
-    return torch.from_numpy(decode(encode(cut.numpy(), bits).tobytes(), width=width, bits=bits))
+    return cut if bits == 32 else torch.from_numpy(stored(cut.numpy(), bits))
 
 
 def _of_another_user(users: Ints) -> Tensor:

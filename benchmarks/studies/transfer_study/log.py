@@ -13,7 +13,7 @@ from torch import Tensor
 import storage
 from config import PlatformConfig
 from data.batches.encoding import dense_values, hash_ids
-from data.batches.impression_history import ImpressionLog, Slots, item_means
+from data.batches.impression_history import HistoryBuilder, ImpressionLog
 from data.batches.vertical import VerticalFeatures
 from data.features.point_in_time import Ints
 from data.schema import Schema, epoch_us
@@ -52,41 +52,28 @@ class StudyLog:
         days = self.day_of[self.order]
         return self.order[(days >= first) & (days < last) & (self.verticals[self.order] == vertical)]
 
-    def slots(self, rows: Ints, *, length: int, since: int, delay_us: int = 0, clicked: bool = False) -> Slots:
-        """The histories of impressions, of what was logged from a day on.
+    def histories(self, *, length: int, since: int, delay_us: int = 0, clicked: bool = False) -> HistoryBuilder:
+        """Returns the builder of the histories of what was logged from a day on: earlier impressions have no code.
 
         Args:
-            rows: positions, (Q,).
             length: slots.
-            since: first day whose impressions are in the log: earlier ones have no code.
+            since: first day whose impressions count.
             delay_us: an impression is known this long after its time.
-            clicked: only clicked impressions are in the log.
+            clicked: only clicked impressions fill slots.
         """
-        log = self.impressions
-        known = self.day_of >= since
-        if clicked:
-            known &= log.labels.numpy() == 1
-        return log.newest_before(
-            self.users[rows],
-            log.micros[rows],
+        return HistoryBuilder(
+            self.impressions,
+            self.items,
             length=length,
             days=len(self.days),
             delay_us=delay_us,
-            among=np.flatnonzero(known),
+            clicked=clicked,
+            since=epoch_us(self.days[since]),
         )
 
-    def item_means(self, codes: Tensor, rows: Ints, *, since: int) -> Tensor:
-        """Mean code of each row's item over impressions from `since` to the end of the row's yesterday, (Q, d)."""
-        known = np.flatnonzero(self.day_of >= since)
-        starts = np.array([epoch_us(day) for day in self.days])
-        return item_means(
-            self.items[known],
-            self.impressions.micros[known],
-            codes[torch.from_numpy(known)],
-            asked=self.items[rows],
-            instants=starts[self.day_of[rows]],
-            days=len(self.days),
-        )
+    def midnights(self, rows: Ints) -> Ints:
+        """Returns the start of each row's day, microseconds since 1970, (Q,); its item's mean code is as of then."""
+        return np.array([epoch_us(day) for day in self.days])[self.day_of[rows]]
 
 
 def study_log(config: PlatformConfig, day: date) -> StudyLog:

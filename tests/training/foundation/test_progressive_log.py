@@ -11,6 +11,7 @@ from models.architectures import ARCHITECTURES
 from models.architectures.architecture import Inputs, Sizes
 from models.foundation.dense_network import DenseNetwork
 from models.layers.attention import SelfAttention
+from tests.study_log import DAY, study_config, write_log
 from training.foundation import progressive_log
 from training.foundation.progressive_log import ProgressiveLog, forward_flops
 from training.foundation.trainer import Scored
@@ -85,3 +86,14 @@ def test_judged_rows_in_another_order_are_refused(tiny_config, recorded):
     log = log_of(tiny_config, [[0], [1, 0]], judged_days=1, labels=[0, 1])
     with pytest.raises(RuntimeError, match="another order"):
         log.run(tiny_config.foundation_model, seed=0, what="test")
+
+
+def test_the_seed_decides_what_a_model_says(tmp_path):
+    config = study_config(tmp_path)
+    write_log(config)
+    log = ProgressiveLog.of(config, DAY, judged_days=1)
+    small = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 4, "mlp": [16]}
+    foundation = config.foundation_model.changed(hyperparameters=small, embedding_dim=8)
+    once, again, other = (log.run(foundation, seed=seed, what="test").probabilities for seed in (0, 0, 1))
+    np.testing.assert_array_equal(once, again)
+    assert np.abs(once - other).max() > 0.01

@@ -8,7 +8,9 @@ import torch
 from config import Optimizer, Transfer, VerticalModel
 from data.batches.impression_history import ImpressionLog, Slots
 from quality.metrics import evaluate
-from training.vertical.student import Arm, Student, VerticalRows, predict
+from training.vertical.arm import Arm
+from training.vertical.rows import VerticalRows
+from training.vertical.student import Student, predict
 
 ITEMS, SLOTS, WIDTH, COLD = 40, 5, 4, 0.3
 SETTINGS = VerticalModel(
@@ -42,21 +44,25 @@ def world(n: int, seed: int) -> tuple[VerticalRows, torch.Tensor]:
 
 def ne(arm: Arm, train: VerticalRows, test: VerticalRows) -> float:
     student = Student(SETTINGS, Transfer(), arm, {"item_id": ITEMS}, ("item_id",))
-    found = [evaluate(test.labels.numpy(), predict(student.fit(train, seed=s), test)).ne for s in range(2)]
+    found = [
+        evaluate(test.labels.numpy(), predict(student.fit(train, seed=s, what="test").network, test)).ne
+        for s in range(2)
+    ]
     return float(np.mean(found))
 
 
 def test_users_without_history_are_scored_no_worse_than_by_the_baseline():
     (train, _), (test, warm) = world(12_000, seed=0), world(12_000, seed=1)
     cold_rows, warm_rows = test.part((~warm).nonzero().squeeze(1)), test.part(warm.nonzero().squeeze(1))
-    baseline, history = Arm(), Arm(codes=True, ids=True)
+    baseline, history = Arm(), Arm(codes="codes", ids="all")
     assert ne(history, train, warm_rows) < ne(baseline, train, warm_rows) - 0.1
     assert ne(history, train, cold_rows) < ne(baseline, train, cold_rows) + 0.003
 
 
 def test_a_history_that_is_taken_away_is_a_cold_user():
     (train, _), (test, _) = world(5_000, seed=0), world(500, seed=1)
-    network = Student(SETTINGS, Transfer(), Arm(codes=True), {"item_id": ITEMS}, ()).fit(train, seed=0)
+    student = Student(SETTINGS, Transfer(), Arm(codes="codes"), {"item_id": ITEMS}, ())
+    network = student.fit(train, seed=0, what="test").network
     gone = replace(test, slots=Slots(torch.full_like(test.slots.positions, -1), torch.zeros_like(test.slots.ages)))
     stale = replace(gone, slots=Slots(gone.slots.positions, torch.rand_like(gone.slots.ages)))  # nothing reads the ages
     assert np.array_equal(predict(network, gone), predict(network, stale))

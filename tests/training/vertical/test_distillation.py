@@ -9,6 +9,7 @@ import torch
 from config import Optimizer, Transfer, VerticalModel
 from models.vertical import build_vertical
 from models.vertical.batch import History, VerticalBatch
+from quality.metrics import evaluate
 from training.vertical.trainer import VerticalTrainer
 
 SETTINGS = Optimizer(batch_size=256, learning_rate=0.01, embedding_learning_rate=0.05)
@@ -115,3 +116,90 @@ def test_training_goes_on_where_it_was_saved(tmp_path, adapter):
     learn(second, halves[1], halves[1][2])
     for a, b in zip(whole.network.parameters(), second.network.parameters(), strict=True):
         assert np.allclose(a.detach(), b.detach(), atol=1e-6)
+
+
+def taught(soft_labels: torch.Tensor, examples, **transfer) -> list[torch.Tensor]:
+    """Weights of a network that learnt the examples beside soft labels."""
+    trainer = learn(VerticalTrainer(SETTINGS, network(), Transfer(**transfer)), examples, soft_labels)
+    return [parameter.detach() for parameter in trainer.network.parameters()]
+
+
+@pytest.mark.parametrize("head", ["auxiliary", "serving"])
+def test_what_is_distilled_are_the_teachers_probabilities_and_not_the_clicks(head: str):
+    examples = world(512)
+    of_clicks = taught(examples[1], examples, distillation_head=head)
+    of_teacher = taught(examples[2], examples, distillation_head=head)
+    assert not all(torch.allclose(a, b, atol=1e-3) for a, b in zip(of_clicks, of_teacher, strict=True))
+
+
+@pytest.mark.parametrize("head", ["auxiliary", "serving"])
+def test_a_teacher_that_knows_more_improves_the_serving_head(head: str):
+    """Clicks are few and depend on what the network must find in 20 features; the teacher's probability tells more."""
+
+    def features(n: int, seed: int) -> tuple[VerticalBatch, torch.Tensor, torch.Tensor]:
+        batch, _, _ = world(n, seed)
+        g = torch.Generator().manual_seed(seed + 100)
+        dense = torch.randn(n, 20, generator=g)
+        p = (3 * (dense[:, :2].prod(dim=1) + dense[:, 2] - 0.5)).sigmoid()
+        return batch._replace(dense=dense), (torch.rand(n, generator=g) < p).float(), p
+
+    train, test = features(2000, 0), features(4000, 1)
+
+    def ne(transfer: Transfer | None) -> float:
+        torch.manual_seed(0)
+        settings = VerticalModel(
+            architecture="dnn", hyperparameters={"hidden": [32, 16]}, embedding_dim=4, optimizer=SETTINGS
+        )
+        trainer = VerticalTrainer(
+            SETTINGS,
+            build_vertical(settings, num_embeddings={"item_id": ITEMS}, num_dense=20, history_length=1),
+            transfer,
+        )
+        for _ in range(8):
+            learn(trainer, train, train[2])
+        with torch.no_grad():
+            return evaluate(test[1].numpy(), trainer.network.eval()(test[0]).logits.sigmoid().numpy()).ne
+
+    assert ne(Transfer(distillation_head=head, loss_weight=3.0)) < ne(None) - 0.02
+
+
+def test_the_adapted_head_learns_the_corrected_soft_label():
+    """ExFM eq. 7: BCE(head(h), adapter(p)), so an adapter that says otherwise gives another loss."""
+    batch, _, p = world(64)
+    net = network()
+    output = net(batch)
+    distillation = VerticalTrainer(SETTINGS, net, Transfer(student_adapter=True, loss_weight=0.0)).distillation
+    torch.nn.init.constant_(distillation.adapter.correction.bias, 1.5)  # logit(p) + 1.5
+    logits = distillation.adapted.head(output.hidden).squeeze(-1)
+    corrected = (torch.logit(p) + 1.5).sigmoid()
+    expected = -(corrected * logits.sigmoid().log() + (1 - corrected) * (1 - logits.sigmoid()).log()).mean()
+    assert distillation(output, p).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("adapter_alone", [False, True])
+def test_the_gradient_scale_holds_for_each_head_of_training(adapter_alone: bool):
+    def gradient(scale: float) -> torch.Tensor:
+        weight = 0.0 if adapter_alone else 1.0
+        transfer = Transfer(student_adapter=adapter_alone, loss_weight=weight, gradient_scale=scale)
+        batch, _, p = world(64)
+        net = network()
+        trainer = VerticalTrainer(SETTINGS, net, transfer)
+        trainer.distillation(net(batch), p).backward()
+        return net.trunk[0].weight.grad
+
+    assert gradient(1.0).any()
+    assert torch.allclose(gradient(0.3), 0.3 * gradient(1.0), atol=1e-7)
+
+
+def test_gradients_of_the_dense_part_are_clipped_before_the_step():
+    batch, labels, p = world(256)
+    norms = {}
+    for clip in (1e-3, 1e3):
+        settings = SETTINGS.changed(gradient_clip_norm=clip)
+        trainer = VerticalTrainer(settings, network(), Transfer(loss_weight=10.0))
+        trainer.step(batch, labels, p)
+        dense = [v for name, v in trainer.network.named_parameters() if not name.startswith("embeddings.")]
+        gradients = [v.grad.flatten() for v in [*dense, *trainer.distillation.heads()]]
+        norms[clip] = torch.cat(gradients).norm().item()
+    assert norms[1e-3] == pytest.approx(1e-3, rel=1e-3)
+    assert 0.1 < norms[1e3] < 1e3

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from quality.intervals import PairedBootstrap
+from training.vertical.explanation import parts_of_gain
 
 X, RAW, EXTRA, CLICK = 0, 1, 2, 3  # columns of a state: VM's features, raw history, what only the FM saw, label
 
@@ -47,17 +48,16 @@ def test_parts_of_the_gain_are_informations(seed: int, fm_sees_more: bool):
         "raw": best_losses(y, x, raw),
         "both": best_losses(y, x, raw, codes),
         "loopfm": best_losses(y, x, codes),
+        "with item": best_losses(y, x, codes, raw // 2),
+        "shipped": best_losses(y, x, codes, raw),
     }
     found = PairedBootstrap.of_losses(y.astype(float), np.arange(len(y)), losses, seed=0)
-
-    def gain(before: str, after: str) -> float:
-        return found.ne_difference(before, after).value * entropy(y)
-
-    temporal, cross, residual = gain("none", "raw"), gain("raw", "both"), gain("loopfm", "both")
-    assert temporal == pytest.approx(information(raw, y, [x]), abs=1e-9)
-    assert cross == pytest.approx(information(codes, y, [x, raw]), abs=1e-9)
-    assert residual == pytest.approx(information(raw, y, [x, codes]), abs=1e-9)
+    gain = {part.name: part.gain.value * entropy(y) for part in parts_of_gain(found)}
+    assert gain["temporal"] == pytest.approx(information(raw, y, [x]), abs=1e-9)
+    assert gain["cross-feature"] == pytest.approx(information(codes, y, [x, raw]), abs=1e-9)
+    assert gain["residual"] == pytest.approx(-information(raw, y, [x, codes]), abs=1e-9)  # it is taken away
+    assert gain["item ids"] == pytest.approx(information(raw // 2, y, [x, codes]), abs=1e-9)
     loopfm = information(codes, y, [x])
-    assert gain("none", "loopfm") == pytest.approx(loopfm, abs=1e-9)
-    assert abs(loopfm - (temporal + cross - residual)) < 1e-9
-    assert (cross > 1e-4) == fm_sees_more
+    assert sum(gain[name] for name in ("temporal", "cross-feature", "residual")) == pytest.approx(loopfm, abs=1e-9)
+    assert sum(gain.values()) == pytest.approx(information(raw, y, [x]) + gain["cross-feature"], abs=1e-9)
+    assert (gain["cross-feature"] > 1e-4) == fm_sees_more

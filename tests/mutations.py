@@ -1,0 +1,321 @@
+"""Wrong lines that a test must catch: each is put into a copy of the tree, where the tests named beside it must fail.
+
+    python -m tests.mutations            all of them
+    python -m tests.mutations NAME ...   some
+
+Exits with 1 where a mutation survives, where its old text is not found exactly once, or where a test fails without it.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".headwater", ".*_cache", "__pycache__")
+
+TRAINER = "training/vertical/trainer.py"
+DISTILLED = "tests/training/vertical/test_distillation.py"
+LOGGED_ROWS = "tests/training/vertical/test_logged_rows.py::test_rebuilt_rows_are_the_served_ones"
+STUDY = "benchmarks/studies/transfer_study"
+STUDY_RUN = "tests/benchmarks/studies/test_transfer_study_run.py"
+STUDY_RESULTS = "tests/benchmarks/studies/test_transfer_study_results.py"
+
+
+class Mutation(NamedTuple):
+    """A line, what it becomes, and the tests of which one must then fail."""
+
+    name: str
+    file: str
+    old: str  # occurs once in the file
+    new: str
+    tests: str  # as pytest takes them, divided by spaces
+
+
+MUTATIONS = [
+    Mutation(
+        "clicks are distilled in place of soft labels",
+        TRAINER,
+        "self.distillation(output, soft_labels)",
+        "self.distillation(output, labels)",
+        f"{DISTILLED}::test_what_is_distilled_are_the_teachers_probabilities_and_not_the_clicks",
+    ),
+    Mutation(
+        "the soft label is never learnt",
+        TRAINER,
+        "click if self.distillation is None else click + self.distillation(output, soft_labels)",
+        "click",
+        f"{DISTILLED}::test_a_teacher_that_knows_more_improves_the_serving_head",
+    ),
+    Mutation(
+        "the adapter's output is ignored",
+        "models/distillation.py",
+        "self.adapter(soft_labels).detach().sigmoid()",
+        "soft_labels",
+        f"{DISTILLED}::test_the_adapted_head_learns_the_corrected_soft_label",
+    ),
+    Mutation(
+        "no gradient scale on the adapter's head",
+        "models/distillation.py",
+        "label_scale=1.0, gradient_scale=transfer.gradient_scale",
+        "label_scale=1.0, gradient_scale=1.0",
+        f"{DISTILLED}::test_the_gradient_scale_holds_for_each_head_of_training",
+    ),
+    Mutation(
+        "no gradient scale on the auxiliary head",
+        "models/distillation.py",
+        "label_scale=transfer.label_scale, gradient_scale=transfer.gradient_scale",
+        "label_scale=transfer.label_scale, gradient_scale=1.0",
+        f"{DISTILLED}::test_the_gradient_scale_holds_for_each_head_of_training",
+    ),
+    Mutation(
+        "gradients are not clipped",
+        TRAINER,
+        "torch.nn.utils.clip_grad_norm_(self.clipped, self.settings.gradient_clip_norm)",
+        "pass",
+        f"{DISTILLED}::test_gradients_of_the_dense_part_are_clipped_before_the_step",
+    ),
+    Mutation(
+        "every vertical model has the same seed",
+        "training/vertical/student.py",
+        "torch.manual_seed(seed)",
+        "torch.manual_seed(0)",
+        "tests/training/vertical/test_student.py::test_the_seed_decides_the_weights",
+    ),
+    Mutation(
+        "a vertical model has no seed",
+        "training/vertical/student.py",
+        "torch.manual_seed(seed)",
+        "pass",
+        "tests/training/vertical/test_student.py::test_the_seed_decides_the_weights",
+    ),
+    Mutation(
+        "a last batch of one row is learnt",
+        TRAINER,
+        "if len(labels) > 1:",
+        "if len(labels) > 0:",
+        "tests/training/vertical/test_student.py::test_a_last_batch_of_one_row_is_left_out",
+    ),
+    Mutation(
+        "every model of a progressive log has the same seed",
+        "training/foundation/progressive_log.py",
+        '"seed": seed,',
+        '"seed": 0,',
+        "tests/training/foundation/test_progressive_log.py::test_the_seed_decides_what_a_model_says",
+    ),
+    Mutation(
+        "temporal and cross-feature are exchanged",
+        "training/vertical/explanation.py",
+        """past impressions, without the FM", "none", "raw"),
+        part("cross-feature", "the FM's codes beside them", "raw", "both"),""",
+        """past impressions, without the FM", "raw", "both"),
+        part("cross-feature", "the FM's codes beside them", "none", "raw"),""",
+        "tests/training/vertical/test_gain_identity.py tests/training/vertical/test_explanation.py",
+    ),
+    Mutation(
+        "the explanation's residual has the other sign",
+        "training/vertical/explanation.py",
+        '"both", "loopfm"),',
+        '"loopfm", "both"),',
+        "tests/training/vertical/test_gain_identity.py",
+    ),
+    Mutation(
+        "a study's history reaches an hour into the future",
+        f"{STUDY}/execute.py",
+        "log.impressions.micros[rows])",
+        "log.impressions.micros[rows] + 3_600_000_000)",
+        f"{STUDY_RUN}::test_a_history_is_the_users_newest_impressions_since_the_cut_and_before_the_row",
+    ),
+    Mutation(
+        "a study's history knows no delay",
+        f"{STUDY}/log.py",
+        "delay_us=delay_us,",
+        "delay_us=0,",
+        f"{STUDY_RUN}::test_a_history_is_the_users_newest_impressions_since_the_cut_and_before_the_row",
+    ),
+    Mutation(
+        "a study's item means are of the row's own day",
+        f"{STUDY}/log.py",
+        "[self.day_of[rows]]",
+        "[self.day_of[rows] + 1]",
+        f"{STUDY_RUN}::test_an_items_mean_code_is_that_of_its_impressions_until_yesterday",
+    ),
+    Mutation(
+        "a study's window counts are those of the next midnight",
+        f"{STUDY}/log.py",
+        'strategy="backward"',
+        'strategy="forward"',
+        f"{STUDY_RUN}::test_nothing_that_a_run_reads_depends_on_what_comes_later",
+    ),
+    Mutation(
+        "items' mean codes know no delay",
+        "data/batches/impression_history.py",
+        "delay_us=self.delay_us,\n        )\n\n    @property",
+        "delay_us=0,\n        )\n\n    @property",
+        f"{STUDY_RUN}::test_an_items_mean_code_is_that_of_its_impressions_until_yesterday",
+    ),
+    Mutation(
+        "rebuilt histories are newer than the served ones",
+        "training/vertical/logged_rows.py",
+        "self.instants if fresh else self.snapshots",
+        "self.instants",
+        LOGGED_ROWS,
+    ),
+    Mutation(
+        "rebuilt histories reach back without end",
+        "training/vertical/logged_rows.py",
+        "days=transfer.history_days",
+        "days=99",
+        LOGGED_ROWS,
+    ),
+    Mutation(
+        "the study's FM scores another day than it should",
+        f"{STUDY}/teacher.py",
+        "scored = _score(config, day, log, trainer, today + age)",
+        "scored = _score(config, day, log, trainer, today)",
+        f"{STUDY_RUN}::test_a_soft_label_is_of_an_fm_that_learnt_as_many_days_as_its_age_says",
+    ),
+    Mutation(
+        "the study's frozen FM learns the cut's day",
+        f"{STUDY}/teacher.py",
+        "if today == cut:",
+        "if today == cut + 1:",
+        f"{STUDY_RUN}::test_a_soft_label_is_of_an_fm_that_learnt_as_many_days_as_its_age_says",
+    ),
+    Mutation(
+        "a study's run is judged a day early",
+        f"{STUDY}/execute.py",
+        "self.data_set.cut, self.data_set.test, len(self.log.days) - 1",
+        "self.data_set.cut, self.data_set.test - 1, len(self.log.days) - 2",
+        f"{STUDY_RUN}::test_a_run_learns_the_days_after_the_cut_and_is_judged_on_those_after_them",
+    ),
+    Mutation(
+        "a study's run learns what it is judged on",
+        f"{STUDY}/execute.py",
+        "rows.part(slice(0, len(learn)))",
+        "rows.part(slice(0, len(learn) + len(judge)))",
+        f"{STUDY_RUN}::test_a_run_learns_the_days_after_the_cut_and_is_judged_on_those_after_them",
+    ),
+    Mutation(
+        "distillation is tuned on the test days",
+        f"{STUDY}/execute.py",
+        "end, last = end - 1, end",
+        "pass",
+        f"{STUDY_RUN}::test_a_run_learns_the_days_after_the_cut_and_is_judged_on_those_after_them",
+    ),
+    Mutation(
+        "a study's soft labels are fresh whatever their age",
+        f"{STUDY}/execute.py",
+        "return teachers.frozen if run.stale",
+        'return teachers.aged[0] if run.stale != "frozen"',
+        f"{STUDY_RUN}::test_a_run_learns_the_days_after_the_cut_and_is_judged_on_those_after_them",
+    ),
+    Mutation(
+        "lean features keep the window counts",
+        f"{STUDY}/execute.py",
+        " if name not in counts]",
+        "]",
+        f"{STUDY_RUN}::test_a_leak_in_the_window_counts_shows_in_the_shipped_features_and_not_in_the_lean_ones",
+    ),
+    Mutation(
+        "cold and warm are exchanged",
+        f"{STUDY}/execute.py",
+        '(("cold", cold), ("warm", ~cold))',
+        '(("warm", cold), ("cold", ~cold))',
+        f"{STUDY_RUN}::test_a_run_learns_the_days_after_the_cut_and_is_judged_on_those_after_them",
+    ),
+    Mutation(
+        "the worst distillation is planned as the tuned one",
+        f"{STUDY}/__main__.py",
+        'key=lambda r: -r["ne"]',
+        'key=lambda r: r["ne"]',
+        f"{STUDY_RESULTS}::test_the_tuned_runs_are_planned_with_the_distillation_of_the_lowest_ne",
+    ),
+    Mutation(
+        "the worst distillation is reported as the tuned one",
+        f"{STUDY}/results.py",
+        'key=lambda r: -r["ne"]',
+        'key=lambda r: r["ne"]',
+        f"{STUDY_RESULTS}::test_the_tuned_gain_is_that_of_the_distillation_of_the_lowest_ne",
+    ),
+    Mutation(
+        "verticals are never weighed",
+        f"{STUDY}/results.py",
+        "_weight(one[v, s]) if weigh else 1.0",
+        "1.0",
+        f"{STUDY_RESULTS}::test_weighed_by_impressions_the_gain_is_that_of_the_verticals_as_one_log",
+    ),
+    Mutation(
+        "figures by impressions are not weighed",
+        f"{STUDY}/results.py",
+        "_gain(results, weigh=True)",
+        "_gain(results)",
+        f"{STUDY_RESULTS}::test_figures_by_impressions_are_weighed",
+    ),
+    Mutation(
+        "the study's residual has the other sign",
+        f"{STUDY}/results.py",
+        "_minus(both, loopfm)",
+        "_minus(loopfm, both)",
+        f"{STUDY_RESULTS}::test_the_parts_of_the_gain_are_differences_of_the_arms",
+    ),
+    Mutation(
+        "the jackknife's interval is not Student's",
+        f"{STUDY}/results.py",
+        "half_width(error, n - 1)",
+        "1.96 * error",
+        f"{STUDY_RESULTS}::test_a_ratios_interval_is_the_jackknifes_with_students_t",
+    ),
+    Mutation(
+        "the interval over seeds is not Student's",
+        "benchmarks/studies/seed_intervals.py",
+        "float(student_t.ppf((1 + LEVEL) / 2, degrees_of_freedom))",
+        "1.96",
+        "tests/benchmarks/studies/test_seed_intervals.py",
+    ),
+]
+
+
+def main(names: list[str]) -> int:
+    """Tries mutations; all where none is named. Returns the exit status."""
+    unknown = set(names) - {mutation.name for mutation in MUTATIONS}
+    if unknown:
+        print(f"unknown: {', '.join(sorted(unknown))}; known: {'; '.join(m.name for m in MUTATIONS)}")
+        return 1
+    chosen = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(ROOT, tree, ignore=NOT_COPIED, symlinks=True)
+        every_test = list(dict.fromkeys(test for mutation in chosen for test in mutation.tests.split()))
+        if _pytest(tree, every_test):
+            print("the tests fail without a mutation")
+            return 1
+        told = [_try(tree, mutation) for mutation in chosen]
+    print(f"{told.count('killed')} of {len(told)} killed")
+    return int(told != ["killed"] * len(told))
+
+
+def _try(tree: Path, mutation: Mutation) -> str:
+    """Tells what became of a mutation; leaves the tree as it was."""
+    path = tree / mutation.file
+    text = path.read_text()
+    if text.count(mutation.old) != 1:
+        result = "not found once"
+    else:
+        path.write_text(text.replace(mutation.old, mutation.new))
+        result = {0: "SURVIVED", 1: "killed"}.get(_pytest(tree, mutation.tests.split()), "ERROR: no test ran")
+        path.write_text(text)
+    print(f"{result}: {mutation.name} ({mutation.file})", flush=True)
+    return result
+
+
+def _pytest(tree: Path, tests: list[str]) -> int:
+    """Exit status of pytest: 0 all passed, 1 a test failed, else it could not run."""
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    return subprocess.run(command, cwd=tree, stdout=subprocess.DEVNULL, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
