@@ -104,69 +104,6 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         gates={"ne_tolerance": 0.5, "calibration": (0.1, 10.0)},
         runtime={"spark_memory": "1g"},
     )
-    results: dict[tuple[str, date, str], dict[str, Any]]
-
-
-def write_log(folder: Path, whole: PlatformConfig, day: date, *changes: pl.Expr) -> None:
-    """One file a day of the log; BOOT holds two of them."""
-    rows = synthetic.read(whole, day).with_columns(*changes)
-    for of, part in rows.group_by(pl.col("event_timestamp").dt.date()):
-        part.write_parquet(folder / f"events-{of[0]}.parquet")
-
-
-def shared_jobs(config: PlatformConfig, day: date) -> None:
-    check_quality.main(config, day=day, stage="events")
-    extract_features.main(config, day=day)
-    check_quality.main(config, day=day, stage="features")
-    train_foundation.main(config, day=day)
-    materialize_features.main(config, day=day)
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("outage")
-    log = folder / "log"
-    log.mkdir()
-    config = load_config(ROOT / "platform.yaml")
-    whole = config.changed(
-        data_source="synthetic", sources={"synthetic": {"events_per_day": 1200, "bootstrap_days": 2}}
-    )
-    made = whole.source
-    write_log(log, whole, BOOT)
-    no_clicks = pl.when(pl.col("surface") == VIDEO).then(0).otherwise(pl.col("label")).cast(pl.Int32).alias("label")
-    feed_for_search = pl.col("surface").replace(SEARCH, FEED)
-    write_log(log, whole, DAY, no_clicks, feed_for_search)
-    features = synthetic.schema(made)
-    source = Source(
-        path=str(log),
-        first_day=made.first_day,
-        last_day=made.last_day,
-        bootstrap_days=2,
-        empty_day="skip",
-        verticals={name: Vertical(column="surface", values=[name]) for name in (FEED, SEARCH, VIDEO, AUDIO)},
-        columns=ColumnMapping(
-            **CORE,
-            user_categorical=list(features.user_categorical),
-            user_dense=list(features.user_dense),
-            item_categorical=list(features.item_categorical),
-            item_dense=list(features.item_dense),
-            context_categorical=list(features.context_categorical),
-            context_dense=list(features.context_dense),
-        ),
-    )
-    sizes = {"embedding_dim": 8, "code_dim": 8}
-    config = config.model_copy(
-        update={
-            "data_source": "mine",
-            "sources": {"mine": source},
-            "storage": config.storage.model_copy(
-                update={"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")}
-            ),
-            "foundation_model": config.foundation_model.model_copy(update=sizes),
-            "gates": config.gates.model_copy(update={"ne_tolerance": 0.5, "calibration": (0.1, 10.0)}),
-            "runtime": config.runtime.model_copy(update={"spark_memory": "1g"}),
-        }
-    )
     results: dict[tuple[str, date, str], dict[str, Any]] = {}
     for day in (BOOT, *OUTAGE, DAY):
         assert plan_day.main(config) == {"day": str(day)}
@@ -227,7 +164,8 @@ def test_what_feast_serves_after_an_outage_is_as_of_its_end(platform: Platform) 
 def test_rows_of_a_skipped_day_change_nothing_of_the_next(platform: Platform) -> None:
     config, first = platform.config, OUTAGE[0]
     before = {t: storage.read_manifest(config, t, DAY)["content_hash"] for t in SHARED}
-    whole = config.changed(data_source="synthetic", sources={"synthetic": {"events_per_day": 1200}})
+    made = load_config(ROOT / "platform.yaml").sources["synthetic"].changed(events_per_day=1200)
+    whole = config.changed(data_source="synthetic", sources={"synthetic": made})
     write_log(platform.log, whole, first, pl.lit(0, pl.Int32).alias("label"))
     assert "no clicks among" in ingest.main(config, day=first)["skipped"]
     shared_jobs(config, DAY)
@@ -264,7 +202,8 @@ def test_such_days_are_done_and_the_next_one_may_run(platform: Platform) -> None
 
 def test_a_vertical_takes_up_its_rows_where_its_champion_ended(platform: Platform) -> None:
     config, following = platform.config, DAY + timedelta(days=1)
-    whole = config.changed(data_source="synthetic", sources={"synthetic": {"events_per_day": 1200}})
+    made = load_config(ROOT / "platform.yaml").sources["synthetic"].changed(events_per_day=1200)
+    whole = config.changed(data_source="synthetic", sources={"synthetic": made})
     write_log(platform.log, whole, following)
     ingest.main(config, day=following)
     shared_jobs(config, following)
