@@ -18,7 +18,7 @@ from quality.gate import headroom_warnings, judge
 from quality.intervals import PairedBootstrap
 from quality.metrics import Metrics, evaluate
 from quality.transfer_ratios import headroom_ratio, transfer_ratio
-from quality.verdict import quality_passed
+from quality.day_quality import quality_passed
 from serving.registry import CHAMPION, PREVIOUS, day_of, load_version, version_at, version_of
 from training.tracking import TrackedRun, tracked_run
 

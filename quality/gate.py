@@ -42,7 +42,7 @@ def judge(candidate: Metrics, champion: Metrics | None, *, quality: tuple[bool, 
     Args:
         candidate: the new model's metrics.
         champion: the present champion's on the same rows; None if there is no champion yet.
-        quality: the day's data quality, as quality.verdict.quality_passed returns it.
+        quality: the day's data quality, as quality.day_quality.quality_passed returns it.
         gates: thresholds.
 
     Returns:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import storage
 from config import PlatformConfig
 from data.sources import about_source
-from quality.verdict import STAGES, quality_passed, results_table
+from quality.day_quality import STAGES, quality_passed, results_table
 from reports.lineage import Partition, missing, partitions
 from reports.model_facts import ModelFacts, candidate, foundation_parameters
 from reports.verdicts import platform_days, verdict, verdicts_until

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 import storage
 from config import PlatformConfig
 from data.sources import source_schema
-from quality.verdict import STAGES, results_table
+from quality.day_quality import STAGES, results_table
 from tests.clean_tables import clean_tables, write_tables
 
 CHECK = {"suite": "events_rows", "expectation": "expect_x", "column": "label", "severity": "warning", "observed": "1"}
