@@ -28,13 +28,15 @@ Stops the run as *skipped* when the day's report exists and `force` is off.""",
 - **Reads:** `fm_outputs`, `user_activity`, `item_activity`.
 - **Writes:** `user_fm_history`, `item_fm_embedding`, Feast's stores, `vertical_examples` (features as of each
   impression).""",
-    "distill_vertical": """Trains one vertical's candidate with what the foundation model passes down.
+    "distill_vertical": """Trains one vertical's candidate, taught by the foundation model, and a plain model.
 
-- **Reads:** `vertical_examples`, the champion.
-- **Writes:** a candidate of `vertical_<name>` in the MLflow registry.""",
-    "promote_vertical": """Makes the candidate champion if the day's gates hold, or refuses and says why.
+- **Reads:** `vertical_examples`, the champion, held-out rows of earlier days (for the calibration layers).
+- **Writes:** two versions of `vertical_<name>` in the MLflow registry: the candidate (tag `transfer=fm`) and the plain
+  baseline (`transfer=none`).""",
+    "promote_vertical": """Makes the candidate champion if the gates hold, else the plain baseline; says why.
 
-- **Reads:** candidate, champion, baseline, `gate_results`.
+- **Reads:** candidate, baseline, champion, `gate_results`, the held-out rows of as many days as give
+  `gates.min_eval_clicks` clicks.
 - **Writes:** the registry's aliases `champion` and `previous`; headroom and transfer ratio with their intervals.
 
 **⚠ beside a vertical's name:** it took little of what the foundation model knows, or the foundation model has nothing

@@ -30,8 +30,9 @@ def test_the_results_say_why_a_candidate_was_refused() -> None:
     entry = {
         "vertical": "feed",
         "promoted": False,
+        "winner": None,
         "reasons": ["calibration 1.31 is outside [0.8, 1.25]"],
-        "version": "3",
+        "versions": {"candidate": "3", "baseline": "4", "champion": None},
         "metrics": {"baseline": metrics(0.91), "candidate": metrics(0.85), "champion": None, "fm": metrics(0.8)},
         "headroom_ratio": 0.1454,
         "intervals": {"headroom_ratio": {"value": 0.1454, "low": -0.3, "high": 0.61}},
@@ -43,3 +44,19 @@ def test_the_results_say_why_a_candidate_was_refused() -> None:
     for expected in ("0.9100", "0.8500", "0.8000", "1,234 rows", "refused", "[0.8, 1.25]", "⚠ headroom", "0.15: below"):
         assert expected in text
     assert "headroom ratio 0.15 (95 %: -0.30 to 0.61)" in " ".join(text.split())
+
+
+def test_the_results_say_which_contender_went_live() -> None:
+    entry = {
+        "vertical": "feed",
+        "winner": "baseline",
+        "reasons": ["candidate: NE 0.8600 > the baseline's 0.8500"],
+        "versions": {"candidate": "3", "baseline": "4", "champion": None},
+        "metrics": {"baseline": metrics(0.85), "candidate": metrics(0.86), "champion": None, "fm": metrics(0.8)},
+        "headroom_ratio": None,
+        "intervals": {},
+        "warnings": [],
+    }
+    console = Console(width=110, record=True, file=StringIO())
+    console.print(results_table(date(2026, 1, 3), [entry]))
+    assert "promoted baseline, version 4" in " ".join(console.export_text().split())
