@@ -222,6 +222,14 @@ class Transfer(Section):
     delay_s: int = Field(default=0, ge=0)  # an embedding is in the history this long after its impression, seconds
 
 
+class Calibration(Section):
+    """The layer that corrects the probabilities of FM and VMs, by vertical, from held-out rows of earlier days."""
+
+    method: Literal["none", "platt"] = "platt"
+    min_clicks: int = Field(default=100, ge=1)  # with fewer, or fewer rows without a click, the layer changes nothing
+    prior_clicks: float = Field(default=20, ge=0)  # weight of staying as it is, in clicks that came as predicted
+
+
 class Gates(Section):
     """When a day goes on, when a candidate becomes champion, and when a vertical that takes little is warned of."""
 
@@ -229,7 +237,8 @@ class Gates(Section):
     min_rows: int = Field(default=100, ge=1)  # fewer impressions than this stop the day
     ne_tolerance: float = Field(default=0.002, ge=0)  # candidate NE may exceed the champion's by this, absolute
     calibration: tuple[float, float] = (0.8, 1.25)  # allowed predicted clicks / actual clicks
-    min_eval_rows: int = Field(default=50, ge=1)  # fewer held-out rows than this refuse a promotion
+    min_eval_rows: int = Field(default=50, ge=1)  # fewer held-out rows than this, on all days judged, promote nobody
+    min_eval_clicks: int = Field(default=100, ge=1)  # rows of past days are added until there are so many clicks
     min_headroom_ratio: float = Field(default=0.2, ge=0, le=1)  # a lower headroom ratio warns; it refuses nothing
 
     @field_validator("calibration")
@@ -264,6 +273,7 @@ class PlatformConfig(Section):
     foundation_model: FoundationModel
     vertical_model: VerticalModel
     transfer: Transfer = Transfer()
+    calibration: Calibration = Calibration()
     gates: Gates = Gates()
     runtime: Runtime = Runtime()
 

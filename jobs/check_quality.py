@@ -13,7 +13,7 @@ import storage
 from config import PlatformConfig
 from data.empty_day import EMPTY
 from data.sources import source_schema
-from quality.verdict import STAGES, results_table
+from quality.day_quality import STAGES, results_table
 
 LOG = logging.getLogger("headwater.check_quality")
 NAMED_FAILURES = 3  # critical failures spelled out in the error line; the rest are counted

@@ -1,11 +1,14 @@
-"""Trains one vertical's candidate with the foundation model as teacher, and its baseline without, and registers it.
+"""Trains one vertical's candidate with the foundation model as teacher, and its baseline without; registers both.
 
-- **Reads:** `vertical_examples`, `fm_evaluations` and `fm_snapshots` of the day; the champion and the last baseline
-  (`candidates`, `baselines` of earlier days).
-- **Writes:** `candidates`, `baselines`, `evaluations`; a version of `vertical_<name>` in the MLflow registry.
+- **Reads:** `vertical_examples` of the days to learn; `fm_evaluations` and `fm_snapshots`; the champion and the last
+  baseline (`candidates`, `baselines` of earlier days); `evaluations` of earlier days, for the calibration layers.
+- **Writes:** `candidates`, `baselines`, `evaluations`; two versions of `vertical_<name>` in the MLflow registry: the
+  candidate (tag `transfer=fm`) and the plain baseline (`transfer=none`).
 
-The candidate starts from the champion and learns every impression since the champion's held-out rows began. Candidate,
-baseline and FM are judged on the day's held-out rows; promote_vertical judges the champion on the same rows.
+The candidate starts from the champion (from the newest candidate where a baseline serves) and learns every impression
+since the held-out rows of that one began; the baseline starts from the last baseline. Each gets a calibration layer,
+fitted on held-out rows of earlier days, as have the FM's soft labels that the candidate learns. Candidate, baseline and
+FM are judged on the day's held-out rows; promote_vertical judges the champion on the same rows.
 """
 
 from dataclasses import dataclass
@@ -25,14 +28,17 @@ from data.batches.vertical_examples import vertical_examples
 from data.sources import source_schema
 from data.split import LEARNT_UNTIL, learnt_until
 from quality.metrics import evaluate
-from serving.registry import day_of, load_version, parent_before, register
+from serving.registry import TRANSFER, champion_before, day_of, load_version, parent_of_candidate, register
 from serving.vertical_model import HISTORY_IDS, VerticalModel
+from training.calibration import FittedLayer, calibrated_soft_labels, fitted_before
 from training.checkpoint import weights_version
 from training.tracking import tracked_run
 from training.vertical.arm import Arm
 from training.vertical.rows import ServedRows
 from training.vertical.student import Student
 from training.vertical.trainer import VerticalTrainer
+
+JUDGED = ("baseline", "candidate", "fm")
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Start:
 
 @storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
-    """Commits `candidates_V`, `baselines_V` and `evaluations_V` of a day, and registers the candidate.
+    """Commits `candidates_V`, `baselines_V` and `evaluations_V` of a day, and registers candidate and baseline.
 
     A vertical with no impressions to learn or none held out gets no candidate: `evaluations_V` is empty and says why.
 
@@ -56,12 +62,14 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     if vertical not in config.verticals:
         raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
     torch.set_num_threads(1)  # a VM's batches are too small to share: two threads take twice as long
+    name = storage.registered_model(vertical)
     key = {"job": "distill_vertical", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=str(day), key=key) as run:
-        parent = parent_before(run.client, storage.registered_model(vertical), day)
+        champion, parent = (of(run.client, name, day) for of in (champion_before, parent_of_candidate))
         starts = (_from_parent(config, vertical, parent), _from_baseline(config, vertical, day))
         cut = learnt_until(config, "fm_snapshots", day)
-        learn, held_out = _rows(config, vertical, day, cut, [start.learnt_until if start else None for start in starts])
+        learnt_before = [start.learnt_until if start else None for start in starts]
+        learn, held_out, soft = _rows(config, vertical, day, cut, learnt_before)
         if not (learn.num_rows and held_out.num_rows):
             reason = f"no impressions {'to learn up to' if held_out.num_rows else 'held out on'} {day}"
             _make_none(config, vertical, day, held_out, reason)
@@ -70,32 +78,43 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
 
         candidate = _fit(config, f"{vertical} {day}: candidate", learn, starts[0], config.transfer)
         baseline = _fit(config, f"{vertical} {day}: baseline", learn, starts[1], None)
-        weights = _commit(config, f"candidates_{vertical}", day, cut, *candidate)
-        _commit(config, f"baselines_{vertical}", day, cut, *baseline)
-        metrics = _evaluate(config, vertical, day, held_out, candidate[0], baseline[0])
+        layers = {model: fitted_before(config, vertical, day, model) for model in JUDGED}
+        candidate[0].calibration, baseline[0].calibration = layers["candidate"].layer, layers["baseline"].layer
+        learnt = {LEARNT_UNTIL: cut.isoformat()}
+        soft_labels = {"soft_label_calibration": {str(of_day): fitted.as_dict() for of_day, fitted in soft.items()}}
+        weights = {
+            "fm": _commit(config, f"candidates_{vertical}", day, *candidate, extra=learnt | soft_labels),
+            "none": _commit(config, f"baselines_{vertical}", day, *baseline, extra=learnt),
+        }
+        metrics = _evaluate(config, vertical, day, held_out, candidate[0], baseline[0], layers)
+        for model, figures in metrics.items():
+            run.log_metrics({f"{model}_{k}": v for k, v in figures.items()})
 
-        version = register(
-            run.client,
-            storage.registered_model(vertical),
-            storage.partition_dir(config, f"candidates_{vertical}", day) / "model",
-            run_id=run.run_id,
-            feature_repo=storage.feature_repo_dir(config),
-            tags={
-                "day": str(day),
-                "vertical": vertical,
-                "weights": weights,
-                "parent": str(parent.version) if parent else "",
-                LEARNT_UNTIL: cut.isoformat(),
-                "fm_version": storage.read_manifest(config, "fm_snapshots", day)["extra"]["fm_version"],
-                "code_version": storage.code_version(),
-            },
-        )
-        for name, figures in metrics.items():
-            run.log_metrics({f"{name}_{k}": v for k, v in figures.items()})
+        tags = {
+            "day": str(day),
+            "vertical": vertical,
+            "champion_before": str(champion.version) if champion else "",
+            **learnt,
+            "fm_version": storage.read_manifest(config, "fm_snapshots", day)["extra"]["fm_version"],
+            "code_version": storage.code_version(),
+        }
+        parents = {"fm": str(parent.version) if parent else "", "none": ""}  # baselines follow one another by day
+        versions = {
+            transfer: register(
+                run.client,
+                name,
+                storage.partition_dir(config, table, day) / "model",
+                run_id=run.run_id,
+                feature_repo=storage.feature_repo_dir(config),
+                tags=tags | {TRANSFER: transfer, "weights": weights[transfer], "parent": parents[transfer]},
+            )
+            for transfer, table in (("none", f"baselines_{vertical}"), ("fm", f"candidates_{vertical}"))
+        }
     return {
         "day": str(day),
         "vertical": vertical,
-        "version": str(version.version),
+        "version": str(versions["fm"].version),
+        "baseline_version": str(versions["none"].version),
         "learnt_rows": learn.num_rows,
         "metrics": metrics,
     }
@@ -103,8 +122,10 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
 
 def _rows(
     config: PlatformConfig, vertical: str, day: date, cut: datetime, learnt: list[datetime | None]
-) -> tuple[pa.Table, pa.Table]:
+) -> tuple[pa.Table, pa.Table, dict[date, FittedLayer]]:
     """Reads rows to learn (for the model that is further behind) and held-out rows, with features.
+
+    Soft labels are corrected by the calibration layer of their day; the layers come third.
 
     Args:
         config: the platform.
@@ -118,9 +139,10 @@ def _rows(
     if start is not None:
         days = [one for one in days if storage.day_window(config, one)[1] > start]
     rows = vertical_examples(config, vertical, days, start=start)
+    rows, soft = calibrated_soft_labels(config, vertical, rows, days)
     learn = rows.filter(pc.less(rows["event_timestamp"], cut))
     held_out = rows.filter(pc.greater_equal(rows["event_timestamp"], cut))
-    return learn, held_out
+    return learn, held_out, soft
 
 
 def _make_none(config: PlatformConfig, vertical: str, day: date, held_out: pa.Table, reason: str) -> None:
@@ -146,7 +168,7 @@ def _from_parent(config: PlatformConfig, vertical: str, parent: ModelVersion | N
 
 
 def _from_baseline(config: PlatformConfig, vertical: str, day: date) -> Start | None:
-    """Returns where the baseline starts: it has a line of its own, as it is never promoted."""
+    """Returns where the baseline starts: at the last one, whether it was promoted or not."""
     table = f"baselines_{vertical}"
     since = max((one for one in storage.committed_days(config, table) if one < day), default=None)
     if since is None:
@@ -185,12 +207,18 @@ def _fit(
 
 
 def _commit(
-    config: PlatformConfig, table: str, day: date, cut: datetime, model: VerticalModel, trainer: VerticalTrainer
+    config: PlatformConfig,
+    table: str,
+    day: date,
+    model: VerticalModel,
+    trainer: VerticalTrainer,
+    *,
+    extra: dict[str, Any],
 ) -> str:
-    """Commits a model with its training state; returns the version of its weights."""
-    weights = weights_version(dict(model.network.state_dict()))
-    extra = {"weights": weights, LEARNT_UNTIL: cut.isoformat()}
-    with storage.commit_partition(config, table, day, extra=extra) as folder:
+    """Commits a model with its training state; returns the version of its weights, the calibration layer among them."""
+    layer = torch.tensor([model.calibration.slope, model.calibration.intercept], dtype=torch.float64)
+    weights = weights_version(dict(model.network.state_dict()) | {"calibration": layer})
+    with storage.commit_partition(config, table, day, extra=extra | {"weights": weights}) as folder:
         (folder / "model").mkdir()
         model.save(folder / "model")
         trainer.save_state(folder)
@@ -198,16 +226,28 @@ def _commit(
 
 
 def _evaluate(
-    config: PlatformConfig, vertical: str, day: date, rows: pa.Table, candidate: VerticalModel, baseline: VerticalModel
+    config: PlatformConfig,
+    vertical: str,
+    day: date,
+    rows: pa.Table,
+    candidate: VerticalModel,
+    baseline: VerticalModel,
+    layers: dict[str, FittedLayer],
 ) -> dict[str, dict[str, float]]:
-    """Commits the held-out rows with every model's probability, and measures them."""
+    """Commits the held-out rows with every model's probability, also before calibration, and measures them."""
     fm = storage.read_partition(config, "fm_evaluations", day, columns=["impression_id", "probability"])
-    rows = rows.append_column("candidate", pa.array(candidate.predict(rows), pa.float32()))
-    rows = rows.append_column("baseline", pa.array(baseline.predict(rows), pa.float32()))
     of_row = pc.index_in(rows["impression_id"], fm["impression_id"].combine_chunks())
-    rows = rows.append_column("fm", fm["probability"].take(of_row))
-    storage.write_partition(config, f"evaluations_{vertical}", day, rows)
-    users, labels = rows["user_id"].to_numpy(), rows["label"].to_numpy()
-    return {
-        name: evaluate(labels, rows[name].to_numpy(), users=users).as_dict() for name in ("baseline", "candidate", "fm")
+    raw = {
+        "baseline": baseline.uncalibrated(rows),
+        "candidate": candidate.uncalibrated(rows),
+        "fm": fm["probability"].take(of_row).to_numpy(),
     }
+    users, labels = rows["user_id"].to_numpy(), rows["label"].to_numpy()
+    metrics = {}
+    for model in JUDGED:
+        for name, found in ((model, layers[model].layer.apply(raw[model])), (f"{model}_raw", raw[model])):
+            rows = rows.append_column(name, pa.array(found, pa.float32()))
+            metrics[name] = evaluate(labels, found, users=users).as_dict()
+    extra = {"calibration": {model: fitted.as_dict() for model, fitted in layers.items()}}
+    storage.write_partition(config, f"evaluations_{vertical}", day, rows, extra=extra)
+    return metrics

@@ -1,7 +1,10 @@
-"""Moves a vertical's alias champion to the day's candidate if the gates allow it, or refuses and says why.
+"""Moves a vertical's alias champion to the day's candidate, or to its plain baseline, if the gates allow it; says why.
 
-- **Reads:** `candidates`, `evaluations`, the champion, the results of check_quality.
+- **Reads:** `candidates`, `baselines`, `evaluations`, the champion, the results of check_quality; `verdicts` of as many
+  earlier days as give `gates.min_eval_clicks` held-out clicks.
 - **Writes:** `verdicts`; the registry's aliases `champion` and `previous`.
+
+quality/gate.py has the rules.
 
 **⚠ beside a vertical's name:** it took little of what the foundation model knows, or the foundation model has nothing
 to give it. Nothing fails for that. The log and the result (XCom `warnings`) say more; what to do is in
@@ -9,7 +12,9 @@ docs/operations.md.
 """
 
 import logging
+from collections.abc import Iterator
 from datetime import date
+from itertools import chain
 from typing import Any
 
 import numpy.typing as npt
@@ -19,104 +24,154 @@ from mlflow.entities.model_registry import ModelVersion
 
 import storage
 from config import PlatformConfig
-from quality.gate import headroom_warnings, judge
+from quality.day_quality import quality_passed
+from quality.evidence import CONTENDERS, TRANSFER, Contender, Evidence, JudgedRows, newest_with_clicks, pool
+from quality.gate import Decision, headroom_warnings, judge
 from quality.intervals import PairedBootstrap
 from quality.metrics import Metrics, evaluate, undefined_because
+from quality.promotion_verdict import PromotionVerdict
 from quality.transfer_ratios import headroom_ratio, transfer_ratio
-from quality.verdict import quality_passed
-from reports.verdicts import nothing_judged
-from serving.registry import CHAMPION, PREVIOUS, day_of, load_version, version_at, version_of
+from serving.registry import CHAMPION, PREVIOUS, day_of, load_version, transfer_of, version_at, version_of
 from training.tracking import TrackedRun, tracked_run
 
 LOG = logging.getLogger("headwater.promote_vertical")
 FM_BEFORE = "fm_before"  # the FM as the previous day ended
+Versions = dict[Contender, ModelVersion]
+NO_ROWS = pa.table({"user_id": pa.array([], pa.string()), "label": pa.array([], pa.int32())})
 
 
 @storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
-    """Judges candidate against champion on the day's held-out rows; commits the verdict before any alias moves.
+    """Judges candidate and baseline against the champion; commits the verdict, with the rows, before any alias moves.
+
+    Where the vertical had no impressions for a candidate, the verdict says so and the champion stays.
 
     Where the vertical had no impressions for a candidate, the verdict says so and the champion stays.
 
     Raises:
         PartitionMissing: distill_vertical has not run for the day.
-        RuntimeError: the candidate is not in the registry.
+        RuntimeError: a contender is not in the registry.
     """
     key = {"job": "promote_vertical", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=f"{day} gate", key=key) as run:
         name = storage.registered_model(vertical)
         if reason := storage.no_candidate(config, vertical, day):
-            return _without_candidate(config, vertical, day, reason, run)
-        weights = storage.read_manifest(config, f"candidates_{vertical}", day)["extra"]["weights"]
-        candidate = version_of(run.client, name, day=day, weights=weights)
-        if candidate is None:
-            raise RuntimeError(f"{name} has no version of {day} with weights {weights}; run distill_vertical again")
+            return _without_candidate(config, vertical, day, reason, run).to_json()
+        contenders = _contenders(config, run.client, vertical, day)
         champion = version_at(run.client, name, CHAMPION)
-        verdict = _earlier_verdict(config, vertical, day, candidate)
-        # Where the alias has moved since, to this candidate by the first run or elsewhere by hand, that verdict stays.
-        if verdict is None or champion is None or str(champion.version) == verdict["champion_version"]:
-            verdict = _judge(config, vertical, day, candidate, champion)
-            _commit(config, vertical, day, verdict)
-            if verdict["promoted"]:
-                _promote(run.client, name, candidate, champion)
+        verdict = _earlier_verdict(config, vertical, day, contenders)
+        # Where the alias has moved since, to the winner by the first run or elsewhere by hand, that verdict stays.
+        if verdict is None or champion is None or str(champion.version) == verdict.versions["champion"]:
+            verdict = _judge(config, vertical, day, contenders, champion)
+            if verdict.winner is not None:
+                _promote(run.client, name, contenders[verdict.winner], champion)
             _track(run, verdict)
-            run.client.set_model_version_tag(name, candidate.version, "warnings", "; ".join(verdict["warnings"]))
-    for warning in verdict["warnings"]:
+            for contender, version in contenders.items():
+                run.client.set_model_version_tag(name, version.version, "gate", _outcome(verdict, contender))
+            warnings = "; ".join(verdict.warnings)
+            run.client.set_model_version_tag(name, contenders["candidate"].version, "warnings", warnings)
+    for warning in verdict.warnings:
         LOG.warning("%s: %s (docs/operations.md says what to do)", vertical, warning)
-    return verdict
+    return verdict.to_json()
+
+
+def _contenders(config: PlatformConfig, client: MlflowClient, vertical: str, day: date) -> Versions:
+    """Finds the day's candidate and baseline in the registry."""
+    found: Versions = {}
+    name = storage.registered_model(vertical)
+    for contender in CONTENDERS:
+        weights = storage.read_manifest(config, f"{contender}s_{vertical}", day)["extra"]["weights"]
+        version = version_of(client, name, day=day, weights=weights, transfer=TRANSFER[contender])
+        if version is None:
+            raise RuntimeError(f"{name} has no {contender} of {day} with weights {weights}; run distill_vertical again")
+        found[contender] = version
+    return found
 
 
 def _without_candidate(
     config: PlatformConfig, vertical: str, day: date, reason: str, run: TrackedRun
-) -> dict[str, Any]:
+) -> PromotionVerdict:
     """Commits the verdict of a day on which there is nothing to judge."""
     storage.read_manifest(config, f"evaluations_{vertical}", day)
     champion = version_at(run.client, storage.registered_model(vertical), CHAMPION)
     stays = f"the champion stays, version {champion.version}" if champion else "there is no champion yet"
-    verdict = nothing_judged(vertical, day, f"{reason}: {stays}") | {
-        "champion_version": str(champion.version) if champion else None
-    }
-    _commit(config, vertical, day, verdict)
-    run.set_tags({"promoted": False, "reasons": verdict["reasons"][0], "warnings": ""})
+    known = str(champion.version) if champion else None
+    verdict = PromotionVerdict.none(day, vertical, f"{reason}: {stays}", champion=known)
+    storage.write_partition(config, f"verdicts_{vertical}", day, NO_ROWS, extra=verdict.to_json())
+    run.set_tags({"promoted": False, "winner": "nobody", "reasons": verdict.reasons[0], "warnings": ""})
     return verdict
 
 
 def _judge(
-    config: PlatformConfig, vertical: str, day: date, candidate: ModelVersion, champion: ModelVersion | None
-) -> dict[str, Any]:
-    if champion is not None and champion.version == candidate.version:
-        champion = None  # somebody made the candidate champion by hand: there is nothing to compare it with
+    config: PlatformConfig, vertical: str, day: date, contenders: Versions, champion: ModelVersion | None
+) -> PromotionVerdict:
+    """Judges the contenders and commits the verdict with the rows of the day."""
+    if champion is not None and champion.version in {version.version for version in contenders.values()}:
+        champion = None  # somebody made a contender champion by hand: there is nothing to compare it with
     rows = storage.read_partition(config, f"evaluations_{vertical}", day)
     judged = {name: rows[name].to_numpy() for name in ("baseline", "candidate", "fm")}
     if champion is not None:
         judged["champion"] = load_version(champion).predict(rows)
     labels, users = rows["label"].to_numpy(), rows["user_id"].to_numpy()
     metrics = {name: evaluate(labels, found, users=users) for name, found in judged.items()}
+    raw = {name: rows[f"{name}_raw"].to_numpy() for name in ("baseline", "candidate", "fm")}
+    layers = storage.read_manifest(config, f"evaluations_{vertical}", day)["extra"]["calibration"]
+    kind = transfer_of(champion) if champion else None
+    today = JudgedRows(day, labels, users, {n: p for n, p in judged.items() if n != "fm"}, kind)
+    days = newest_with_clicks(chain([today], _earlier_rows(config, vertical, day)), config.gates.min_eval_clicks)
+    evidence = pool(days, seed=config.runtime.seed)
     if champion is not None and day_of(champion) > day:
-        promote, reasons = (
-            False,
-            [f"the champion, version {champion.version}, is of {day_of(champion)}, after {day}"],
-        )
+        why = f"the champion, version {champion.version}, is of {day_of(champion)}, after {day}"
+        decision = Decision(None, [why])
     else:
-        quality = quality_passed(config, day)
-        gate = judge(
-            metrics["candidate"],
-            metrics.get("champion"),
-            quality=quality,
-            gates=config.gates,
-            undefined=undefined_because(labels),
-        )
-        promote, reasons = gate.promote, gate.reasons
-    verdict = {
-        "day": str(day),
-        "vertical": vertical,
-        "version": str(candidate.version),
-        "champion_version": str(champion.version) if champion else None,
-        "promoted": promote,
-        "reasons": reasons,
-        "metrics": {name: m.as_dict() for name, m in metrics.items()} | ({} if champion else {"champion": None}),
+        decision = judge(evidence, quality=quality_passed(config, day), gates=config.gates)
+    verdict = PromotionVerdict(
+        day=day,
+        vertical=vertical,
+        winner=decision.winner,
+        reasons=decision.reasons,
+        versions={
+            "candidate": str(contenders["candidate"].version),
+            "baseline": str(contenders["baseline"].version),
+            "champion": str(champion.version) if champion else None,
+        },
+        champion_transfer=kind,
+        metrics={name: m.as_dict() for name, m in metrics.items()} | ({} if champion else {"champion": None}),
+        uncalibrated={name: evaluate(labels, found, users=users).as_dict() for name, found in raw.items()},
+        calibration=layers,
+        judged_on=_judged_on(evidence),
+        **_transfer(config, day, rows, judged, metrics, champion),
+    )
+    verdict = PromotionVerdict.from_json(storage.finite(verdict.to_json()))
+    _commit(config, verdict, today)
+    return verdict
+
+
+def _judged_on(evidence: Evidence) -> dict[str, Any]:
+    """What the decision rests on, as plain values."""
+    return {
+        "days": [str(one) for one in evidence.days],
+        "rows": evidence.rows,
+        "clicks": evidence.clicks,
+        "metrics": {name: m.as_dict() for name, m in evidence.metrics.items()},
+        "champion_days": [str(one) for one in evidence.champion_days],
+        "against_champion": {name: m.as_dict() for name, m in evidence.against_champion.items()},
+        "intervals": {name: found.as_dict() for name, found in evidence.intervals.items()},
     }
-    return storage.finite(verdict | _transfer(config, day, rows, judged, metrics, champion))
+
+
+def _earlier_rows(config: PlatformConfig, vertical: str, day: date) -> Iterator[JudgedRows]:
+    """Yields what the verdicts of earlier days were given on, newest first."""
+    table = f"verdicts_{vertical}"
+    for before in reversed([one for one in storage.committed_days(config, table) if one < day]):
+        verdict = PromotionVerdict.from_json(storage.read_manifest(config, table, before)["extra"])
+        if not verdict.metrics:
+            continue  # nothing was judged
+        rows = storage.read_partition(config, table, before)
+        models = CONTENDERS if verdict.champion_transfer is None else (*CONTENDERS, "champion")
+        probabilities = {model: rows[model].to_numpy() for model in models}
+        labels, users = rows["label"].to_numpy(), rows["user_id"].to_numpy()
+        yield JudgedRows(before, labels, users, probabilities, verdict.champion_transfer)
 
 
 def _transfer(
@@ -184,34 +239,46 @@ def _transfer(
     }
 
 
-def _track(run: TrackedRun, verdict: dict[str, Any]) -> None:
-    """Logs a verdict: figures with the bounds of their intervals, reasons and warnings."""
-    figures = {"promoted": float(verdict["promoted"])}
-    figures |= {f"champion_{k}": v for k, v in (verdict["metrics"]["champion"] or {}).items()}
-    for name, found in verdict["intervals"].items():
-        figures |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+def _track(run: TrackedRun, verdict: PromotionVerdict) -> None:
+    """Logs a verdict: figures with the bounds of their intervals, the winner, reasons and warnings."""
+    figures: dict[str, float | None] = {"promoted": float(verdict.promoted)}
+    figures |= {f"champion_{k}": v for k, v in (verdict.metrics["champion"] or {}).items()}
+    for prefix, intervals in (("", verdict.intervals), ("pooled_", verdict.judged_on["intervals"])):
+        for name, found in intervals.items():
+            figures |= {
+                f"{prefix}{name}": found["value"],
+                f"{prefix}{name}_low": found["low"],
+                f"{prefix}{name}_high": found["high"],
+            }
     run.log_metrics(figures)
-    tags = {"promoted": verdict["promoted"]}
-    run.set_tags(tags | {name: "; ".join(verdict[name]) for name in ("reasons", "warnings")})
+    tags = {"promoted": verdict.promoted, "winner": verdict.winner or "nobody"}
+    run.set_tags(tags | {"reasons": "; ".join(verdict.reasons), "warnings": "; ".join(verdict.warnings)})
 
 
-def _promote(client: MlflowClient, name: str, candidate: ModelVersion, champion: ModelVersion | None) -> None:
-    if champion is not None and champion.version != candidate.version:
+def _outcome(verdict: PromotionVerdict, contender: Contender) -> str:
+    """What became of a contender, in a word."""
+    if verdict.winner == contender:
+        return "promoted"
+    return "refused" if verdict.winner is None else f"the {verdict.winner} won"
+
+
+def _promote(client: MlflowClient, name: str, winner: ModelVersion, champion: ModelVersion | None) -> None:
+    if champion is not None and champion.version != winner.version:
         client.set_registered_model_alias(name, PREVIOUS, champion.version)
-    client.set_registered_model_alias(name, CHAMPION, candidate.version)
+    client.set_registered_model_alias(name, CHAMPION, winner.version)
 
 
-def _commit(config: PlatformConfig, vertical: str, day: date, verdict: dict[str, Any]) -> None:
-    version = pa.array([verdict["version"]], pa.string())
-    rows = pa.table({"vertical": [vertical], "version": version, "promoted": [verdict["promoted"]]})
-    storage.write_partition(config, f"verdicts_{vertical}", day, rows, extra=verdict)
+def _commit(config: PlatformConfig, verdict: PromotionVerdict, rows: JudgedRows) -> None:
+    """Commits the verdict, and the day's rows as later days will look back on them."""
+    columns = {"user_id": rows.users, "label": rows.labels} | rows.probabilities
+    table = f"verdicts_{verdict.vertical}"
+    storage.write_partition(config, table, verdict.day, pa.table(columns), extra=verdict.to_json())
 
 
-def _earlier_verdict(
-    config: PlatformConfig, vertical: str, day: date, candidate: ModelVersion
-) -> dict[str, Any] | None:
-    """The verdict an earlier run of the day gave on the same candidate."""
+def _earlier_verdict(config: PlatformConfig, vertical: str, day: date, contenders: Versions) -> PromotionVerdict | None:
+    """The verdict an earlier run of the day gave on the same contenders."""
     if not storage.has_partition(config, f"verdicts_{vertical}", day):
         return None
-    verdict: dict[str, Any] = storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"]
-    return verdict if verdict["version"] == str(candidate.version) else None
+    verdict = PromotionVerdict.from_json(storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"])
+    same = all(verdict.versions[name] == str(version.version) for name, version in contenders.items())
+    return verdict if same else None

@@ -89,7 +89,9 @@ def results_table(day: date, verticals: list[dict[str, Any]]) -> Table:
 def _verdict(entry: dict[str, Any]) -> str:
     if not entry["metrics"]:
         return "\n".join(["[yellow]nothing judged[/]", *map(escape, entry["reasons"])])
-    head = f"[green]promoted[/] version {entry['version']}" if entry["promoted"] else "[yellow]refused[/]"
+    head = "[yellow]refused[/]"
+    if winner := entry["winner"]:
+        head = f"[green]promoted[/] {winner}, version {entry['versions'][winner]}"
     headroom = f"headroom ratio {_number(entry['headroom_ratio'], 2)}"
     found = entry["intervals"].get("headroom_ratio")
     if found and found["low"] is not None:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
 from config import Gates
+from quality.promotion_verdict import PromotionVerdict
 
 DIFFERENCES = {  # key: heading, what the first model is called
     "ne_candidate_minus_baseline": ("NE candidate − baseline", "the candidate"),
@@ -27,14 +27,14 @@ class Comparison:
     says: str
 
 
-def comparisons(verdict: Mapping[str, Any], gates: Gates) -> list[Comparison]:
+def comparisons(verdict: PromotionVerdict, gates: Gates) -> list[Comparison]:
     """The differences and ratios of a verdict; empty where there is none.
 
     Args:
         verdict: as promote_vertical commits it.
         gates: thresholds.
     """
-    intervals = verdict["intervals"]
+    intervals = verdict.intervals
     if not intervals:
         return []
     rows = []
@@ -47,7 +47,7 @@ def comparisons(verdict: Mapping[str, Any], gates: Gates) -> list[Comparison]:
     says = _headroom(found, gates.min_headroom_ratio) if ne_defined else UNDEFINED
     rows.append(Comparison("headroom ratio", plain(found["value"], 2), bounds(found, 2), says))
     found = intervals.get("transfer_ratio") or {"value": None, "low": None, "high": None}
-    missing = verdict["transfer_ratio_missing"]
+    missing = verdict.transfer_ratio_missing
     says = f"undefined: {missing}" if missing else "of the FM's gain over the day before, what the VM gained"
     rows.append(Comparison("transfer ratio", plain(found["value"], 2), bounds(found, 2), says))
     return rows

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import storage
 from config import PlatformConfig
 from data.sources import chosen_source
+from quality.day_quality import STAGES, quality_passed, results_table
 from quality.freshness import ages_h
-from quality.verdict import STAGES, quality_passed, results_table
+from quality.promotion_verdict import PromotionVerdict
 from reports.lineage import Partition, missing, partitions
 from reports.model_facts import ModelFacts, candidate, foundation_parameters
 from reports.verdicts import platform_days, verdict, verdicts_until
@@ -59,8 +60,8 @@ class VerticalDay:
     name: str
     impressions: int
     clicks: int
-    verdict: dict[str, Any]  # as in summary.json
-    past: dict[date, dict[str, Any]]  # verdicts by day, the day's among them
+    verdict: PromotionVerdict
+    past: dict[date, PromotionVerdict]  # verdicts by day, the day's among them
     gain_parts: dict[date, dict[str, Any]]  # as track_transfer committed them, by day
     calibration: dict[str, Curve]  # of candidate and fm
     held_out_clicks: int | None
@@ -117,7 +118,7 @@ class DayFacts:
 
     def summary(self) -> dict[str, Any]:
         """What programs read of the day: its status, every vertical's verdict; what is not finite is null."""
-        verdicts = [storage.finite(vertical.verdict) for vertical in self.verticals]
+        verdicts = [storage.finite(vertical.verdict.to_json()) for vertical in self.verticals]
         return {"day": str(self.day)} | self.status | {"verticals": verdicts}
 
 
@@ -213,7 +214,7 @@ def _vertical(config: PlatformConfig, name: str, day: date, examples: pa.Table) 
     judged = verdict(config, name, day)
     past = verdicts_until(config, name, day)
     evaluations = None
-    if judged["metrics"]:
+    if judged.metrics:
         columns = ["user_id", "item_id", "label", "candidate", "fm", "fm_history_item_ids"]
         evaluations = storage.read_partition(config, f"evaluations_{name}", day, columns=columns)
     clicks = None if evaluations is None else int(pc.sum(evaluations["label"]).as_py() or 0)
@@ -236,32 +237,37 @@ def _vertical(config: PlatformConfig, name: str, day: date, examples: pa.Table) 
     )
 
 
-def remarks(judged: dict[str, Any], held_out_clicks: int | None) -> list[str]:
+def remarks(judged: PromotionVerdict, held_out_clicks: int | None) -> list[str]:
     """What a reader of a verdict's figures should not overlook.
 
     Args:
         judged: the verdict.
         held_out_clicks: clicks among the rows it was judged on.
     """
-    if not judged["metrics"]:
+    if not judged.metrics:
         return []
-    baseline, vm = (judged["metrics"][model] for model in ("baseline", "candidate"))
+    baseline, vm = ((judged.metrics.get(model) or {}) for model in ("baseline", "candidate"))
     found = []
-    if vm["ne"] is None or baseline["ne"] is None:
+    if judged.winner == "baseline":
+        found.append("The baseline went live, which takes nothing from the FM: the candidate did not pass beside it.")
+    before, after = baseline.get("ne"), vm.get("ne")
+    if before is None or after is None:
         which = "no clicks" if not held_out_clicks else "nothing but clicks"
         found.append(
-            f"NE, AUC and what follows from them are undefined ({which} among {vm['rows']} held-out rows)"
-            + ("; so is calibration." if vm["calibration"] is None else ".")
+            f"NE, AUC and what follows from them are undefined ({which} among {vm.get('rows', 0)} held-out rows)"
+            + ("; so is calibration." if vm.get("calibration") is None else ".")
         )
-    elif not vm["ne"] < baseline["ne"]:
+    elif not after < before:
         found.append("The candidate is no better than the baseline: what the FM passed on does not show on this day.")
-    if vm["ece"] > HIGH_ECE and vm["calibration"] is not None and 0.9 <= vm["calibration"] <= 1.1:
-        found.append(
-            f"ECE {vm['ece']:.3f}: predictions are too high for some and too low for others, though they "
-            "cancel out in the calibration ratio."
-        )
-    elif vm["ece"] > HIGH_ECE:
-        found.append(f"ECE {vm['ece']:.3f}: the candidate's probabilities are far from the click rates.")
+    ece, calibration = vm.get("ece"), vm.get("calibration")
+    if ece is not None and ece > HIGH_ECE:
+        if calibration is not None and 0.9 <= calibration <= 1.1:
+            found.append(
+                f"ECE {ece:.3f}: predictions are too high for some and too low for others, though they "
+                "cancel out in the calibration ratio."
+            )
+        else:
+            found.append(f"ECE {ece:.3f}: the candidate's probabilities are far from the click rates.")
     if held_out_clicks is not None and held_out_clicks < FEW_CLICKS:
         found.append(f"Only {held_out_clicks} held-out clicks: the figures are rough.")
     return found

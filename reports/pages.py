@@ -12,7 +12,9 @@ from markupsafe import Markup
 
 import storage
 from config import PlatformConfig
+from quality.promotion_verdict import PromotionVerdict
 from reports import plots
+from reports.calibrations import calibrations
 from reports.comparisons import bounds, comparisons, plain, signed
 from reports.day_facts import DayFacts, VerticalDay
 from reports.verdicts import MODELS
@@ -46,6 +48,7 @@ def day_page(facts: DayFacts, config: PlatformConfig) -> str:
             line_markers=LINE_MARKERS,
             plots=_plots(facts, config.gates.min_headroom_ratio),
             compared={v.name: comparisons(v.verdict, config.gates) for v in facts.verticals},
+            calibrated={v.name: calibrations(v.verdict, config.calibration.min_clicks) for v in facts.verticals},
             data_docs=(storage.docs_dir(config) / "data_docs" / "index.html").is_file(),
         )
     )
@@ -85,6 +88,7 @@ def model_card(facts: DayFacts, vertical: VerticalDay, config: PlatformConfig) -
             models=MODEL_NAMES,
             metrics=METRICS,
             compared=comparisons(vertical.verdict, config.gates),
+            calibrated=calibrations(vertical.verdict, config.calibration.min_clicks),
             registered=storage.registered_model(vertical.name),
             mlflow_port=config.runtime.mlflow_port,
             port=SERVING_PORT,
@@ -111,7 +115,7 @@ def index_page(config: PlatformConfig, about: str) -> str:
 
 def _plots(facts: DayFacts, gate: float) -> dict[str, Any]:
     foundation = facts.foundation_days
-    ratios = {v.name: {d: past["headroom_ratio"] for d, past in v.past.items()} for v in facts.verticals if v.past}
+    ratios = {v.name: {d: past.headroom_ratio for d, past in v.past.items()} for v in facts.verticals if v.past}
     return {
         "foundation": foundation
         and plots.foundation_by_day(
@@ -137,9 +141,9 @@ def _plots(facts: DayFacts, gate: float) -> dict[str, Any]:
 
 
 def _headroom_plot(vertical: VerticalDay, gate: float) -> Markup:
-    intervals = {day: past["intervals"].get("headroom_ratio") for day, past in vertical.past.items()}
+    intervals = {day: past.intervals.get("headroom_ratio") for day, past in vertical.past.items()}
     return plots.headroom_with_interval(
-        {day: past["headroom_ratio"] for day, past in vertical.past.items()},
+        {day: past.headroom_ratio for day, past in vertical.past.items()},
         {day: found for day, interval in intervals.items() if (found := _ends(interval)) is not None},
         gate=gate,
         label=f"Headroom ratio of {vertical.name} by platform day, with its 95 % interval and the gate",
@@ -159,7 +163,7 @@ def _gains_plot(facts: DayFacts) -> Markup | None:
     differences: dict[str, dict[str, tuple[float, plots.Bounds | None]]] = {}
     for vertical in facts.verticals:
         for model in ("candidate", "fm"):
-            found = vertical.verdict["intervals"].get(f"ne_{model}_minus_baseline")
+            found = vertical.verdict.intervals.get(f"ne_{model}_minus_baseline")
             if found and found["value"] is not None:
                 differences.setdefault(vertical.name, {})[model] = (found["value"], _ends(found))
     if not differences:
@@ -174,8 +178,8 @@ def _ends(interval: Mapping[str, float | None] | None) -> plots.Bounds | None:
 
 
 def _ne_plot(vertical: VerticalDay) -> Markup:
-    def ne(past: Mapping[str, Any], model: str) -> float | None:
-        return (past["metrics"].get(model) or {}).get("ne")
+    def ne(past: PromotionVerdict, model: str) -> float | None:
+        return (past.metrics.get(model) or {}).get("ne")
 
     series = {model: {day: ne(past, model) for day, past in vertical.past.items()} for model in MODELS}
     return plots.ne_by_day(series, label=f"Normalized entropy of the models of {vertical.name} by platform day")

@@ -1,23 +1,16 @@
 """The verdicts of promote_vertical, of a day and of the days before it."""
 
 from datetime import date, timedelta
-from typing import Any
 
 import storage
 from config import PlatformConfig
+from quality.promotion_verdict import PromotionVerdict
 from reports.lineage import outdated
 
 MODELS = ("baseline", "candidate", "champion", "fm")
-WITHOUT_TRANSFER: dict[str, Any] = {  # of a day without verdict, or judged by an earlier version of the platform
-    "headroom_ratio": None,
-    "transfer_ratio": None,
-    "transfer_ratio_missing": None,
-    "intervals": {},
-    "warnings": [],
-}
 
 
-def verdict(config: PlatformConfig, vertical: str, day: date) -> dict[str, Any]:
+def verdict(config: PlatformConfig, vertical: str, day: date) -> PromotionVerdict:
     """What promote_vertical found for a vertical on a day; where it found nothing, a refusal that says why.
 
     A verdict on partitions that have been replaced since counts as none.
@@ -31,35 +24,22 @@ def verdict(config: PlatformConfig, vertical: str, day: date) -> dict[str, Any]:
     }
     for table, job in steps.items():
         if not storage.has_partition(config, table, day):
-            return nothing_judged(vertical, day, f"no verdict: {job} has no output ({table}/ds={day})")
+            return PromotionVerdict.none(day, vertical, f"no verdict: {job} has no output ({table}/ds={day})")
     if (reason := outdated(config, f"verdicts_{vertical}", day)) is not None:
-        return nothing_judged(vertical, day, f"no verdict: the one in storage is outdated: {reason}")
-    return WITHOUT_TRANSFER | storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"]
+        return PromotionVerdict.none(day, vertical, f"no verdict: the one in storage is outdated: {reason}")
+    return PromotionVerdict.from_json(storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"])
 
 
-def verdicts_until(config: PlatformConfig, vertical: str, day: date) -> dict[date, dict[str, Any]]:
+def verdicts_until(config: PlatformConfig, vertical: str, day: date) -> dict[date, PromotionVerdict]:
     """The verdicts of a vertical up to a day, by day; days without one are left out."""
     found = {}
     for of_day in platform_days(config, day):
         if storage.has_partition(config, f"verdicts_{vertical}", of_day):
             found[of_day] = verdict(config, vertical, of_day)
-    return {of_day: v for of_day, v in found.items() if v["metrics"]}
+    return {of_day: v for of_day, v in found.items() if v.metrics}
 
 
 def platform_days(config: PlatformConfig, day: date) -> list[date]:
     """All platform days up to a day, oldest first."""
     first = config.source.bootstrap_day
     return [first + timedelta(days=n) for n in range((day - first).days + 1)]
-
-
-def nothing_judged(vertical: str, day: date, why: str) -> dict[str, Any]:
-    """Returns the verdict of a vertical without anything to judge, as the report shows it."""
-    return {
-        "day": str(day),
-        "vertical": vertical,
-        "version": None,
-        "champion_version": None,
-        "promoted": False,
-        "reasons": [why],
-        "metrics": {},
-    } | WITHOUT_TRANSFER

@@ -3,7 +3,7 @@
 from datetime import date
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import mlflow
 from mlflow import MlflowClient
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from serving.vertical_model import VerticalModel
 
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+TRANSFER = "transfer"  # tag: what a version takes from the FM, `fm` (a candidate) or `none` (a baseline)
 CODE = ["config.py", "data", "models", "serving"]
 REQUIREMENTS = ["mlflow", "torch", "feast", "pyarrow", "pandas", "numpy", "pydantic", "pyyaml", "safetensors"]
 SIGNATURE = ModelSignature(
@@ -36,12 +37,20 @@ def version_at(client: MlflowClient, name: str, alias: str) -> ModelVersion | No
         raise
 
 
-def version_of(client: MlflowClient, name: str, *, day: date, weights: str) -> ModelVersion | None:
+def version_of(
+    client: MlflowClient, name: str, *, day: date, weights: str, transfer: str = "fm"
+) -> ModelVersion | None:
     """The version registered for a day with these weights, or None."""
     for found in client.search_model_versions(f"name = '{name}'"):
-        if found.tags.get("day") == str(day) and found.tags.get("weights") == weights:
+        same = found.tags.get("day") == str(day) and found.tags.get("weights") == weights
+        if same and transfer_of(found) == transfer:
             return found
     return None
+
+
+def transfer_of(version: ModelVersion) -> Literal["fm", "none"]:
+    """What a version takes from the FM."""
+    return "none" if version.tags.get(TRANSFER) == "none" else "fm"
 
 
 def day_of(version: ModelVersion) -> date:
@@ -58,36 +67,54 @@ def day_of(version: ModelVersion) -> date:
     return date.fromisoformat(version.tags["day"])
 
 
-def parent_before(client: MlflowClient, name: str, day: date) -> ModelVersion | None:
-    """The version a day's candidate starts from: what alias champion says, or, on a re-run, what it said then.
+def champion_before(client: MlflowClient, name: str, day: date) -> ModelVersion | None:
+    """The champion when a day's models are made: what alias champion says, or, on a re-run, what it said then.
 
-    A re-run may find its own day's (or a later) version as champion; that one's line of parents is followed back to
-    before the day, so that the re-run starts where the first run did.
+    A re-run may find its own day's (or a later) version as champion; the line of champions is followed back from that
+    one to before the day, so that the re-run starts where the first run did.
     """
     found = version_at(client, name, CHAMPION)
     while found is not None and day_of(found) >= day:
-        parent = found.tags["parent"]
-        found = client.get_model_version(name, parent) if parent else None
+        champion = found.tags["champion_before"]
+        found = client.get_model_version(name, champion) if champion else None
     return found
+
+
+def parent_of_candidate(client: MlflowClient, name: str, day: date) -> ModelVersion | None:
+    """The version a day's candidate starts from: the champion, or, where a baseline serves, the newest candidate.
+
+    A baseline has learnt nothing of the FM, and knows no history: a candidate that started from it would be cold. So
+    while the plain model serves, candidates are a line of their own, as baselines are while a candidate serves.
+    """
+    champion = champion_before(client, name, day)
+    if champion is None or transfer_of(champion) == "fm":
+        return champion
+    found = [one for one in client.search_model_versions(f"name = '{name}'") if "day" in one.tags]
+    earlier = [one for one in found if transfer_of(one) == "fm" and day_of(one) < day]
+    return max(earlier, key=lambda one: (day_of(one), int(one.version)), default=None)
 
 
 def register(
     client: MlflowClient, name: str, folder: Path, *, run_id: str, feature_repo: Path, tags: dict[str, str]
 ) -> ModelVersion:
-    """Logs a saved vertical model as pyfunc and registers it; at most one version a day and weights.
+    """Logs a saved vertical model as pyfunc and registers it; at most one version a day, kind and weights.
+
+    Alias challenger moves to a candidate, never to a baseline.
 
     Args:
+        client: of the registry.
+        name: of the registered model.
         folder: what `VerticalModel.save` wrote.
         run_id: the MLflow run it belongs to.
         feature_repo: folder of feature_store.yaml; can be overridden when the model is loaded (`model_config`).
-        tags: must hold day and weights; written in the same transaction as the version.
+        tags: must hold day, weights, transfer and champion_before; written in the same transaction as the version.
     """
-    day = date.fromisoformat(tags["day"])
-    existing = version_of(client, name, day=day, weights=tags["weights"])
-    if existing is None:
+    day, transfer = date.fromisoformat(tags["day"]), tags[TRANSFER]
+    version = version_of(client, name, day=day, weights=tags["weights"], transfer=transfer)
+    if version is None:
         with mlflow.start_run(run_id=run_id):
             logged = mlflow.pyfunc.log_model(
-                name="model",
+                name="model" if transfer == "fm" else "baseline",
                 python_model=str(ROOT / "serving" / "scorer.py"),
                 artifacts={"model": str(folder)},
                 code_paths=[str(ROOT / path) for path in CODE],
@@ -95,9 +122,10 @@ def register(
                 signature=SIGNATURE,
                 pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
             )
-        existing = mlflow.register_model(logged.model_uri, name, tags=tags)
-    client.set_registered_model_alias(name, CHALLENGER, existing.version)
-    return existing
+        version = mlflow.register_model(logged.model_uri, name, tags=tags)
+    if transfer == "fm":
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
+    return version
 
 
 def load_version(version: ModelVersion) -> "VerticalModel":

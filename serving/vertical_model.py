@@ -1,7 +1,7 @@
 """A vertical model on disk: safetensors weights and a JSON description, no pickle."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from config import VerticalModel as VerticalConfig
 from data.batches.vertical import VerticalFeatures
+from models.calibration import CalibrationLayer
 from models.vertical import build_vertical
 from models.vertical.network import VerticalNetwork
 
@@ -23,12 +24,13 @@ HISTORY_IDS = ("item_id",)  # features whose ids Feast serves in a history slot
 
 @dataclass
 class VerticalModel:
-    """A network with the description of its input."""
+    """A network with the description of its input, and the layer that corrects its probabilities."""
 
     network: VerticalNetwork
     features: VerticalFeatures
     settings: VerticalConfig
     use_history: bool
+    calibration: CalibrationLayer = field(default_factory=CalibrationLayer)
 
     @classmethod
     def fresh(cls, settings: VerticalConfig, features: VerticalFeatures, *, use_history: bool) -> "VerticalModel":
@@ -49,6 +51,7 @@ class VerticalModel:
             "settings": self.settings.model_dump(),
             "features": asdict(self.features),
             "use_history": self.use_history,
+            "calibration": asdict(self.calibration),
         }
         (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1))
         save_file({k: v.detach().contiguous() for k, v in self.network.state_dict().items()}, folder / WEIGHTS_FILE)
@@ -75,11 +78,20 @@ class VerticalModel:
                 f"{folder}: these weights are of {model.settings.architecture} as another version of the platform "
                 "builds it. Load them with that version, or start again from the bootstrap day with a new storage.root"
             ) from error
+        model.calibration = CalibrationLayer(**description["calibration"])
         return model
 
-    @torch.no_grad()
     def predict(self, rows: pa.Table) -> npt.NDArray[np.float32]:
-        """Click probabilities, (n,).
+        """Click probabilities, (n,): what is served.
+
+        Args:
+            rows: n rows with `features.columns`.
+        """
+        return self.calibration.apply(self.uncalibrated(rows))
+
+    @torch.no_grad()
+    def uncalibrated(self, rows: pa.Table) -> npt.NDArray[np.float32]:
+        """Click probabilities as the network gives them, before the calibration layer, (n,).
 
         Args:
             rows: n rows with `features.columns`.

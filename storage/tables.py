@@ -26,9 +26,10 @@ class Table:
 EVENTS = ("events",)
 FEATURES = ("examples", "user_activity", "item_activity")
 VIEWS = ("user_activity", "item_activity", "user_fm_history", "item_fm_embedding")  # what Feast serves
+GATE_RESULTS = ("gate_results_events", "gate_results_features")
 SCORED = ("examples", "fm_snapshots")
 LEARNT = (*SCORED, "fm_outputs")
-DISTILLED = ("vertical_examples", "fm_snapshots", "candidates", "baselines")
+DISTILLED = ("vertical_examples", "fm_snapshots", "candidates", "baselines", "evaluations", "fm_evaluations")
 TRANSFER = ("vertical_examples", "fm_outputs", "examples")
 
 TABLES = (
@@ -50,15 +51,24 @@ TABLES = (
     Table(
         "evaluations",
         "distill_vertical",
-        (*DISTILLED, "fm_evaluations"),
+        DISTILLED,
         "a held-out impression with the probability of each model",
         per_vertical=True,
     ),
     Table(
         "verdicts",
         "promote_vertical",
-        ("candidates", "evaluations", "gate_results_events", "gate_results_features", *EVENTS, *FEATURES),
-        "the gate's decision",
+        (
+            "candidates",
+            "baselines",
+            "evaluations",
+            "verdicts",
+            "gate_results_events",
+            "gate_results_features",
+            *EVENTS,
+            *FEATURES,
+        ),
+        "a held-out impression as each contender and the champion predicted it; the manifest has the decision",
         per_vertical=True,
     ),
     Table("gain_parts", "track_transfer", TRANSFER, "a part of the gain from the FM", per_vertical=True, needed=False),

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,8 @@ from safetensors.numpy import save_file
 import storage
 from config import PlatformConfig
 from data.sources import source_schema
-from quality.verdict import STAGES, results_table
+from quality.day_quality import STAGES, results_table
+from quality.promotion_verdict import PromotionVerdict
 from tests.clean_tables import clean_tables, write_tables
 
 CHECK = {"suite": "events_rows", "expectation": "expect_x", "column": "label", "severity": "warning", "observed": "1"}
@@ -95,7 +95,7 @@ def write_vertical(config: PlatformConfig, day: date, vertical: str, rows: pa.Ta
             zeros = {name: np.zeros(shape, np.float32) for name, shape in tensors.items()}
             save_file(zeros, folder / "model" / "model.safetensors")
     write_evaluations(config, day, vertical, rows)
-    judged = storage.finite(verdict(day, vertical))
+    judged = verdict(day, vertical).to_json()
     with made_from(config, day, f"evaluations_{vertical}"):
         storage.write_partition(config, f"verdicts_{vertical}", day, pa.table({"vertical": [vertical]}), extra=judged)
 
@@ -122,30 +122,30 @@ def write_evaluations(
         storage.write_partition(config, f"evaluations_{vertical}", day, rows)
 
 
-def verdict(day: date, vertical: str) -> dict[str, Any]:
+def verdict(day: date, vertical: str) -> PromotionVerdict:
     """A verdict as promote_vertical commits it: no champion, no headroom, a gAUC that the rows do not define."""
-    nan = float("nan")
-    metrics = {"rows": 60, "log_loss": 0.5, "auc": 0.6, "gauc": float("nan"), "calibration": 1.0, "ece": 0.2}
-    return {
-        "day": str(day),
-        "vertical": vertical,
-        "version": 3,
-        "champion_version": None,
-        "promoted": True,
-        "reasons": ["NE 0.9100 < 1, the base rate's (there is no champion)"],
-        "metrics": {
+    metrics = {"rows": 60, "log_loss": 0.5, "auc": 0.6, "gauc": None, "calibration": 1.0, "ece": 0.2}
+    undefined = {"value": None, "low": None, "high": None}
+    layer = {"slope": 0.9, "intercept": -0.12, "days": ["2026-01-01"], "rows": 70, "clicks": 20}
+    return PromotionVerdict(
+        day=day,
+        vertical=vertical,
+        winner="candidate",
+        reasons=["NE 0.9100 < 1, the base rate's (there is no champion)"],
+        versions={"candidate": "3", "baseline": "2", "champion": None},
+        metrics={
             "baseline": metrics | {"ne": 0.9},
             "candidate": metrics | {"ne": 0.91},
             "champion": None,
             "fm": metrics | {"ne": 0.95},
         },
-        "headroom_ratio": nan,
-        "transfer_ratio": None,
-        "transfer_ratio_missing": "there was no champion before the candidate",
-        "intervals": {
+        uncalibrated={"candidate": metrics | {"ne": 0.93, "ece": 0.25, "calibration": 1.31}},
+        calibration={"candidate": layer},
+        transfer_ratio_missing="there was no champion before the candidate",
+        intervals={
             "ne_candidate_minus_baseline": {"value": 0.01, "low": -0.02, "high": 0.04},
-            "ne_fm_minus_baseline": {"value": 0.05, "low": nan, "high": nan},
-            "headroom_ratio": {"value": nan, "low": nan, "high": nan},
+            "ne_fm_minus_baseline": {"value": 0.05, "low": None, "high": None},
+            "headroom_ratio": undefined,
         },
-        "warnings": ["FM no better than the baseline: NE 0.9500 against 0.9000"],
-    }
+        warnings=["FM no better than the baseline: NE 0.9500 against 0.9000"],
+    )

@@ -42,7 +42,7 @@ from jobs import (
     write_report,
 )
 from models.vertical.batch import History
-from serving.registry import CHAMPION, PREVIOUS, version_at
+from serving.registry import CHALLENGER, CHAMPION, PREVIOUS, version_at
 from storage.tables import TABLES, names
 from training.tracking import tracking_client
 from training.vertical.logged_rows import logged_rows
@@ -89,13 +89,17 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     config = load_config(ROOT / "platform.yaml").changed(
         data_source="synthetic",
         sources={"synthetic": {"events_per_day": 2500, "bootstrap_days": 2}},
-        gates={"ne_tolerance": 0.5, "calibration": (0.1, 10.0)},  # tiny log, tiny models
+        # A tiny log, tiny models: with so few clicks the kind that serves stays, whether it is the better one or not.
+        gates={"ne_tolerance": 0.5, "calibration": (0.1, 10.0), "min_eval_clicks": 10_000},
         storage={"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")},
     )
     results: dict[tuple[str, date], dict[str, Any]] = {}
     for day in DAYS:
         # A setting that changes on the way: what is held out of a day must stay what it was.
         results |= run_day(config.changed(foundation_model={"eval_fraction": 0.5 if day == DAYS[1] else 0.2}), day)
+        if day == DAYS[0]:  # with so few clicks no candidate goes live first; by hand it does
+            name, version = storage.registered_model(VERTICAL), results["distill", day]["version"]
+            tracking_client(config).set_registered_model_alias(name, CHAMPION, version)
     yield Platform(config, results)
 
 
@@ -139,6 +143,28 @@ def test_a_job_that_is_given_its_recorded_inputs_alone_writes_the_same(platform:
         then, now = (storage.read_manifest(of, name, day) for of in (platform.config, config))
         assert now["content_hash"] == then["content_hash"], name
         assert now["inputs"] == then["inputs"], name
+
+
+def test_both_contenders_are_registered_and_few_clicks_let_no_candidate_be_the_first(platform: Platform):
+    first, name = platform.results["promote", DAYS[0]], storage.registered_model(VERTICAL)
+    assert first["winner"] != "candidate" and "fewer than gates.min_eval_clicks" in first["reasons"][0]
+    assert any(reason.startswith("candidate: too few clicks to tell the kinds apart") for reason in first["reasons"])
+    kinds = [
+        [platform.client.get_model_version(name, str(number)).tags["transfer"] for number in (2 * n + 1, 2 * n + 2)]
+        for n in range(len(DAYS))
+    ]
+    assert kinds == [["none", "fm"]] * len(DAYS)
+    assert str(version_at(platform.client, name, CHALLENGER).version) == "6"
+    last = platform.results["promote", DAYS[2]]
+    assert last["judged_on"]["days"] == [str(day) for day in DAYS]
+    assert last["judged_on"]["champion_days"] == [str(day) for day in DAYS[1:]]  # on the first there was none
+
+
+def test_a_baseline_is_served_like_any_other_model(platform: Platform):
+    platform.client.set_registered_model_alias(storage.registered_model(VERTICAL), "plain", "5")
+    rows = storage.read_partition(platform.config, f"evaluations_{VERTICAL}", DAYS[-1], columns=["user_id", "item_id"])
+    answer = score_in_a_process_of_its_own(platform.config, rows.slice(0, 20).to_pandas(), "plain")
+    assert answer["loaded"] == [] and all(0 < p < 1 for p in answer["probability"])
 
 
 def test_soft_labels_come_from_a_snapshot_that_had_not_seen_the_day(platform: Platform):
@@ -212,8 +238,8 @@ def _experiments(client: MlflowClient) -> list[str]:
 
 def test_candidates_descend_from_the_champion_and_learn_what_it_had_not_seen(platform: Platform):
     name = storage.registered_model(VERTICAL)
-    third = platform.client.get_model_version(name, "3")
-    assert (third.tags["day"], third.tags["parent"]) == (str(DAYS[2]), "2")
+    third = platform.client.get_model_version(name, "6")
+    assert (third.tags["day"], third.tags["parent"]) == (str(DAYS[2]), "4")
     distilled = platform.results["distill", DAYS[2]]
     rows = storage.dataset(platform.config, "fm_outputs", DAYS).to_table(filter=pc.field("vertical") == VERTICAL)
     from data.split import learnt_until  # the split of each day
@@ -222,8 +248,8 @@ def test_candidates_descend_from_the_champion_and_learn_what_it_had_not_seen(pla
     times = rows["event_timestamp"]
     expected = pc.sum(pc.and_(pc.greater_equal(times, since), pc.less(times, until))).as_py()
     assert distilled["learnt_rows"] == expected
-    assert str(version_at(platform.client, name, CHAMPION).version) == "3"
-    assert str(version_at(platform.client, name, PREVIOUS).version) == "2"
+    assert str(version_at(platform.client, name, CHAMPION).version) == "6"
+    assert str(version_at(platform.client, name, PREVIOUS).version) == "4"
 
 
 def score_in_a_process_of_its_own(config: PlatformConfig, pairs: pd.DataFrame, alias: str = CHAMPION) -> dict[str, Any]:
@@ -267,21 +293,21 @@ def test_no_pickle_lies_in_the_registry_or_the_lake(platform: Platform):
 def test_an_alias_moved_by_hand_is_served_and_respected(platform: Platform):
     config, client, name = platform.config, platform.client, storage.registered_model(VERTICAL)
     pairs = pd.DataFrame({"user_id": ["nobody"], "item_id": ["nothing"]})
-    client.set_registered_model_alias(name, CHAMPION, "1")
+    client.set_registered_model_alias(name, CHAMPION, "2")
     try:
         served = score_in_a_process_of_its_own(config, pairs)
         assert served["probability"] != score_in_a_process_of_its_own(config, pairs, PREVIOUS)["probability"]
-        # The day that promoted version 3 does not undo what was done by hand afterwards.
+        # The day that promoted version 6 does not undo what was done by hand afterwards.
         promote_vertical.main(config, day=DAYS[2], vertical=VERTICAL)
-        assert str(version_at(client, name, CHAMPION).version) == "1"
+        assert str(version_at(client, name, CHAMPION).version) == "2"
         # The next day's candidate starts from the champion, learns from its day on, and is compared with it.
         following = DAYS[2] + timedelta(days=1)
         results = run_day(config, following)
-        assert client.get_model_version(name, str(results["distill", following]["version"])).tags["parent"] == "1"
+        assert client.get_model_version(name, str(results["distill", following]["version"])).tags["parent"] == "2"
         assert results["distill", following]["learnt_rows"] > platform.results["distill", DAYS[2]]["learnt_rows"]
-        assert results["promote", following]["champion_version"] == "1"
+        assert results["promote", following]["versions"]["champion"] == "2"
     finally:
-        client.set_registered_model_alias(name, CHAMPION, "3")
+        client.set_registered_model_alias(name, CHAMPION, "6")
 
 
 def test_the_feast_command_line_lists_the_views(platform: Platform):
@@ -303,7 +329,7 @@ def test_a_changed_table_is_not_promoted(platform: Platform):
         assert not verdict["promoted"] and "examples" in " ".join(verdict["reasons"])
         assert version_at(platform.client, name, CHAMPION) is None
     finally:
-        platform.client.set_registered_model_alias(name, CHAMPION, "3")
+        platform.client.set_registered_model_alias(name, CHAMPION, "6")
 
 
 def test_histories_rebuilt_from_the_log_are_those_that_feast_served(platform: Platform):

@@ -26,7 +26,7 @@ class TrackedRun:
     client: MlflowClient
     run_id: str
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float | None], *, step: int | None = None) -> None:
         """Logs figures, at a step where they have one."""
         finite = {k: float(v) for k, v in metrics.items() if v is not None and abs(v) < float("inf")}
         mlflow.log_metrics(finite, run_id=self.run_id, step=step, synchronous=True)

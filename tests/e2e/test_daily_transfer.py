@@ -214,8 +214,10 @@ def test_killed_jobs_were_tried_again_and_left_nothing_half_written(platform: Pl
     assert examples == events
     client = MlflowClient(storage.mlflow_tracking_uri(config))
     for name in map(storage.registered_model, config.verticals):
-        days = [version.tags["day"] for version in client.search_model_versions(f"name='{name}'")]
-        assert sorted(days) == [str(BOOTSTRAP), str(NEXT)], f"{name}: one version a day"
+        versions = client.search_model_versions(f"name='{name}'")
+        found = sorted((version.tags["day"], version.tags["transfer"]) for version in versions)
+        expected = [(str(day), transfer) for day in (BOOTSTRAP, NEXT) for transfer in ("fm", "none")]
+        assert found == expected, f"{name}: one candidate and one baseline a day"
 
 
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver on this machine")

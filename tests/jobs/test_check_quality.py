@@ -9,7 +9,7 @@ import storage
 from config import PlatformConfig
 from data.sources import source_schema
 from jobs import check_quality
-from quality.verdict import quality_passed
+from quality.day_quality import quality_passed
 from tests.clean_tables import clean_tables, write_tables
 
 DAY = date(2026, 1, 2)

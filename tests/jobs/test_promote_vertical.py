@@ -1,6 +1,7 @@
 """Verdicts on a small day: predictions are given, so no model is loaded."""
 
 import logging
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -14,12 +15,14 @@ from config import PlatformConfig
 from jobs import promote_vertical
 from quality.metrics import evaluate
 from serving.registry import CHAMPION, PREVIOUS, version_at
+from tests.reported_day import verdict as promotion_verdict
 from tests.reported_day import write_day
 from training.tracking import tracking_client
 
 BEFORE, DAY = date(2026, 1, 2), date(2026, 1, 3)
 NAME = storage.registered_model("feed")
 ROWS = 600
+LAYERS = {name: {"slope": 1.0, "intercept": 0.0, "days": [], "rows": 0, "clicks": 0} for name in ("candidate", "fm")}
 
 
 class Champion:
@@ -45,19 +48,22 @@ def evaluations(shares: dict[str, float]) -> pa.Table:
     """Held-out rows of 100 users, with a probability a model; labels as the truth has them."""
     labels = np.random.default_rng(1).random(ROWS) < 1 / (1 + np.exp(-truth()))
     columns = {name: predictions(share) for name, share in shares.items()}
+    columns |= {f"{name}_raw": columns[name] for name in ("baseline", "candidate", "fm") if name in columns}
     users = [f"u{n % 100}" for n in range(ROWS)]
     return pa.table({"user_id": users, "label": labels.astype(np.int32)} | columns)
 
 
 @pytest.fixture
 def platform(tiny_config: PlatformConfig) -> PlatformConfig:
-    """Two days in storage, with a registered version each; the first day's is champion."""
+    """Two days in storage, without verdicts; candidates are versions 1 and 3, baselines 2 and 4, champion is 1."""
     client = tracking_client(tiny_config)
     client.create_registered_model(NAME)
     for day in (BEFORE, DAY):
         write_day(tiny_config, day, verticals=["feed"])
-        tags = {"day": str(day), "weights": f"weights-{day}", "parent": ""}
-        client.create_model_version(NAME, source=str(storage.mlflow_dir(tiny_config)), tags=tags)
+        for transfer in ("fm", "none"):
+            tags = {"day": str(day), "weights": f"weights-{day}", "transfer": transfer}
+            client.create_model_version(NAME, source=str(storage.mlflow_dir(tiny_config)), tags=tags)
+        storage.partition_dir(tiny_config, "verdicts_feed", day).rename(tiny_config.storage.root + f"/{day}")
     client.set_registered_model_alias(NAME, CHAMPION, "1")
     return tiny_config
 
@@ -67,7 +73,7 @@ def promote(
 ) -> dict[str, Any]:
     """Judges a candidate on predictions that know so much of the truth."""
     rows = evaluations({"baseline": 0.3, "candidate": 0.5, "fm": 0.9, "soft_label": 0.7} | shares)
-    storage.write_partition(config, "evaluations_feed", DAY, rows)
+    storage.write_partition(config, "evaluations_feed", DAY, rows, extra={"calibration": LAYERS})
     monkeypatch.setattr(promote_vertical, "load_version", lambda version: Champion(champion))
     return promote_vertical.main(config, day=DAY, vertical="feed")
 
@@ -117,8 +123,8 @@ def test_little_headroom_closed_warns_and_promotes_all_the_same(
     assert [r.getMessage() for r in caplog.records] == [f"feed: {warning} (docs/operations.md says what to do)"]
     run, client = gate_run(platform), tracking_client(platform)
     assert run.info.status == "FINISHED" and run.data.tags["warnings"] == warning
-    assert client.get_model_version(NAME, "2").tags["warnings"] == warning
-    assert str(version_at(client, NAME, CHAMPION).version) == "2"
+    assert client.get_model_version(NAME, "3").tags["warnings"] == warning
+    assert str(version_at(client, NAME, CHAMPION).version) == "3"
     assert str(version_at(client, NAME, PREVIOUS).version) == "1"
 
 
@@ -162,3 +168,47 @@ def test_judging_again_after_the_promotion_repeats_the_verdict(
 ) -> None:
     first = promote(platform, monkeypatch)
     assert promote_vertical.main(platform, day=DAY, vertical="feed") == first
+
+
+def test_a_baseline_that_is_better_goes_live(platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = tracking_client(platform)
+    verdict = promote(platform, monkeypatch, baseline=0.6)
+    assert (verdict["winner"], verdict["promoted"]) == ("baseline", True)
+    assert any(reason.startswith("candidate: NE ") and "the baseline's" in reason for reason in verdict["reasons"])
+    assert str(version_at(client, NAME, CHAMPION).version) == "4"
+    assert str(version_at(client, NAME, PREVIOUS).version) == "1"
+    assert gate_run(platform).data.tags["winner"] == "baseline"
+    outcomes = [client.get_model_version(NAME, version).tags["gate"] for version in ("3", "4")]
+    assert outcomes == ["the baseline won", "promoted"]
+
+
+def test_days_before_are_judged_too_where_the_day_has_few_clicks(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day before, the candidate was far better; on the day it is a little worse."""
+    earlier = evaluations({"baseline": 0.1, "candidate": 0.9, "champion": 0.3}).select(
+        ["user_id", "label", "baseline", "candidate", "champion"]
+    )
+    extra = replace(promotion_verdict(BEFORE, "feed"), champion_transfer="fm").to_json()
+    storage.write_partition(platform, "verdicts_feed", BEFORE, earlier, extra=extra)
+    alone = promote(platform, monkeypatch, baseline=0.55)
+    assert alone["winner"] == "baseline" and alone["judged_on"]["days"] == [str(DAY)]
+    tracking_client(platform).set_registered_model_alias(NAME, CHAMPION, "1")
+    more = platform.changed(gates={"min_eval_clicks": alone["judged_on"]["clicks"] + 1})
+    together = promote(more, monkeypatch, baseline=0.55)
+    assert together["winner"] == "candidate"
+    assert together["judged_on"]["days"] == together["judged_on"]["champion_days"] == [str(BEFORE), str(DAY)]
+    assert together["judged_on"]["rows"] == 2 * ROWS
+    assert together["reasons"][0].startswith(f"judged on {2 * ROWS} held-out rows with ")
+    assert together["reasons"][0].endswith(f"of the days {BEFORE} to {DAY}")
+    assert "pooled_ne_candidate_minus_baseline_low" in gate_run(platform).data.metrics
+
+
+def test_the_rows_of_the_day_are_kept_for_the_days_after(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(platform, monkeypatch, champion=0.4)
+    kept = storage.read_partition(platform, "verdicts_feed", DAY)
+    np.testing.assert_array_equal(kept["champion"].to_numpy(), predictions(0.4))
+    np.testing.assert_array_equal(kept["baseline"].to_numpy(), predictions(0.3))
+    assert kept["label"].to_pylist() == evaluations({})["label"].to_pylist()

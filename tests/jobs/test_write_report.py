@@ -63,9 +63,13 @@ def test_a_day_is_reported_whole_and_again_with_the_same_bytes(tiny_config: Plat
     assert '<p class="banner">⚠ FM no better than the baseline: NE 0.9500 against 0.9000. Nothing is refused' in page
     assert "+0.0100" in page and "-0.0200 to 0.0400" in page and "these rows do not tell them apart" in page
     assert "undefined: there was no champion before the candidate" in page
+    assert "promoted: candidate, version 3" in page
+    assert re.search(r"<td>logit × 0.900 -0.120</td>.*0.2500.*0.2000.*1.310.*1.000.*too little", page)
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\((?!#)|@import""", page)  # nothing from outside
 
     card = (folder / "cards" / "feed.md").read_text()
+    assert "**Verdict: the candidate is promoted**, version 3" in card
+    assert "| candidate | logit × 0.900 -0.120 | 0.2500 | 0.2000 | 1.310 | 1.000 | too little" in card
     assert "13 parameters, 10 of them in embedding tables" in card
     assert "models:/vertical_feed@champion --env-manager local -p 5001 -h 127.0.0.1" in card
     request = re.search(r"-d '(.*)'", card)

@@ -9,7 +9,7 @@ from config import PlatformConfig
 from jobs import plan_day
 from local.run import days_done, next_days
 from local.tables import results_table
-from reports.verdicts import nothing_judged
+from quality.promotion_verdict import PromotionVerdict
 from tests.done_days import finish
 
 
@@ -49,7 +49,8 @@ def test_both_doors_go_on_with_the_same_day(tiny_config: PlatformConfig) -> None
 
 
 def test_what_was_not_judged_is_shown_with_its_reason() -> None:
-    entry = nothing_judged("feed", date(2026, 1, 3), "no impressions held out: the champion stays")
+    why = "no impressions held out: the champion stays"
+    entry = PromotionVerdict.none(date(2026, 1, 3), "feed", why).to_json()
     console = Console(width=110, record=True, file=StringIO())
     console.print(results_table(date(2026, 1, 3), [entry]))
     text = console.export_text()
@@ -60,8 +61,9 @@ def test_the_results_say_why_a_candidate_was_refused() -> None:
     entry = {
         "vertical": "feed",
         "promoted": False,
+        "winner": None,
         "reasons": ["calibration 1.31 is outside [0.8, 1.25]"],
-        "version": "3",
+        "versions": {"candidate": "3", "baseline": "4", "champion": None},
         "metrics": {"baseline": metrics(0.91), "candidate": metrics(0.85), "champion": None, "fm": metrics(0.8)},
         "headroom_ratio": 0.1454,
         "intervals": {"headroom_ratio": {"value": 0.1454, "low": -0.3, "high": 0.61}},
@@ -73,3 +75,19 @@ def test_the_results_say_why_a_candidate_was_refused() -> None:
     for expected in ("0.9100", "0.8500", "0.8000", "1,234 rows", "refused", "[0.8, 1.25]", "⚠ headroom", "0.15: below"):
         assert expected in text
     assert "headroom ratio 0.15 (95 %: -0.30 to 0.61)" in " ".join(text.split())
+
+
+def test_the_results_say_which_contender_went_live() -> None:
+    entry = {
+        "vertical": "feed",
+        "winner": "baseline",
+        "reasons": ["candidate: NE 0.8600 > the baseline's 0.8500"],
+        "versions": {"candidate": "3", "baseline": "4", "champion": None},
+        "metrics": {"baseline": metrics(0.85), "candidate": metrics(0.86), "champion": None, "fm": metrics(0.8)},
+        "headroom_ratio": None,
+        "intervals": {},
+        "warnings": [],
+    }
+    console = Console(width=110, record=True, file=StringIO())
+    console.print(results_table(date(2026, 1, 3), [entry]))
+    assert "promoted baseline, version 4" in " ".join(console.export_text().split())

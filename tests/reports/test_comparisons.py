@@ -1,8 +1,10 @@
+from datetime import date
 from typing import Any
 
 import pytest
 
 from config import Gates
+from quality.promotion_verdict import PromotionVerdict
 from reports.comparisons import comparisons
 
 GATES = Gates(min_headroom_ratio=0.2)
@@ -12,13 +14,20 @@ def interval(value: float | None, low: float | None = None, high: float | None =
     return {"value": value, "low": low, "high": high}
 
 
-def verdict(**changes: Any) -> dict[str, Any]:
+def verdict(**changes: Any) -> PromotionVerdict:
     intervals = {
         "ne_candidate_minus_baseline": interval(-0.01, -0.02, -0.001),
         "ne_fm_minus_baseline": interval(-0.04, -0.06, -0.02),
         "headroom_ratio": interval(0.25, 0.1, 0.4),
     }
-    return {"intervals": intervals | changes, "transfer_ratio_missing": "there is no champion"}
+    return PromotionVerdict(
+        day=date(2026, 1, 2),
+        vertical="feed",
+        winner=None,
+        reasons=["x"],
+        intervals=intervals | changes,
+        transfer_ratio_missing="there is no champion",
+    )
 
 
 def says(heading: str, **changes: Any) -> str:
@@ -55,4 +64,4 @@ def test_a_headroom_ratio_is_held_against_its_gate(found: dict, expected: str) -
 
 def test_an_undefined_transfer_ratio_says_why_and_a_day_without_verdict_has_no_rows() -> None:
     assert says("transfer ratio") == "undefined: there is no champion"
-    assert comparisons({"intervals": {}}, GATES) == []
+    assert comparisons(PromotionVerdict.none(date(2026, 1, 2), "feed", "x"), GATES) == []

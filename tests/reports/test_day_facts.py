@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 import storage
 from config import PlatformConfig
+from quality.promotion_verdict import PromotionVerdict
 from reports.day_facts import collect, reliability, remarks
 from tests.reported_day import verdict, write_day, write_evaluations
 
@@ -56,23 +58,11 @@ def test_the_summary_holds_verdicts_as_they_were_given_and_null_for_what_is_no_n
     write_day(tiny_config, DAY, verticals=["feed"])
     entries = {entry["vertical"]: entry for entry in collect(tiny_config, DAY).summary()["verticals"]}
     assert list(entries) == tiny_config.verticals
-    given = verdict(DAY, "feed")
-    assert entries["feed"]["metrics"]["candidate"] == given["metrics"]["candidate"] | {"gauc": None}
-    assert entries["feed"]["headroom_ratio"] is None
-    assert entries["search"] == {
-        "day": str(DAY),
-        "vertical": "search",
-        "version": None,
-        "champion_version": None,
-        "promoted": False,
-        "reasons": [f"no verdict: distill_vertical has no output (evaluations_search/ds={DAY})"],
-        "metrics": {},
-        "headroom_ratio": None,
-        "transfer_ratio": None,
-        "transfer_ratio_missing": None,
-        "intervals": {},
-        "warnings": [],
-    }
+    assert entries["feed"] == verdict(DAY, "feed").to_json()
+    assert entries["feed"]["metrics"]["candidate"]["gauc"] is None
+    missing = f"no verdict: distill_vertical has no output (evaluations_search/ds={DAY})"
+    assert entries["search"] == PromotionVerdict.none(DAY, "search", missing).to_json()
+    assert entries["search"]["reasons"] == [f"no verdict: {missing}"] and not entries["search"]["promoted"]
 
 
 def test_a_verdict_on_replaced_evaluations_does_not_count(tiny_config: PlatformConfig) -> None:
@@ -80,8 +70,8 @@ def test_a_verdict_on_replaced_evaluations_does_not_count(tiny_config: PlatformC
     rows = storage.read_partition(tiny_config, "fm_evaluations", DAY)
     write_evaluations(tiny_config, DAY, "feed", rows, candidate=0.4)
     feed = collect(tiny_config, DAY).verticals[0]
-    assert not feed.verdict["promoted"]
-    assert "verdicts_feed was made from an earlier evaluations_feed" in feed.verdict["reasons"][0]
+    assert not feed.verdict.promoted
+    assert "verdicts_feed was made from an earlier evaluations_feed" in feed.verdict.reasons[0]
     assert feed.past == {}
 
 
@@ -116,6 +106,12 @@ def test_a_candidate_that_learnt_nothing_from_the_fm_is_remarked_on() -> None:
 @pytest.mark.parametrize(("clicks", "which"), [(0, "no clicks"), (60, "nothing but clicks")])
 def test_undefined_figures_are_remarked_on_as_such(clicks: int, which: str) -> None:
     judged = verdict(DAY, "feed")
-    for model in ("baseline", "candidate"):
-        judged["metrics"][model] |= {"ne": None, "auc": None, "calibration": None if not clicks else 1.0}
-    assert f"undefined ({which} among 60 held-out rows)" in " ".join(remarks(judged, clicks))
+    nothing = {"ne": None, "auc": None, "calibration": None if not clicks else 1.0}
+    figures = {model: {**(judged.metrics[model] or {}), **nothing} for model in ("baseline", "candidate")}
+    found = " ".join(remarks(replace(judged, metrics=dict(judged.metrics) | figures), clicks))
+    assert f"undefined ({which} among 60 held-out rows)" in found
+
+
+def test_a_baseline_that_went_live_is_remarked_on() -> None:
+    found = remarks(replace(verdict(DAY, "feed"), winner="baseline"), None)
+    assert found[0].startswith("The baseline went live")

@@ -7,8 +7,8 @@ import pytest
 
 import storage
 from config import PlatformConfig
+from quality.day_quality import STAGES, quality_passed, results_table
 from quality.validate import Result, as_table
-from quality.verdict import STAGES, quality_passed, results_table
 
 DAY = date(2026, 1, 3)
 

@@ -1,0 +1,57 @@
+"""Where a day's models start from, in a registry of its own for each test."""
+
+from datetime import date
+
+import pytest
+from mlflow import MlflowClient
+
+import storage
+from config import PlatformConfig
+from serving.registry import CHAMPION, champion_before, parent_of_candidate, version_of
+from training.tracking import tracking_client
+
+NAME = "vertical_feed"
+DAYS = [date(2026, 1, n) for n in (2, 3, 4)]
+
+
+@pytest.fixture
+def client(tiny_config: PlatformConfig) -> MlflowClient:
+    """Candidate and baseline of each of three days: versions 1 and 2, 3 and 4, 5 and 6."""
+    client = tracking_client(tiny_config)
+    client.create_registered_model(NAME)
+    champion = ""
+    for day in DAYS:
+        for transfer in ("fm", "none"):
+            tags = {"day": str(day), "weights": f"w{day}", "transfer": transfer, "champion_before": champion}
+            made = client.create_model_version(NAME, source=str(storage.mlflow_dir(tiny_config)), tags=tags)
+        champion = str(made.version)  # the baseline became champion every day
+    client.set_registered_model_alias(NAME, CHAMPION, "6")
+    return client
+
+
+def number(version: object) -> str | None:
+    return None if version is None else str(version.version)
+
+
+def test_a_rerun_finds_the_champion_that_was_before_its_day(client: MlflowClient) -> None:
+    following = date(2026, 1, 5)
+    assert [number(champion_before(client, NAME, day)) for day in (*DAYS, following)] == [None, "2", "4", "6"]
+
+
+def test_while_a_baseline_serves_candidates_start_from_the_newest_candidate_before(client: MlflowClient) -> None:
+    following = date(2026, 1, 5)
+    assert [number(parent_of_candidate(client, NAME, day)) for day in (*DAYS, following)] == [None, "1", "3", "5"]
+
+
+def test_a_champion_that_learnt_from_the_fm_is_where_a_candidate_starts(client: MlflowClient) -> None:
+    client.set_registered_model_alias(NAME, CHAMPION, "1")
+    assert number(parent_of_candidate(client, NAME, DAYS[2])) == "1"  # though version 3 is newer
+    client.delete_registered_model_alias(NAME, CHAMPION)
+    assert parent_of_candidate(client, NAME, DAYS[2]) is None
+
+
+def test_contenders_of_a_day_with_equal_weights_are_two_versions(client: MlflowClient) -> None:
+    weights = f"w{DAYS[1]}"
+    assert number(version_of(client, NAME, day=DAYS[1], weights=weights)) == "3"
+    assert number(version_of(client, NAME, day=DAYS[1], weights=weights, transfer="none")) == "4"
+    assert version_of(client, NAME, day=DAYS[1], weights="other") is None
