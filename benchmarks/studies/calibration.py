@@ -3,9 +3,9 @@
     python -m benchmarks.studies.calibration --configs kuairand.yaml complete_journey.yaml
 
 Each file is a platform.yaml whose days have run, `distill_vertical` among their jobs. For baseline, candidate and FM, a
-day's held-out rows are compared as the network predicted them and as the layer corrected them, which was fitted on
-held-out rows of earlier days. `methods` does the same with other ways to fit, from the same rows. `served` judges a
-day's candidate and baseline, as they were registered, on all impressions of the day after: what would have been served.
+day's held-out rows are compared as the network predicted them and as the layer of the file's settings corrects them,
+which is fitted on held-out rows of earlier days. `methods` does the same with other ways to fit, from the same rows. `served` judges a
+day's candidate and baseline, with that day's layer, on all impressions of the day after: what would have been served.
 `soft_labels` are the FM's, of all impressions of a day.
 
 Differences are after less before: below 0 the layer helps. Intervals are 95 %, over users.
@@ -151,8 +151,9 @@ def _held_out(config: PlatformConfig, vertical: str, model: str, day: date) -> C
     table = f"evaluations_{vertical}"
     if not storage.has_partition(config, table, day):
         return None
-    rows = storage.read_partition(config, table, day, columns=["label", "user_id", f"{model}_raw", model])
-    return _compared(rows, rows[f"{model}_raw"].to_numpy(), rows[model].to_numpy())
+    rows = storage.read_partition(config, table, day, columns=["label", "user_id", f"{model}_raw"])
+    raw = rows[f"{model}_raw"].to_numpy()
+    return _compared(rows, raw, fitted_before(config, vertical, day, model).layer.apply(raw))
 
 
 def _served(config: PlatformConfig, vertical: str, model: str, day: date) -> Compared | None:
@@ -164,7 +165,7 @@ def _served(config: PlatformConfig, vertical: str, model: str, day: date) -> Com
     trained = VerticalModel.load(storage.partition_folder(config, table, before) / "model")
     rows = vertical_examples(config, vertical, [day])
     raw = trained.uncalibrated(rows)
-    return _compared(rows, raw, trained.calibration.apply(raw))
+    return _compared(rows, raw, fitted_before(config, vertical, before, model).layer.apply(raw))
 
 
 def _soft_labels(config: PlatformConfig, vertical: str, model: str, day: date) -> Compared | None:
