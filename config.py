@@ -226,8 +226,8 @@ class Calibration(Section):
     """The layer that corrects the probabilities of FM and VMs, by vertical, from held-out rows of earlier days."""
 
     method: Literal["none", "platt"] = "platt"
-    min_clicks: int = Field(default=100, ge=1)  # with fewer, or fewer rows without a click, the layer changes nothing
-    prior_clicks: float = Field(default=20, ge=0)  # weight of staying as it is, in clicks that came as predicted
+    min_clicks: int = Field(default=1000, ge=1)  # with fewer, or fewer rows without one, the layer changes nothing
+    prior_clicks: float = Field(default=100, ge=0)  # weight of staying as it is, in clicks that came as predicted
 
 
 class Gates(Section):

@@ -8,11 +8,11 @@ without it (`transfer=none`). Both are judged on the same held-out rows by the s
    days before, newest first; each day's models speak for their kind (quality/evidence.py says why).
 3. A contender must have an NE, and a calibration inside `gates.calibration`.
 4. Against the champion, on the days whose champion was of the same kind: a contender of the champion's own kind renews
-   it with an NE no higher than the champion's + `gates.ne_tolerance`; one of the other kind needs a lower NE. Without a
-   champion, a contender needs an NE below 1, that of the base rate.
-5. The candidate must be no worse than the plain model: its NE may not be above the baseline's. To take the place of a
-   baseline that serves, it must be lower by more than `gates.ne_tolerance`, so that noise moves nothing to and fro;
-   where there is no champion, it must be lower.
+   it with an NE no higher than the champion's + `gates.ne_tolerance`; one of the other kind needs an NE lower by more
+   than that. Without a champion, a contender needs an NE below 1, that of the base rate.
+5. The candidate must be no worse than the plain model: its NE may not be above the baseline's + `gates.ne_tolerance`.
+   To take the place of a baseline that serves, it must be lower by more than that; without a champion, lower. What is
+   within the tolerance so is a tie, and a tie goes to the kind that serves: noise moves nothing to and fro.
 6. Where all days together hold fewer clicks than `gates.min_eval_clicks`, the two kinds cannot be told apart: the kind
    that serves stays (only a contender of that kind may renew it), and where there is no champion only the baseline may
    become it.
@@ -165,8 +165,8 @@ def _champion_rule(name: Contender, evidence: Evidence, gates: Gates) -> Rule:
         bound = f"the champion's {champion.ne:.4f} + gates.ne_tolerance {gates.ne_tolerance}"
         kept, reason = _compare(ne <= champion.ne + gates.ne_tolerance, f"NE {ne:.4f}", "<=", ">", bound)
     else:
-        bound = f"the champion's {champion.ne:.4f}, which is of the other kind"
-        kept, reason = _compare(ne < champion.ne, f"NE {ne:.4f}", "<", ">=", bound)
+        bound = f"the champion's {champion.ne:.4f} - gates.ne_tolerance {gates.ne_tolerance}, as of the other kind"
+        kept, reason = _compare(ne < champion.ne - gates.ne_tolerance, f"NE {ne:.4f}", "<", ">=", bound)
     if evidence.champion_days != evidence.days:
         reason += f", on {_days(evidence.champion_days)}, whose champion was of the same kind"
     return kept, f"{reason}; the difference has {known}"
@@ -177,7 +177,8 @@ def _baseline_rule(evidence: Evidence, gates: Gates) -> Rule:
     candidate, baseline = (evidence.metrics[name].ne for name in CONTENDERS)
     found, bound = f"NE {candidate:.4f}", f"the baseline's {baseline:.4f}"
     if evidence.champion_transfer == "fm":
-        return _compare(candidate <= baseline, found, "<=", ">", bound)
+        bound += f" + gates.ne_tolerance {gates.ne_tolerance}"
+        return _compare(candidate <= baseline + gates.ne_tolerance, found, "<=", ">", bound)
     if evidence.champion_transfer is None:
         return _compare(candidate < baseline, found, "<", ">=", bound)
     bound += f" - gates.ne_tolerance {gates.ne_tolerance}, as a baseline serves"

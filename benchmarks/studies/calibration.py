@@ -3,9 +3,9 @@
     python -m benchmarks.studies.calibration --configs kuairand.yaml complete_journey.yaml
 
 Each file is a platform.yaml whose days have run, `distill_vertical` among their jobs. For baseline, candidate and FM, a
-day's held-out rows are compared as the network predicted them and as the layer corrected them, which was fitted on
-held-out rows of earlier days. `methods` does the same with other ways to fit, from the same rows. `served` judges a
-day's candidate and baseline, as they were registered, on all impressions of the day after: what would have been served.
+day's held-out rows are compared as the network predicted them and as the layer of the file's settings corrects them,
+which is fitted on held-out rows of earlier days. `methods` does the same with other ways to fit, from the same rows. `served` judges a
+day's candidate and baseline, with that day's layer, on all impressions of the day after: what would have been served.
 `soft_labels` are the FM's, of all impressions of a day.
 
 Differences are after less before: below 0 the layer helps. Intervals are 95 %, over users.
@@ -151,8 +151,9 @@ def _held_out(config: PlatformConfig, vertical: str, model: str, day: date) -> C
     table = f"evaluations_{vertical}"
     if not storage.has_partition(config, table, day):
         return None
-    rows = storage.read_partition(config, table, day, columns=["label", "user_id", f"{model}_raw", model])
-    return _compared(rows, rows[f"{model}_raw"].to_numpy(), rows[model].to_numpy())
+    rows = storage.read_partition(config, table, day, columns=["label", "user_id", f"{model}_raw"])
+    raw = rows[f"{model}_raw"].to_numpy()
+    return _compared(rows, raw, fitted_before(config, vertical, day, model).layer.apply(raw))
 
 
 def _served(config: PlatformConfig, vertical: str, model: str, day: date) -> Compared | None:
@@ -164,7 +165,7 @@ def _served(config: PlatformConfig, vertical: str, model: str, day: date) -> Com
     trained = VerticalModel.load(storage.partition_folder(config, table, before) / "model")
     rows = vertical_examples(config, vertical, [day])
     raw = trained.uncalibrated(rows)
-    return _compared(rows, raw, trained.calibration.apply(raw))
+    return _compared(rows, raw, fitted_before(config, vertical, before, model).layer.apply(raw))
 
 
 def _soft_labels(config: PlatformConfig, vertical: str, model: str, day: date) -> Compared | None:
@@ -183,29 +184,27 @@ def _compared(rows: pa.Table, before: Array, after: Array) -> Compared:
 def _methods(config: PlatformConfig, days: list[date]) -> dict[str, Any]:
     """All held-out rows of VMs and FM, with other ways to fit on the same earlier rows."""
     found: dict[str, Any] = {}
-    for name, (clicks, fit) in WAYS.items():
+    for name, way in WAYS.items():
         found[name] = {}
         for model in MODELS:
             parts = [
                 part
                 for vertical in config.verticals
                 for day in days
-                if (part := _refitted(config, vertical, model, day, clicks, fit)) is not None
+                if (part := _refitted(config, vertical, model, day, way)) is not None
             ]
             found[name][model] = Compared.together(parts).figures()
     return found
 
 
-def _refitted(
-    config: PlatformConfig, vertical: str, model: str, day: date, clicks: int, fit: Callable[[Array, Array], Correct]
-) -> Compared | None:
+def _refitted(config: PlatformConfig, vertical: str, model: str, day: date, way: "Way") -> Compared | None:
     rows = _held_out(config, vertical, model, day)
-    earlier = list(_earlier(config, vertical, model, day, clicks))
+    earlier = list(_earlier(config, vertical, model, day, way.gathered))
     if rows is None or not earlier:
         return rows
     fitted_on = Compared.together(earlier)
-    enough = min(fitted_on.labels.sum(), (1 - fitted_on.labels).sum()) >= clicks
-    after = fit(fitted_on.labels, fitted_on.before)(rows.before) if enough else rows.before
+    enough = min(fitted_on.labels.sum(), (1 - fitted_on.labels).sum()) >= way.least
+    after = way.fit(fitted_on.labels, fitted_on.before)(rows.before) if enough else rows.before
     return Compared(rows.labels, rows.users, rows.before, after)
 
 
@@ -238,14 +237,28 @@ def _isotonic(labels: Array, probabilities: Array) -> Correct:
     return lambda raw: np.asarray(steps.predict(raw), np.float64)
 
 
-WAYS: dict[str, tuple[int, Callable[[Array, Array], Correct]]] = {  # least clicks, and how to fit
-    "platt": (100, _platt(0)),
-    "platt, prior 20": (100, _platt(20)),
-    "platt, prior 100": (100, _platt(100)),
-    "platt, 300 clicks": (300, _platt(0)),
-    "platt, 300 clicks, prior 100": (300, _platt(100)),
-    "shift": (100, _shift),
-    "isotonic": (100, _isotonic),
+@dataclass(frozen=True)
+class Way:
+    """A way to fit."""
+
+    gathered: int  # earlier days are added until there are so many clicks
+    least: int  # with fewer clicks nothing is changed
+    fit: Callable[[Array, Array], Correct]
+
+
+WAYS = {
+    "platt": Way(100, 100, _platt(0)),
+    "platt, prior 20": Way(100, 100, _platt(20)),
+    "platt, prior 100": Way(100, 100, _platt(100)),
+    "platt, 300 clicks": Way(300, 300, _platt(0)),
+    "platt, 300 clicks, prior 100": Way(300, 300, _platt(100)),
+    "platt, up to 1000 clicks": Way(1000, 100, _platt(0)),
+    "platt, up to 1000 clicks, prior 100": Way(1000, 100, _platt(100)),
+    "platt, 1000 clicks, prior 100": Way(1000, 1000, _platt(100)),
+    "shift": Way(100, 100, _shift),
+    "shift, 1000 clicks": Way(1000, 1000, _shift),
+    "isotonic": Way(100, 100, _isotonic),
+    "isotonic, 1000 clicks": Way(1000, 1000, _isotonic),
 }
 
 

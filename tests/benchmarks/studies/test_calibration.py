@@ -12,7 +12,7 @@ USERS = np.arange(4000) // 10
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_to_fit_brings_predictions_that_are_too_high_back(way: str) -> None:
-    after = WAYS[way][1](LABELS[:2000], TOO_HIGH[:2000])(TOO_HIGH[2000:])
+    after = WAYS[way].fit(LABELS[:2000], TOO_HIGH[:2000])(TOO_HIGH[2000:])
     found = Compared(LABELS[2000:], USERS[2000:], TOO_HIGH[2000:], after).figures()
     assert found["before"]["calibration"] > 1.25
     assert found["after"]["calibration"] == pytest.approx(1, abs=0.12)
