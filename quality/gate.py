@@ -156,7 +156,7 @@ def _champion_rule(name: Contender, evidence: Evidence, gates: Gates) -> Rule:
     champion = evidence.against_champion.get("champion")
     if champion is None or not math.isfinite(champion.ne):
         ne = evidence.metrics[name].ne
-        why = "there is no champion" if champion is None else f"the champion's NE is {champion.ne}"
+        why = "there is no champion" if champion is None else "the champion's NE is undefined on its days"
         kept, reason = _compare(ne < 1.0, f"NE {ne:.4f}", "<", ">=", "1, the base rate's")
         return kept, f"{reason} ({why})"
     ne = evidence.against_champion[name].ne

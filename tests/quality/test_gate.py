@@ -140,7 +140,7 @@ CASES = {
         clicks=99,
         **PLAIN,
     ),
-    "champion cannot be judged": Case("candidate", "the champion's NE is nan", champion=NAN),
+    "champion cannot be judged": Case("candidate", "the champion's NE is undefined on its days", champion=NAN),
     "no NE is a number": Case(
         None, "baseline: NE is undefined (no clicks among 1000", candidate=NAN, baseline=NAN, champion=NAN, clicks=0
     ),
