@@ -159,7 +159,7 @@ def collect(config: PlatformConfig, day: date, verticals: list[str] | None = Non
         verticals=[_vertical(config, name, day, examples) for name in config.verticals],
         freshness=_freshness(config, day, examples),
         partitions=found,
-        missing=missing(config, day),
+        missing=missing(config, day, verticals),
         code_versions=list(dict.fromkeys(partition.code_version for partition in found)),
         status=storage.report_status(config, day, config.verticals if verticals is None else verticals),
     )

@@ -7,6 +7,7 @@ from typing import Any
 import storage
 from config import PlatformConfig
 from storage.status import needed_tables
+from storage.status import needed_tables
 from storage.tables import TABLES, Table, names
 
 
@@ -55,12 +56,19 @@ def partitions(config: PlatformConfig, day: date) -> list[Partition]:
     return [_partition(config, table, day) for table in found]
 
 
-def missing(config: PlatformConfig, day: date) -> dict[str, list[str]]:
-    """The jobs whose output the day lacks: which tables, or, for jobs that run once a vertical, which verticals."""
+def missing(config: PlatformConfig, day: date, verticals: list[str] | None = None) -> dict[str, list[str]]:
+    """Returns the jobs whose output the day lacks: which tables, or, for jobs that run once a vertical, which verticals.
+
+    Args:
+        config: the platform.
+        day: the day.
+        verticals: those that were run; None: all.
+    """
+    writers = day_tables(config)
     absent: dict[str, list[str]] = {}
-    needed = needed_tables(config, day, config.verticals)
-    for table, (job, what) in day_tables(config).items():
-        if table in needed and not storage.has_partition(config, table, day) and what not in absent.setdefault(job, []):
+    for table in needed_tables(config, day, config.verticals if verticals is None else verticals):
+        job, what = writers[table]
+        if not storage.has_partition(config, table, day) and what not in absent.setdefault(job, []):
             absent[job].append(what)
     return {job: whats for job, whats in absent.items() if whats}
 
