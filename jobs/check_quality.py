@@ -20,7 +20,7 @@ NAMED_FAILURES = 3  # critical failures spelled out in the error line; the rest 
 
 
 class QualityError(ValueError):
-    """A critical check failed; the day must not go on."""
+    """A critical check failed; the day must not continue."""
 
 
 @storage.recorded_reads()

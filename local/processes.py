@@ -43,7 +43,7 @@ def spawn(config: PlatformConfig, server: Server) -> int:
     log = log_path(config, server.name)
     if not died:
         log.write_text("")
-    with log.open("a") as output:  # appended to from the start: children that go on write to it as well
+    with log.open("a") as output:  # appended to from the start: children that keep running write to it as well
         if died:
             print(
                 f"--- {server.name} died; started again at {datetime.now():%Y-%m-%d %H:%M:%S} ---",
@@ -63,7 +63,7 @@ def spawn(config: PlatformConfig, server: Server) -> int:
         "pid": process.pid,
         "started": process.create_time(),
         "fingerprint": server.fingerprint,
-        "earlier": earlier,  # died, and left children that go on
+        "earlier": earlier,  # died, and left children that keep running
     }
     with storage.replace_file(record) as aside:
         aside.write_text(json.dumps(entry))
@@ -71,7 +71,7 @@ def spawn(config: PlatformConfig, server: Server) -> int:
 
 
 def end_leftovers(config: PlatformConfig, server: Server) -> None:
-    """Ends what a dead server has left, a child that holds its port for one, except for work that is to go on."""
+    """Ends what a dead server has left, such as a child that holds its port, except for work that is to continue."""
     if not server.children_go_on:
         starts = _starts(record_path(config, server.name))
         _end(lambda: [process for start in starts for process in _session(*start)])

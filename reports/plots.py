@@ -54,7 +54,7 @@ STYLE: Any = {
     "lines.linewidth": 1.6,
 }
 SIZE = (4.2, 2.5)  # inches; the page scales it
-HEADROOM_RANGE = (-1.0, 2.0)  # a tiny gap makes ratios huge; beyond this only the table tells
+HEADROOM_RANGE = (-1.0, 2.0)  # a tiny gap makes ratios huge; values beyond it are only in the table
 MAX_TICKS = 6
 Series = Mapping[date, float | None]
 Bounds = tuple[float, float]  # low, high

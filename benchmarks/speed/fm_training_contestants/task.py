@@ -43,7 +43,7 @@ class Batch:
     ids: npt.NDArray[np.int64]  # (B, fields)
     dense: npt.NDArray[np.float32]  # (B, dense)
     labels: npt.NDArray[np.float32]  # (B,)
-    chances: npt.NDArray[np.float64]  # of a label 1, as the hidden model says, (B,)
+    chances: npt.NDArray[np.float64]  # of a label 1, by the hidden model, (B,)
 
 
 def make_batch(task: Task, number: int) -> Batch:
