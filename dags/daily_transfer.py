@@ -7,10 +7,10 @@ Feast is filled) → `verticals` (for each vertical: distil a candidate, promote
 - **Start it:** *Trigger*. An empty day is the next one not done (or the run's logical date, where the log has that
   day). Days go in order, one at a time.
 - **Do a day again:** trigger with that `day` and `force`. Every table of the day is replaced, none is doubled.
-- **After a failure:** the failed task's log ends with what to do. Clear the task to go on from there. One failed
+- **After a failure:** the failed task's log ends with what to do. Clear the task to continue from there. One failed
   vertical does not stop the others; the run is marked failed all the same.
 - **An empty day** (no rows, or no clicks) stops at the gate. With `empty_day: skip` in the source, `ingest` and all
-  after it are skipped, the day's report says why, and the next day goes on.
+  after it are skipped, the day's report says why, and the next day runs as usual.
 - **A warning** (⚠ beside a vertical's name in the list of task instances) fails nothing; the task's log says more.
 - **Results:** the report and the Data Docs, at the addresses that `make up` prints; models in MLflow.
 """

@@ -125,7 +125,7 @@ class JobOperator(BaseOperator):
 
 
 def run_job(job: str, *, task_id: str = "", trigger_rule: str = "all_success", **options: Any) -> JobOperator:
-    """A task that runs one job on the run's day.
+    """Builds a task that runs one job on the run's day.
 
     Args:
         job: name of a module in jobs/.
@@ -167,7 +167,7 @@ def _arguments(options: Mapping[str, Any]) -> list[str]:
 
 
 def _log_entry(line: str) -> tuple[int, str]:
-    """Level and text of one line of a job's output; the job's JSON log lines become plain ones."""
+    """Returns level and text of one line of a job's output; the job's JSON log lines become plain ones."""
     try:
         entry = json.loads(line)
         level = logging.getLevelNamesMapping()[entry["level"].upper()]

@@ -1,4 +1,4 @@
-"""The verticals of a run: the form's field, and the task that hands them to mapped groups."""
+"""The verticals of a run: the form's field, and the task that passes them to mapped groups."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ NAMES = load_config().verticals
 
 
 def verticals_param(description: str) -> Param:
-    """A field that offers the configured verticals, all chosen."""
+    """Builds a field that offers the configured verticals, all chosen."""
     return Param(
         NAMES,
         type="array",

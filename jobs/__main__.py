@@ -31,7 +31,7 @@ class JsonFormatter(logging.Formatter):
     _standard = set(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of one record."""
+        """Returns one record as a line."""
         entry = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
@@ -45,7 +45,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def job_names() -> list[str]:
-    """Names of all jobs."""
+    """Returns the names of all jobs."""
     return sorted(m.name for m in pkgutil.iter_modules(jobs.__path__) if not m.name.startswith("_"))
 
 
@@ -94,13 +94,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _first_sentence(name: str) -> str:
-    """Of a job's docstring, without importing what the job needs."""
+    """Returns the first line of a job's docstring, without importing what the job needs."""
     source = Path(__file__).with_name(f"{name}.py").read_text()
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
 def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
-    """Options of a job: the keyword-only parameters of its `main`."""
+    """Builds the parser of a job's options: the keyword-only parameters of its `main`."""
     parser = argparse.ArgumentParser(prog=f"python -m jobs {name}", description=inspect.getdoc(module))
     parser.add_argument("--config", default=None, help="platform file (default: platform.yaml)")
     for parameter in inspect.signature(module.main).parameters.values():

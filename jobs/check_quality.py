@@ -20,7 +20,7 @@ NAMED_FAILURES = 3  # critical failures spelled out in the error line; the rest 
 
 
 class QualityError(ValueError):
-    """A critical check failed; the day must not go on."""
+    """A critical check failed; the day must not continue."""
 
 
 @storage.recorded_reads()
@@ -77,7 +77,7 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
 
 
 def _hint(config: PlatformConfig, day: date, empty: str | None) -> str:
-    """Names the setting by which the log goes on without an empty day."""
+    """Names the setting that skips an empty day."""
     if empty is None:
         return ""
     if day == config.source.bootstrap_day:

@@ -65,7 +65,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     name = storage.registered_model(vertical)
     key = {"job": "distill_vertical", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=str(day), key=key) as run:
-        champion, parent = (of(run.client, name, day) for of in (champion_before, parent_of_candidate))
+        champion, parent = (find(run.client, name, day) for find in (champion_before, parent_of_candidate))
         starts = (_from_parent(config, vertical, parent), _from_baseline(config, vertical, day))
         cut = learnt_until(config, "fm_snapshots", day)
         learnt_before = [start.learnt_until if start else None for start in starts]
@@ -129,10 +129,10 @@ def _rows(
 
     Args:
         config: the platform.
-        vertical: whose rows.
-        day: the newest.
+        vertical: the one whose rows are read.
+        day: the newest day to read.
         cut: the day's rows from this instant on are held out.
-        learnt: what each model has learnt ends here; None: it has learnt nothing.
+        learnt: the instant before which each model has learnt; None: it has learnt nothing.
     """
     days = storage.days_back(config, day, config.vertical_model.max_training_days)
     start = min((until for until in learnt if until), default=None) if None not in learnt else None
@@ -146,7 +146,7 @@ def _rows(
 
 
 def _make_none(config: PlatformConfig, vertical: str, day: date, held_out: pa.Table, reason: str) -> None:
-    """Records that a vertical has no candidate of the day, in place of what an earlier run of the day may have made."""
+    """Records that a vertical has no candidate of the day; removes what an earlier run of the day may have made."""
     storage.write_partition(
         config, f"evaluations_{vertical}", day, held_out.slice(0, 0), extra={storage.NO_CANDIDATE: reason}
     )
@@ -180,13 +180,13 @@ def _from_baseline(config: PlatformConfig, vertical: str, day: date) -> Start | 
 def _fit(
     config: PlatformConfig, what: str, learn: pa.Table, start: Start | None, transfer: Transfer | None
 ) -> tuple[VerticalModel, VerticalTrainer]:
-    """A model that has learnt all rows since its start's day, or all rows from scratch.
+    """Trains a model on all rows since its start's day, or, without a start, on all rows from scratch.
 
     Args:
         config: the platform.
         what: for the progress line.
         learn: rows.
-        start: where it goes on from, if anywhere.
+        start: the model that training continues from; None: from scratch.
         transfer: what it takes from the FM; None for nothing.
     """
     features = VerticalFeatures.of(source_schema(config), config)
@@ -245,9 +245,9 @@ def _evaluate(
     users, labels = rows["user_id"].to_numpy(), rows["label"].to_numpy()
     metrics = {}
     for model in JUDGED:
-        for name, found in ((model, layers[model].layer.apply(raw[model])), (f"{model}_raw", raw[model])):
-            rows = rows.append_column(name, pa.array(found, pa.float32()))
-            metrics[name] = evaluate(labels, found, users=users).as_dict()
+        for name, probabilities in ((model, layers[model].layer.apply(raw[model])), (f"{model}_raw", raw[model])):
+            rows = rows.append_column(name, pa.array(probabilities, pa.float32()))
+            metrics[name] = evaluate(labels, probabilities, users=users).as_dict()
     extra = {"calibration": {model: fitted.as_dict() for model, fitted in layers.items()}}
     storage.write_partition(config, f"evaluations_{vertical}", day, rows, extra=extra)
     return metrics

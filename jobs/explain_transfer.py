@@ -39,8 +39,8 @@ def main(config: PlatformConfig, *, vertical: str, day: str = "", seeds: int = 3
 
     Args:
         config: the platform.
-        vertical: whose VM is explained.
-        day: to judge on; empty: the newest whose features are in Feast.
+        vertical: the one whose VM is explained.
+        day: the day to judge on; empty: the newest whose features are in Feast.
         seeds: how often each VM is trained; figures are means.
 
     Raises:
@@ -64,8 +64,8 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
     torch.set_num_threads(1)  # a VM's batches are too small to share
     schema = source_schema(config)
     learn, judge = learnt_and_judged(config, schema, vertical, days)
-    for part, what in ((learn, f"before {day}"), (judge, f"on {day}")):
-        if not len(part.instants):
+    for rows, what in ((learn, f"before {day}"), (judge, f"on {day}")):
+        if not len(rows.instants):
             raise ValueError(f"vertical {vertical} has no impressions {what}: choose another day or vertical")
     if len(judge.labels.unique()) < 2:
         raise ValueError(
@@ -78,57 +78,57 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
         name=f"{day} explained",
         key={"job": "explain_transfer", "day": str(day), "vertical": vertical},
     ) as run:
-        found = explain(learn, judge, snapshot, seeds=seeds, passes=config.vertical_model.cold_start_epochs)
+        explanation = explain(learn, judge, snapshot, seeds=seeds, passes=config.vertical_model.cold_start_epochs)
         title = f"{vertical}, {day}: from a VM without the FM to the VM that ships, and on to the FM"
-        plot = waterfall(found.ne, _bars(found.gain), _bars(found.open), title)
+        plot = waterfall(explanation.ne, _bars(explanation.gain), _bars(explanation.open), title)
         table = f"explanations_{vertical}"
         with storage.commit_partition(config, table, day) as folder:
-            text = json.dumps(storage.finite(found.as_dict()), indent=1)
+            text = json.dumps(storage.finite(explanation.as_dict()), indent=1)
             (folder / "explanation.json").write_text(text + "\n")
             (folder / "waterfall.svg").write_text(plot)
         where = storage.partition_dir(config, table, day)
-        parts = {"gain": found.gain, "open": found.open, "without": found.depends}
-        run.log_metrics({metric_name("ne", name): ne for name, ne in found.ne.items()})
-        run.log_metrics({metric_name(kind, p.name): p.gain.value for kind, these in parts.items() for p in these})
+        kinds = {"gain": explanation.gain, "open": explanation.open, "without": explanation.depends}
+        run.log_metrics({metric_name("ne", name): ne for name, ne in explanation.ne.items()})
+        run.log_metrics({metric_name(kind, p.name): p.gain.value for kind, parts in kinds.items() for p in parts})
         for file in ("explanation.json", "waterfall.svg"):
             mlflow.log_artifact(str(where / file), run_id=run.run_id)
-    advice = _advice(found)
+    advice = _advice(explanation)
     for line in advice:
         LOG.info("%s", line)
     return {
         "day": str(day),
         "vertical": vertical,
-        "ne": {name: found.ne[name] for name in ("none", "shipped", "fm")},
-        "gain": {p.name: asdict(p.gain) for p in found.gain},
-        "open": {p.name: asdict(p.gain) for p in found.open},
+        "ne": {name: explanation.ne[name] for name in ("none", "shipped", "fm")},
+        "gain": {p.name: asdict(p.gain) for p in explanation.gain},
+        "open": {p.name: asdict(p.gain) for p in explanation.open},
         "advice": advice,
-        "not_measured": found.skipped,
+        "not_measured": explanation.skipped,
         "waterfall": str(where / "waterfall.svg"),
     }
 
 
 def _one_snapshot(config: PlatformConfig, schema: Schema, rows: LoggedRows, days: list[date]) -> OneSnapshot | str:
     """Scores what was logged after a day with the FM as that day left it, or says why not."""
-    of = storage.previous_day(config, days[0]) or days[0]
-    scored = [day for day in storage.days_back(config, days[-1], (days[-1] - of).days) if day > of]
+    snapshot_day = storage.previous_day(config, days[0]) or days[0]
+    scored = [day for day in storage.days_back(config, days[-1], (days[-1] - snapshot_day).days) if day > snapshot_day]
     if len(scored) < 2:
-        return f"they need a day to learn after the oldest snapshot in reach, of {of}: explain a later day"
-    if not storage.has_partition(config, "fm_snapshots", of):
-        return f"the snapshot of {of} is not kept"
-    since = epoch_us(storage.day_window(config, of)[1])
+        return f"they need a day to learn after the oldest snapshot in reach, of {snapshot_day}: explain a later day"
+    if not storage.has_partition(config, "fm_snapshots", snapshot_day):
+        return f"the snapshot of {snapshot_day} is not kept"
+    since = epoch_us(storage.day_window(config, snapshot_day)[1])
     codes = torch.zeros(len(rows.items), config.foundation_model.codes.dim)
     hidden: torch.Tensor | None = None
     with foundation_trainer(config, schema) as trainer:
-        load_sharded(storage.partition_folder(config, "fm_snapshots", of), trainer.model, trainer.optimizer)
+        load_sharded(storage.partition_folder(config, "fm_snapshots", snapshot_day), trainer.model, trainer.optimizer)
         for day in scored:
-            for part in trainer.score(foundation_batches(config, day), f"{of}'s FM scores {day}"):
-                at = pc.index_in(part.keys["impression_id"], rows.logged)
-                known = np.flatnonzero(at.is_valid())
-                places = at.drop_null().to_numpy().astype(np.int64)
+            for scores in trainer.score(foundation_batches(config, day), f"{snapshot_day}'s FM scores {day}"):
+                logged = pc.index_in(scores.keys["impression_id"], rows.logged)
+                wanted = np.flatnonzero(logged.is_valid())
+                positions = logged.drop_null().to_numpy().astype(np.int64)
                 if hidden is None:
-                    hidden = torch.zeros(len(rows.items), part.hidden.shape[1])
-                codes[places] = torch.from_numpy(part.codes[known])
-                hidden[places] = torch.from_numpy(part.hidden[known])
+                    hidden = torch.zeros(len(rows.items), scores.hidden.shape[1])
+                codes[positions] = torch.from_numpy(scores.codes[wanted])
+                hidden[positions] = torch.from_numpy(scores.hidden[wanted])
     assert hidden is not None
     return OneSnapshot(since, codes, hidden)
 
@@ -137,15 +137,17 @@ def _bars(parts: list[Part]) -> list[Bar]:
     return [Bar(part.name, part.gain.value, part.gain.low, part.gain.high) for part in parts]
 
 
-def _advice(found: Explanation) -> list[str]:
-    """What to turn, the most worth first; only changes whose interval lies above 0."""
-    sure = sorted((p for p in found.open if p.gain.low > 0), key=lambda p: -p.gain.value)
+def _advice(explanation: Explanation) -> list[str]:
+    """Says which settings to change, the most valuable first; only changes whose interval lies above 0."""
+    sure = sorted((p for p in explanation.open if p.gain.low > 0), key=lambda p: -p.gain.value)
     lines = [f"{p.name}: {p.what} would gain {p.gain.value:.4f} NE; turn {p.knob}" for p in sure]
-    lines += [f"{p.name} costs {-p.gain.value:.4f} NE; turn {p.knob}" for p in found.gain if p.knob and p.gain.high < 0]
+    lines += [
+        f"{p.name} costs {-p.gain.value:.4f} NE; turn {p.knob}" for p in explanation.gain if p.knob and p.gain.high < 0
+    ]
     if not lines:
         lines = ["no single change measured here gains NE for sure; more impressions or a better FM would"]
-    if found.cold_share > 0.2:
+    if explanation.cold_share > 0.2:
         lines.append(
-            f"{found.cold_share:.0%} of the impressions are of users without history; see transfer.history_days"
+            f"{explanation.cold_share:.0%} of the impressions are of users without history; see transfer.history_days"
         )
     return lines

@@ -39,8 +39,8 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         PartitionMissing: `events` of the day, or of a day looked back on, was never committed.
     """
     days = storage.days_back(config, day, config.features.history_days)
-    for one in days:  # before Spark takes its time to start
-        storage.read_manifest(config, "events", one)
+    for needed in days:  # before Spark takes its time to start
+        storage.read_manifest(config, "events", needed)
     schema, instants = source_schema(config), storage.snapshot_ends(config, day)
     seconds: dict[str, float] = {}
 
@@ -75,7 +75,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
 
 
 def _read(spark: SparkSession, config: PlatformConfig, days: list[date], schema: Schema) -> DataFrame:
-    """The committed events of some days, in no order; no days, no rows."""
+    """Reads the committed events of some days, in no order; no days, no rows."""
     columns = transforms.events_columns(schema)
     if not days:
         return spark.createDataFrame([], columns)
@@ -84,7 +84,7 @@ def _read(spark: SparkSession, config: PlatformConfig, days: list[date], schema:
 
 
 def _cuts(config: PlatformConfig, day: date) -> list[datetime]:
-    """Times that cut the day's events, which lie in order of time, into the files of `examples`."""
+    """Computes the times that cut the day's events, which lie in order of time, into the files of `examples`."""
     times = storage.read_partition(config, "events", day, columns=["event_timestamp"])["event_timestamp"]
     num_files = min(MAX_FILES, -(-len(times) // ROWS_PER_FILE))
     return [times[len(times) * n // num_files].as_py() for n in range(1, num_files)]

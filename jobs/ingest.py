@@ -80,7 +80,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
 
 def _leave_out(config: PlatformConfig, day: date) -> None:
     """Removes what an earlier run made of a day that is now skipped, and writes its report."""
-    from jobs import write_report  # plots and templates: not for the days that go on
+    from jobs import write_report  # plots and templates, which other days do not need here
 
     for table in storage.tables_of(config, day):
         if table not in ("quarantine", "events"):

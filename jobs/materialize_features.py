@@ -67,7 +67,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
 
 
 def _bytes_per_user(config: PlatformConfig, day: date) -> dict[str, float]:
-    """Mean bytes of a user's newest FM history, by column of the snapshot; what Feast's own keys take is not in it."""
+    """Returns the mean bytes of a user's newest FM history, by column of the snapshot, without Feast's own keys."""
     at = storage.day_ends(config, day)[-1]
     columns = ["fm_history_codes", "fm_history_item_ids", "fm_history_labels", "fm_history_ages_h"]
     newest = storage.dataset(config, "user_fm_history", [day]).to_table(

@@ -46,8 +46,6 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
 
     Where the vertical had no impressions for a candidate, the verdict says so and the champion stays.
 
-    Where the vertical had no impressions for a candidate, the verdict says so and the champion stays.
-
     Raises:
         PartitionMissing: distill_vertical has not run for the day.
         RuntimeError: a contender is not in the registry.
@@ -77,15 +75,15 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
 
 def _contenders(config: PlatformConfig, client: MlflowClient, vertical: str, day: date) -> Versions:
     """Finds the day's candidate and baseline in the registry."""
-    found: Versions = {}
+    versions: Versions = {}
     name = storage.registered_model(vertical)
     for contender in CONTENDERS:
         weights = storage.read_manifest(config, f"{contender}s_{vertical}", day)["extra"]["weights"]
         version = version_of(client, name, day=day, weights=weights, transfer=TRANSFER[contender])
         if version is None:
             raise RuntimeError(f"{name} has no {contender} of {day} with weights {weights}; run distill_vertical again")
-        found[contender] = version
-    return found
+        versions[contender] = version
+    return versions
 
 
 def _without_candidate(
@@ -95,8 +93,8 @@ def _without_candidate(
     storage.read_manifest(config, f"evaluations_{vertical}", day)
     champion = version_at(run.client, storage.registered_model(vertical), CHAMPION)
     stays = f"the champion stays, version {champion.version}" if champion else "there is no champion yet"
-    known = str(champion.version) if champion else None
-    verdict = PromotionVerdict.none(day, vertical, f"{reason}: {stays}", champion=known)
+    champion_version = str(champion.version) if champion else None
+    verdict = PromotionVerdict.none(day, vertical, f"{reason}: {stays}", champion=champion_version)
     storage.write_partition(config, f"verdicts_{vertical}", day, NO_ROWS, extra=verdict.to_json())
     run.set_tags({"promoted": False, "winner": "nobody", "reasons": verdict.reasons[0], "warnings": ""})
     return verdict
@@ -113,7 +111,7 @@ def _judge(
     if champion is not None:
         judged["champion"] = load_version(champion).predict(rows)
     labels, users = rows["label"].to_numpy(), rows["user_id"].to_numpy()
-    metrics = {name: evaluate(labels, found, users=users) for name, found in judged.items()}
+    metrics = {name: evaluate(labels, probabilities, users=users) for name, probabilities in judged.items()}
     raw = {name: rows[f"{name}_raw"].to_numpy() for name in ("baseline", "candidate", "fm")}
     layers = storage.read_manifest(config, f"evaluations_{vertical}", day)["extra"]["calibration"]
     kind = transfer_of(champion) if champion else None
@@ -137,7 +135,9 @@ def _judge(
         },
         champion_transfer=kind,
         metrics={name: m.as_dict() for name, m in metrics.items()} | ({} if champion else {"champion": None}),
-        uncalibrated={name: evaluate(labels, found, users=users).as_dict() for name, found in raw.items()},
+        uncalibrated={
+            name: evaluate(labels, probabilities, users=users).as_dict() for name, probabilities in raw.items()
+        },
         calibration=layers,
         judged_on=_judged_on(evidence),
         **_transfer(config, day, rows, judged, metrics, champion),
@@ -148,7 +148,7 @@ def _judge(
 
 
 def _judged_on(evidence: Evidence) -> dict[str, Any]:
-    """What the decision rests on, as plain values."""
+    """Returns what the decision rests on, as plain values."""
     return {
         "days": [str(one) for one in evidence.days],
         "rows": evidence.rows,
@@ -156,12 +156,12 @@ def _judged_on(evidence: Evidence) -> dict[str, Any]:
         "metrics": {name: m.as_dict() for name, m in evidence.metrics.items()},
         "champion_days": [str(one) for one in evidence.champion_days],
         "against_champion": {name: m.as_dict() for name, m in evidence.against_champion.items()},
-        "intervals": {name: found.as_dict() for name, found in evidence.intervals.items()},
+        "intervals": {name: interval.as_dict() for name, interval in evidence.intervals.items()},
     }
 
 
 def _earlier_rows(config: PlatformConfig, vertical: str, day: date) -> Iterator[JudgedRows]:
-    """Yields what the verdicts of earlier days were given on, newest first."""
+    """Yields the rows that the verdicts of earlier days rest on, newest first."""
     table = f"verdicts_{vertical}"
     for before in reversed([one for one in storage.committed_days(config, table) if one < day]):
         verdict = PromotionVerdict.from_json(storage.read_manifest(config, table, before)["extra"])
@@ -182,7 +182,7 @@ def _transfer(
     metrics: dict[str, Metrics],
     champion: ModelVersion | None,
 ) -> dict[str, Any]:
-    """What the candidate took from the FM, how sure that is, and warnings.
+    """Computes what the candidate took from the FM, with intervals and warnings.
 
     Args:
         config: the platform.
@@ -227,7 +227,7 @@ def _transfer(
         "headroom_ratio": headroom,
         "transfer_ratio": transfer,
         "transfer_ratio_missing": missing,
-        "intervals": {name: found.as_dict() for name, found in intervals.items()},
+        "intervals": {name: interval.as_dict() for name, interval in intervals.items()},
         "warnings": headroom_warnings(
             headroom,
             ne_baseline=ne["baseline"],
@@ -244,11 +244,11 @@ def _track(run: TrackedRun, verdict: PromotionVerdict) -> None:
     figures: dict[str, float | None] = {"promoted": float(verdict.promoted)}
     figures |= {f"champion_{k}": v for k, v in (verdict.metrics["champion"] or {}).items()}
     for prefix, intervals in (("", verdict.intervals), ("pooled_", verdict.judged_on["intervals"])):
-        for name, found in intervals.items():
+        for name, interval in intervals.items():
             figures |= {
-                f"{prefix}{name}": found["value"],
-                f"{prefix}{name}_low": found["low"],
-                f"{prefix}{name}_high": found["high"],
+                f"{prefix}{name}": interval["value"],
+                f"{prefix}{name}_low": interval["low"],
+                f"{prefix}{name}_high": interval["high"],
             }
     run.log_metrics(figures)
     tags = {"promoted": verdict.promoted, "winner": verdict.winner or "nobody"}
@@ -256,7 +256,7 @@ def _track(run: TrackedRun, verdict: PromotionVerdict) -> None:
 
 
 def _outcome(verdict: PromotionVerdict, contender: Contender) -> str:
-    """What became of a contender, in a word."""
+    """Says in a few words what became of a contender."""
     if verdict.winner == contender:
         return "promoted"
     return "refused" if verdict.winner is None else f"the {verdict.winner} won"
@@ -269,14 +269,14 @@ def _promote(client: MlflowClient, name: str, winner: ModelVersion, champion: Mo
 
 
 def _commit(config: PlatformConfig, verdict: PromotionVerdict, rows: JudgedRows) -> None:
-    """Commits the verdict, and the day's rows as later days will look back on them."""
+    """Commits the verdict with the day's rows, which later days pool with theirs."""
     columns = {"user_id": rows.users, "label": rows.labels} | rows.probabilities
     table = f"verdicts_{verdict.vertical}"
     storage.write_partition(config, table, verdict.day, pa.table(columns), extra=verdict.to_json())
 
 
 def _earlier_verdict(config: PlatformConfig, vertical: str, day: date, contenders: Versions) -> PromotionVerdict | None:
-    """The verdict an earlier run of the day gave on the same contenders."""
+    """Reads the verdict that an earlier run of the day gave on the same contenders, if there is one."""
     if not storage.has_partition(config, f"verdicts_{vertical}", day):
         return None
     verdict = PromotionVerdict.from_json(storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"])

@@ -1,9 +1,9 @@
-"""Tracks the parts of each vertical's gain from the FM, day by day; explain_transfer says more of one day.
+"""Tracks the parts of each vertical's gain from the FM, day by day; explain_transfer says more about one day.
 
 - **Reads:** `vertical_examples`, `fm_outputs`, `examples`.
 - **Writes:** `gain_parts`, shown in the report; also in MLflow, experiment `vertical_<name>`, run `<day> parts`.
 
-For each vertical, trains five VMs anew on the newest impressions before the day, each knowing one thing more of the FM,
+For each vertical, trains five VMs anew on the newest impressions before the day, each given one thing more from the FM,
 and judges them on the whole day. It learns no more than a bounded number of impressions, so that what it costs does not
 grow with the log, and takes little from jobs that run beside it. Nothing that serves is changed. On the first day there
 is nothing to learn from: it says so.
@@ -36,7 +36,7 @@ def main(config: PlatformConfig, *, day: date, verticals: str = "") -> dict[str,
 
     Args:
         config: the platform.
-        day: whose impressions the VMs are judged on.
+        day: the VMs are judged on its impressions.
         verticals: joined by commas; empty: all.
 
     Returns:
@@ -53,12 +53,12 @@ def main(config: PlatformConfig, *, day: date, verticals: str = "") -> dict[str,
     torch.set_num_threads(1)  # a VM's batches are too small to share
     gain, untracked = {}, {}
     for vertical in asked:
-        found = _track(config, day, vertical)
-        if isinstance(found, str):
-            LOG.info("%s is not tracked: %s", vertical, found)
-            untracked[vertical] = found
+        tracked = _track(config, day, vertical)
+        if isinstance(tracked, str):
+            LOG.info("%s is not tracked: %s", vertical, tracked)
+            untracked[vertical] = tracked
         else:
-            gain[vertical] = found
+            gain[vertical] = tracked
     return {"day": str(day), "gain": gain, "untracked": untracked}
 
 
@@ -73,12 +73,12 @@ def _track(config: PlatformConfig, day: date, vertical: str) -> dict[str, float]
         return "it has no impressions to learn, or none on the day"
     learn = learn.part(np.arange(len(learn.instants))[-LEARNT_ROWS:])
     ne, parts = gain_parts(learn, judge, seeds=1, passes=config.vertical_model.cold_start_epochs)
-    found = {part.name: {"what": part.what, **asdict(part.gain)} for part in parts}
-    table = pa.table({"part": list(found), "gain": [part["value"] for part in found.values()]})
-    extra = storage.finite({"ne": ne, "parts": found, "learnt_rows": len(learn.instants)})
+    by_name = {part.name: {"what": part.what, **asdict(part.gain)} for part in parts}
+    table = pa.table({"part": list(by_name), "gain": [part["value"] for part in by_name.values()]})
+    extra = storage.finite({"ne": ne, "parts": by_name, "learnt_rows": len(learn.instants)})
     storage.write_partition(config, f"gain_parts_{vertical}", day, table, extra=extra)
     key = {"job": "track_transfer", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=f"{day} parts", key=key) as run:
         run.log_metrics({metric_name("ne", name): value for name, value in ne.items()})
         run.log_metrics({metric_name("gain", part.name): part.gain.value for part in parts})
-    return {name: part["value"] for name, part in found.items()}
+    return {name: part["value"] for name, part in by_name.items()}

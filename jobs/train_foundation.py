@@ -6,8 +6,8 @@
 Order matters: soft labels and codes come from a snapshot that has not seen the impression, and are committed before
 the first step of learning. On the bootstrap day, where no snapshot exists, the FM learns the first half by time and
 scores the second; the first half keeps null outputs. The day's newest `eval_fraction` is held out from training until
-the next day. At the end the codes are rotated to be nearest to those of the snapshot that scored the day, so that a
-history holds one space.
+the next day. At the end the codes are rotated to match those of the snapshot that scored the day, so that all codes
+of a history lie in one space.
 
 A run that is killed resumes from its last checkpoint and ends with the same model.
 """
@@ -68,7 +68,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
 
 @storage.recorded_reads()
 def _run(config: PlatformConfig, day: date) -> None:
-    """The day, in each of the processes that train together."""
+    """Scores and learns the day, in each of the processes that train together."""
     phases = _phases(config, day)
     checkpoint = RunCheckpoint(
         storage.checkpoint_dir(config, "train_foundation", day),
@@ -88,10 +88,10 @@ def _run(config: PlatformConfig, day: date) -> None:
             if previous is not None:
                 folder = storage.partition_folder(config, "fm_snapshots", previous)
                 load_sharded(folder, trainer.model, trainer.optimizer)
-        for place in range(progress.phase, len(phases)):
-            phase = phases[place]
+        for number in range(progress.phase, len(phases)):
+            phase = phases[number]
             if phase.scores and progress.step == 0:
-                scored_from = phase.start if place and phase.start else storage.day_window(config, day)[0]
+                scored_from = phase.start if number and phase.start else storage.day_window(config, day)[0]
                 version, until = _scoring_version(config, day), _learnt_until(config, day)
                 write_outputs(config, day, trainer, version=version, learnt_until=until, scored_from=scored_from)
             _learn(config, trainer, phase, progress, checkpoint, run)
@@ -100,7 +100,7 @@ def _run(config: PlatformConfig, day: date) -> None:
 
 
 def _phases(config: PlatformConfig, day: date) -> list[Phase]:
-    """What is learnt on a day, in order."""
+    """Returns what is learnt on a day, in order."""
     previous, held_out = storage.previous_day(config, day), cut_day(config, day)
     if previous is None:
         middle = _middle(config, day)
@@ -179,7 +179,7 @@ def _scoring_version(config: PlatformConfig, day: date) -> str:
 
 
 def _learnt_until(config: PlatformConfig, day: date) -> datetime:
-    """The instant before which the FM that scores a day has learnt."""
+    """Returns the instant before which the FM that scores a day has learnt."""
     previous = storage.previous_day(config, day)
     if previous is None:
         return _middle(config, day)
@@ -187,19 +187,19 @@ def _learnt_until(config: PlatformConfig, day: date) -> datetime:
 
 
 def _key(config: PlatformConfig, day: date) -> str:
-    """Of all that the day's training depends on."""
+    """Computes a key of all that the day's training depends on."""
     previous = storage.previous_day(config, day)
     settings = config.foundation_model.model_dump(exclude={"training": {"processes", "checkpoint_minutes", "compile"}})
-    parts = [settings, config.runtime.seed, storage.read_manifest(config, "examples", day)["content_hash"]]
+    inputs = [settings, config.runtime.seed, storage.read_manifest(config, "examples", day)["content_hash"]]
     if previous is not None:
-        parts += [
+        inputs += [
             storage.read_manifest(config, table, previous)["content_hash"] for table in ("examples", "fm_snapshots")
         ]
-    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(inputs, default=str).encode()).hexdigest()[:16]
 
 
 def _middle(config: PlatformConfig, day: date) -> datetime:
-    """The median instant of a day's impressions; what happens at it belongs to the second half."""
+    """Returns the median instant of a day's impressions; what happens at it belongs to the second half."""
     column = storage.read_partition(config, "examples", day, columns=["event_timestamp"])["event_timestamp"]
     instant: datetime = column[len(column) // 2].as_py()
     return instant

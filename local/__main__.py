@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped watching; the day goes on in Airflow, `make down` stops it", file=sys.stderr)
+        print("\nstopped watching; the day continues in Airflow, `make down` stops it", file=sys.stderr)
         return 130
     return 0
 

@@ -38,20 +38,20 @@ class Airflow:
         self._session = requests.Session()
 
     def import_errors(self) -> list[str]:
-        """What keeps DAG files from being read."""
+        """Returns what keeps DAG files from being read."""
         return [e["stack_trace"] for e in self._call("GET", "/importErrors")["import_errors"]]
 
     def is_known(self) -> bool:
-        """Whether the DAG has been read and may run."""
-        found = self._call("GET", f"/dags?dag_id_pattern={self._dag_id}")["dags"]
-        return any(dag["dag_id"] == self._dag_id for dag in found)
+        """Says whether the DAG has been read and may run."""
+        dags = self._call("GET", f"/dags?dag_id_pattern={self._dag_id}")["dags"]
+        return any(dag["dag_id"] == self._dag_id for dag in dags)
 
     def unpause(self) -> None:
         """Lets the DAG's runs start."""
         self._call("PATCH", f"/dags/{self._dag_id}", json={"is_paused": False})
 
     def task_order(self) -> list[str]:
-        """Task ids, each after those it waits for."""
+        """Returns task ids, each after those it waits for."""
         tasks = self._call("GET", f"/dags/{self._dag_id}/tasks")["tasks"]
         before: dict[str, set[str]] = {task["task_id"]: set() for task in tasks}
         for task in tasks:
@@ -60,11 +60,11 @@ class Airflow:
         return list(TopologicalSorter(before).static_order())
 
     def runs(self) -> list[dict[str, Any]]:
-        """All runs of the DAG, newest first."""
+        """Returns all runs of the DAG, newest first."""
         return self._pages(f"{self._runs_path()}?order_by=-run_after", "dag_runs")
 
     def run(self, run_id: str) -> dict[str, Any]:
-        """One run."""
+        """Returns one run."""
         return self._call("GET", f"{self._runs_path()}/{run_id}")
 
     def trigger(self, day: date, *, dated: bool = True) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Airflow:
         return _checked(answer)
 
     def clear_failed(self, run_id: str) -> None:
-        """Lets a failed run go on from what failed; single tasks behind that (the report) are done again too.
+        """Lets a failed run continue from what failed; single tasks after that (the report) are done again too.
 
         Where a quality check failed, all is done again: its tables must be made anew from a source since corrected.
         """
@@ -108,17 +108,17 @@ class Airflow:
         self._call("POST", f"/dags/{self._dag_id}/clearTaskInstances", json=body)
 
     def task_instances(self, run_id: str) -> list[dict[str, Any]]:
-        """All task instances of a run, mapped ones each for itself."""
+        """Returns all task instances of a run, mapped ones each for itself."""
         return self._pages(f"{self._runs_path()}/{run_id}/taskInstances?order_by=id", "task_instances")
 
     def result(self, run_id: str, task_id: str) -> Any:
-        """What a task returned; None if it did not."""
+        """Returns what a task returned; None if it did not."""
         path = f"{self._runs_path()}/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         answer = self._answer("GET", f"{path}?deserialize=true")
         return None if answer.status_code == requests.codes.not_found else _checked(answer)["value"]
 
     def log(self, instance: dict[str, Any]) -> list[str]:
-        """Lines of the newest try of a task instance."""
+        """Returns the log lines of the newest try of a task instance."""
         path = f"{self._runs_path()}/{instance['dag_run_id']}/taskInstances/{instance['task_id']}/logs/"
         query = f"{max(1, instance['try_number'])}?map_index={instance['map_index']}&full_content=true"
         lines: list[str] = []
@@ -133,7 +133,7 @@ class Airflow:
         return f"/dags/{self._dag_id}/dagRuns"
 
     def _pages(self, path: str, key: str) -> list[dict[str, Any]]:
-        """All entries of a list that Airflow hands out in pages; `path` ends with a query."""
+        """Returns all entries of a list that Airflow gives in pages; `path` ends with a query."""
         entries: list[dict[str, Any]] = []
         while True:
             page = self._call("GET", f"{path}&limit={PAGE}&offset={len(entries)}")

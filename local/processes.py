@@ -27,14 +27,14 @@ def lock(config: PlatformConfig) -> Iterator[None]:
     root = storage.source_root(config).parent
     root.mkdir(parents=True, exist_ok=True)
     with (root / "servers.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the system lets go of it when this process ends, however it ends
+        fcntl.flock(file, fcntl.LOCK_EX)  # the system releases it when this process ends, however it ends
         yield
 
 
 def spawn(config: PlatformConfig, server: Server) -> int:
     """Starts a server, its output going to its log, and records its pid; returns the pid.
 
-    Where the server had died, the log goes on after what it said last; else it begins anew.
+    Where the server had died, the log continues after its last line; else it begins anew.
     """
     record = record_path(config, server.name)
     record.parent.mkdir(exist_ok=True)
@@ -43,7 +43,7 @@ def spawn(config: PlatformConfig, server: Server) -> int:
     log = log_path(config, server.name)
     if not died:
         log.write_text("")
-    with log.open("a") as output:  # appended to from the start: children that go on write to it as well
+    with log.open("a") as output:  # appended to from the start: children that keep running write to it as well
         if died:
             print(
                 f"--- {server.name} died; started again at {datetime.now():%Y-%m-%d %H:%M:%S} ---",
@@ -63,7 +63,7 @@ def spawn(config: PlatformConfig, server: Server) -> int:
         "pid": process.pid,
         "started": process.create_time(),
         "fingerprint": server.fingerprint,
-        "earlier": earlier,  # died, and left children that go on
+        "earlier": earlier,  # died, and left children that keep running
     }
     with storage.replace_file(record) as aside:
         aside.write_text(json.dumps(entry))
@@ -71,7 +71,7 @@ def spawn(config: PlatformConfig, server: Server) -> int:
 
 
 def end_leftovers(config: PlatformConfig, server: Server) -> None:
-    """Ends what a dead server has left, a child that holds its port for one, except for work that is to go on."""
+    """Ends what a dead server has left, such as a child that holds its port, except for work that is to continue."""
     if not server.children_go_on:
         starts = _starts(record_path(config, server.name))
         _end(lambda: [process for start in starts for process in _session(*start)])
@@ -105,7 +105,7 @@ def records(root: Path) -> Iterator[Path]:
 
 
 def recorded_process(record: Path) -> psutil.Process | None:
-    """Returns the process a pid file speaks of, if it still runs."""
+    """Returns the process that a pid file records, if it still runs."""
     try:
         entry = _read(record)
         process = psutil.Process(entry["pid"])
@@ -124,13 +124,13 @@ def family(record: Path) -> list[psutil.Process]:
 
 def stop_records(paths: list[Path]) -> list[str]:
     """Ends each recorded process with all it started: politely, then by force; returns the names of those that ran."""
-    found = [record.stem for record in paths if recorded_process(record)]
+    names = [record.stem for record in paths if recorded_process(record)]
     # Schedulers first, so that a task they stop can still report to the API server.
     _end(lambda: [process for record in paths if record.stem == "airflow-scheduler" for process in family(record)])
     _end(lambda: [process for record in paths for process in family(record)])
     for record in paths:
         record.unlink(missing_ok=True)
-    return found
+    return names
 
 
 def log_path(config: PlatformConfig, name: str) -> Path:
@@ -148,7 +148,7 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def _starts(record: Path) -> list[tuple[int, float]]:
-    """Pid and time of each start of a server since it was last stopped, where something of it may be left."""
+    """Reads pid and time of each start of a server since it was last stopped, from which processes may be left."""
     try:
         entry = _read(record)
     except FileNotFoundError:
@@ -164,14 +164,14 @@ def _below(process: psutil.Process) -> list[psutil.Process]:
 
 
 def _session(pid: int, started: float) -> list[psutil.Process]:
-    """Live processes of the session that a server opened: they stay in it when the server dies.
+    """Returns live processes of the session that a server opened: they stay in it when the server dies.
 
     The system gives the number to nobody else while one of them lives. Afterwards it may: then the number's holder
     began at another time, or the machine has started anew, or the process does not work in this checkout.
     """
     if started < psutil.boot_time():
         return []
-    found = []
+    members = []
     for process in psutil.process_iter():
         try:
             if os.getsid(process.pid) != pid or process.status() == psutil.STATUS_ZOMBIE:
@@ -179,10 +179,10 @@ def _session(pid: int, started: float) -> list[psutil.Process]:
             if process.pid == pid and not _began(process, started):
                 return []
             if Path(process.cwd()).samefile(ROOT):
-                found.append(process)
+                members.append(process)
         except (OSError, psutil.Error):
             continue  # it ended just now, or is somebody else's
-    return found
+    return members
 
 
 def _began(process: psutil.Process, started: float) -> bool:

@@ -24,7 +24,7 @@ LOG_LINES = 30
 def run(config: PlatformConfig, *, days: int, console: Console) -> int:
     """Runs the bootstrap day, if it is not done, and the next `days` days.
 
-    A day whose run failed before goes on from its failed tasks.
+    A day whose run failed before continues from its failed tasks.
 
     Args:
         config: the platform.
@@ -53,13 +53,13 @@ def run(config: PlatformConfig, *, days: int, console: Console) -> int:
 
 
 def next_days(config: PlatformConfig, *, done: set[date], days: int) -> list[date]:
-    """The days to run: the oldest that are not done, `days` of them, and the bootstrap day besides if none is done."""
+    """Returns the days to run: the `days` oldest that are not done, and the bootstrap day besides if none is done."""
     todo = [day for day in _platform_days(config) if day not in done]
     return todo[: days if done else days + 1]
 
 
 def days_done(config: PlatformConfig) -> set[date]:
-    """Days that are done, by the definition that plan_day goes by, too."""
+    """Returns the days that are done, as plan_day defines it too."""
     return {day for day in _platform_days(config) if storage.day_status(config, day) == "done"}
 
 
@@ -69,7 +69,7 @@ def _platform_days(config: PlatformConfig) -> list[date]:
 
 
 def show_addresses(config: PlatformConfig, console: Console, *, day: date | None = None) -> None:
-    """Where the results can be looked at."""
+    """Prints where the results can be looked at."""
     password = services.admin_password(config)
     console.print(f"Airflow    {services.airflow_url(config)}   user {services.ADMIN}, password {password}")
     console.print(f"MLflow     {services.mlflow_url(config)}/#/models")
@@ -80,7 +80,7 @@ def show_addresses(config: PlatformConfig, console: Console, *, day: date | None
 
 
 def _connect(config: PlatformConfig, watch: servers.Watch, console: Console) -> Airflow:
-    """Airflow's API, once the DAG has been read; while it does not answer, the servers are watched.
+    """Returns Airflow's API once the DAG has been read; while it does not answer, the servers are watched.
 
     Raises:
         ServerError: the DAG file cannot be read.
@@ -111,7 +111,7 @@ def _connect(config: PlatformConfig, watch: servers.Watch, console: Console) -> 
 
 
 def _day_of(airflow: Airflow, dag_run: dict[str, Any]) -> date | None:
-    """The day a run is about: given with it, or found by its first task; None if that decided on none."""
+    """Returns the day a run is about: given with it, or found by its first task; None if that decided on none."""
     day = (dag_run["conf"] or {}).get("day")
     if not day:
         plan = airflow.result(dag_run["dag_run_id"], "plan_day")
@@ -127,7 +127,7 @@ def _run_day(airflow: Airflow, watch: servers.Watch, day: date, *, title: str, c
     else:
         run_id = earlier["dag_run_id"]
         if earlier["state"] == "failed":
-            console.print(f"{day} failed before; going on from its failed tasks")
+            console.print(f"{day} failed before; continuing from its failed tasks")
             airflow.clear_failed(run_id)
     instances = _follow(airflow, watch, run_id, title=title, console=console)
     failed = [i for i in instances if i["state"] == "failed"]
@@ -142,7 +142,7 @@ def _follow(
     airflow: Airflow, watch: servers.Watch, run_id: str, *, title: str, console: Console
 ) -> list[dict[str, Any]]:
     """Shows a run until it ends, and keeps the servers up: a live table on a terminal, else a line for each change."""
-    order = {task_id: place for place, task_id in enumerate(airflow.task_order())}
+    order = {task_id: position for position, task_id in enumerate(airflow.task_order())}
     live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
     shown: dict[str, str] = {}
     context: AbstractContextManager = live or nullcontext()

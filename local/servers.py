@@ -96,7 +96,7 @@ class Watch:
         name = server.name
         with processes.lock(self._config):
             if not processes.record_path(self._config, name).exists():
-                raise ServerError(f"{name} was stopped; nothing is lost: `make run` starts it and goes on with the day")
+                raise ServerError(f"{name} was stopped; nothing is lost: `make run` starts it and continues the day")
             if processes.running(self._config, name):
                 return  # another command started it while this one waited
             self._well_since.pop(name, None)

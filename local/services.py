@@ -40,7 +40,7 @@ class Server:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the server would be started differently."""
+        """Returns a hash that changes when the server would be started differently."""
         return hashlib.sha256(json.dumps([self.command, sorted(self.env.items())]).encode()).hexdigest()
 
 
@@ -158,10 +158,10 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _beats(config: PlatformConfig, part: str) -> bool:
+def _beats(config: PlatformConfig, component: str) -> bool:
     try:
         health = requests.get(f"{airflow_url(config)}/api/v2/monitor/health", timeout=10).json()
-        return bool(health[part]["status"] == "healthy")
+        return bool(health[component]["status"] == "healthy")
     except (requests.RequestException, KeyError):
         return False
 

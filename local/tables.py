@@ -21,7 +21,7 @@ MODELS = ("baseline", "candidate", "champion", "fm")
 
 
 def tasks_table(title: str, instances: list[dict[str, Any]], *, now: datetime) -> Table:
-    """The tasks of a day: one row a task, one column a vertical where a task is mapped over them.
+    """Builds the table of a day's tasks: one row a task, one column a vertical where a task is mapped over them.
 
     Args:
         title: shown above.
@@ -38,13 +38,13 @@ def tasks_table(title: str, instances: list[dict[str, Any]], *, now: datetime) -
 
 
 def instance_name(instance: dict[str, Any]) -> str:
-    """A task instance in words: its task, and its vertical where it has one."""
+    """Names a task instance: its task, and its vertical where it has one."""
     vertical = instance["rendered_map_index"] or (instance["map_index"] if instance["map_index"] >= 0 else "")
     return f"{instance['task_id']} [{vertical}]" if vertical != "" else instance["task_id"]
 
 
 def seconds(instance: dict[str, Any], now: datetime) -> float:
-    """How long a task instance ran, or has been running."""
+    """Returns how many seconds a task instance ran, or has been running."""
     if not instance["start_date"]:
         return 0.0
     end = datetime.fromisoformat(instance["end_date"]) if instance["end_date"] else now
@@ -60,11 +60,11 @@ def _cell(instance: dict[str, Any], now: datetime) -> str:
 
 
 def results_table(day: date, verticals: list[dict[str, Any]]) -> Table:
-    """Held-out metrics and verdict of every vertical of a day.
+    """Builds the table of held-out metrics and verdict of every vertical of a day.
 
     Args:
         day: the day.
-        verticals: what promote_vertical found, one entry a vertical.
+        verticals: what promote_vertical returned, one entry a vertical.
     """
     title = f"{day}: held-out impressions of the day, the same for all models"
     table = Table(title=title, title_justify="left", show_lines=True, box=HORIZONTALS)
@@ -93,9 +93,9 @@ def _verdict(entry: dict[str, Any]) -> str:
     if winner := entry["winner"]:
         head = f"[green]promoted[/] {winner}, version {entry['versions'][winner]}"
     headroom = f"headroom ratio {_number(entry['headroom_ratio'], 2)}"
-    found = entry["intervals"].get("headroom_ratio")
-    if found and found["low"] is not None:
-        headroom += f" (95 %: {_number(found['low'], 2)} to {_number(found['high'], 2)})"
+    interval = entry["intervals"].get("headroom_ratio")
+    if interval and interval["low"] is not None:
+        headroom += f" (95 %: {_number(interval['low'], 2)} to {_number(interval['high'], 2)})"
     warnings = [f"[yellow]⚠ {escape(warning)}[/]" for warning in entry["warnings"]]
     return "\n".join([head, headroom, *warnings, *map(escape, entry["reasons"])])
 

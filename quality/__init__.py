@@ -1,1 +1,1 @@
-"""May this day go on, and may this model replace the champion?"""
+"""May this day continue, and may this model replace the champion?"""

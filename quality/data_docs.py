@@ -38,12 +38,12 @@ class OfflinePageView(DefaultJinjaPageView):
 
 
 def index_page(config: PlatformConfig) -> Path:
-    """The index of the Data Docs."""
+    """Returns the path of the Data Docs' index page."""
     return storage.docs_dir(config) / SITE / "index.html"
 
 
 def open_context(config: PlatformConfig) -> EphemeralDataContext:
-    """A context that keeps validation results and Data Docs in storage.docs_dir, and sends nothing to anyone."""
+    """Builds a context that keeps validation results and Data Docs in storage.docs_dir, and sends nothing to anyone."""
     view = {"module_name": "quality.data_docs", "class_name": "OfflinePageView"}
     project = DataContextConfig(
         expectations_store_name="expectations",
@@ -95,7 +95,7 @@ def build_site(config: PlatformConfig, context: EphemeralDataContext, day: date)
         resource_identifiers=[ExpectationSuiteIdentifier(name=name) for name in names], build_index=False
     )
     days = _days(config)
-    pages = [part["page"] for parts in days.get(str(day), {}).values() for part in parts.values()]
+    pages = [results["page"] for kinds in days.get(str(day), {}).values() for results in kinds.values()]
     for page in pages:
         if not (index_page(config).parent / page).is_file():
             raise RuntimeError(f"Great Expectations did not render {page}; its log above says why")
@@ -103,18 +103,18 @@ def build_site(config: PlatformConfig, context: EphemeralDataContext, day: date)
 
 
 def _days(config: PlatformConfig) -> dict[str, dict[str, dict[str, Any]]]:
-    """Results in the store, newest day first: day -> table -> `rows` or `profile` -> page, counts and failures."""
+    """Reads stored results, newest day first: day -> table -> `rows` or `profile` -> page, counts and failures."""
     days: dict[str, dict[str, dict[str, Any]]] = {}
     root = _results_dir(config)
     for file in sorted(root.glob("*/*/*/*.json")):
         suite, day = file.relative_to(root).parts[:2]
-        table, part = suite.rsplit("_", 1)
+        table, kind = suite.rsplit("_", 1)
         try:
             results = json.loads(file.read_text())["results"]
         except json.JSONDecodeError:  # a killed run's; the run that follows it writes the file anew
             continue
         failed = [r["expectation_config"] for r in results if not r["success"]]
-        days.setdefault(day, {}).setdefault(table, {})[part] = {
+        days.setdefault(day, {}).setdefault(table, {})[kind] = {
             "page": Path("validations") / file.relative_to(root).with_suffix(".html"),
             "checks": len(results),
             "critical": [f["description"] for f in failed if f["severity"] == "critical"],

@@ -10,15 +10,15 @@ STAGES = checked_tables()  # tables judged by each stage of check_quality
 
 
 def results_table(stage: str) -> str:
-    """Name of the table that holds a stage's gate results."""
+    """Returns the name of the table that holds a stage's gate results."""
     return f"gate_results_{stage}"
 
 
 def quality_passed(config: PlatformConfig, day: date) -> tuple[bool, list[str]]:
-    """Whether a day passed every critical check, of both stages, on the tables as they are now.
+    """Says whether a day passed every critical check, of both stages, on the tables as they are now.
 
     Returns:
-        The verdict and its reasons: what failed, or how many checks passed. Never empty.
+        Whether it passed, and why: what failed, or how many checks passed. The reasons are never empty.
     """
     failures: list[str] = []
     passed = warnings = 0

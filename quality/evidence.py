@@ -34,13 +34,13 @@ class JudgedRows:
 
     @property
     def clicks(self) -> int:
-        """Rows that were clicked."""
+        """Returns the number of rows that were clicked."""
         return int(self.labels.sum())
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the pooled rows say of the contenders."""
+    """What the pooled rows show about the contenders."""
 
     days: list[date]  # oldest first
     rows: int
@@ -53,16 +53,16 @@ class Evidence:
 
 
 def newest_with_clicks(days: Iterable[JudgedRows], clicks: int) -> list[JudgedRows]:
-    """Returns as many of the days, newest first, as hold so many clicks; all where all hold fewer.
+    """Returns the newest days that together hold enough clicks, newest first; all days where they hold fewer.
 
     Args:
-        days: newest first; no more are asked for than are needed.
-        clicks: enough.
+        days: newest first; read no further than needed.
+        clicks: how many are enough.
     """
     taken: list[JudgedRows] = []
     for rows in days:
         taken.append(rows)
-        if sum(of.clicks for of in taken) >= clicks:
+        if sum(day.clicks for day in taken) >= clicks:
             break
     return taken
 
@@ -71,7 +71,7 @@ def pool(days: list[JudgedRows], *, seed: int) -> Evidence:
     """Measures the contenders on the rows of all days together.
 
     They are compared with the champion on the days whose champion was of the same kind as that of the newest day: with
-    another kind of model in its place, the figures of that day say nothing of the present one.
+    another kind of model in its place, the figures of that day say nothing about the present one.
 
     Args:
         days: newest first; the first is the day to decide on.
@@ -84,7 +84,7 @@ def pool(days: list[JudgedRows], *, seed: int) -> Evidence:
     if kind is not None:
         alike = [rows for rows in days if rows.champion_transfer == kind]
         against, differences = _measure(alike, [*CONTENDERS, "champion"], seed)
-        intervals |= {name: one for name, one in differences.items() if name.endswith("_champion")}
+        intervals |= {name: interval for name, interval in differences.items() if name.endswith("_champion")}
     return Evidence(
         days=[rows.day for rows in reversed(days)],
         rows=sum(len(rows.labels) for rows in days),
@@ -98,7 +98,7 @@ def pool(days: list[JudgedRows], *, seed: int) -> Evidence:
 
 
 def _measure(days: list[JudgedRows], models: list[str], seed: int) -> tuple[dict[str, Metrics], dict[str, Interval]]:
-    """Figures of models on the rows of all days, and intervals of the differences of NE between them."""
+    """Computes figures of models on the rows of all days, and intervals of the NE differences between them."""
     labels, users = (np.concatenate([getattr(rows, name) for rows in days]) for name in ("labels", "users"))
     judged = {model: np.concatenate([rows.probabilities[model] for rows in days]) for model in models}
     metrics = {model: evaluate(labels, probabilities) for model, probabilities in judged.items()}

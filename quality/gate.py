@@ -11,8 +11,8 @@ without it (`transfer=none`). Both are judged on the same held-out rows by the s
    it with an NE no higher than the champion's + `gates.ne_tolerance`; one of the other kind needs an NE lower by more
    than that. Without a champion, a contender needs an NE below 1, that of the base rate.
 5. The candidate must be no worse than the plain model: its NE may not be above the baseline's + `gates.ne_tolerance`.
-   To take the place of a baseline that serves, it must be lower by more than that; without a champion, lower. What is
-   within the tolerance so is a tie, and a tie goes to the kind that serves: noise moves nothing to and fro.
+   To replace a baseline that serves, it must be lower by more than that; without a champion, lower. A difference
+   within the tolerance is thus a tie, and a tie goes to the kind that serves: noise does not switch kinds to and fro.
 6. Where all days together hold fewer clicks than `gates.min_eval_clicks`, the two kinds cannot be told apart: the kind
    that serves stays (only a contender of that kind may renew it), and where there is no champion only the baseline may
    become it.
@@ -37,11 +37,11 @@ class Metrics(Protocol):
 
     @property
     def ne(self) -> float:
-        """Normalized entropy: 1.0 is as good as always predicting the base rate, lower is better."""
+        """Returns the normalized entropy: 1.0 is as good as always predicting the base rate, lower is better."""
 
     @property
     def calibration(self) -> float:
-        """Predicted clicks over actual clicks."""
+        """Returns predicted clicks over actual clicks."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ def headroom_warnings(
     lead_bounds: tuple[float, float],
     gates: Gates,
 ) -> list[str]:
-    """What is wrong with a vertical's share of the FM's knowledge; this refuses no candidate.
+    """Says what is wrong with a vertical's share of the FM's knowledge; this refuses no candidate.
 
     Args:
         ratio: the headroom ratio; NaN where the FM is no better than the baseline.
         ne_baseline: NE of the baseline.
         ne_foundation: NE of the FM, on the same rows.
-        ratio_bounds: of the ratio's 95 % interval; NaN where it has none.
-        lead_bounds: the same of the FM's NE less the baseline's.
+        ratio_bounds: bounds of the ratio's 95 % interval; NaN where it has none.
+        lead_bounds: the same for the FM's NE minus the baseline's.
         gates: thresholds.
 
     Returns:
@@ -110,8 +110,8 @@ def headroom_warnings(
         ]
     if not ratio < gates.min_headroom_ratio:  # not for NaN
         return []
-    known = _interval(ratio_bounds, 2)
-    return [f"headroom ratio {ratio:.2f}: below gates.min_headroom_ratio {gates.min_headroom_ratio}; it has {known}"]
+    interval = _interval(ratio_bounds, 2)
+    return [f"headroom ratio {ratio:.2f}: below gates.min_headroom_ratio {gates.min_headroom_ratio}; it has {interval}"]
 
 
 def _interval(bounds: tuple[float, float], digits: int) -> str:
@@ -121,7 +121,7 @@ def _interval(bounds: tuple[float, float], digits: int) -> str:
 
 
 def _shared(evidence: Evidence, quality: tuple[bool, list[str]], gates: Gates) -> list[Rule]:
-    """Rules that hold for the day, not for a contender."""
+    """Judges the rules that hold for the day, not for a contender."""
     passed, reasons = quality
     return [
         (passed, f"data quality {'passed' if passed else 'failed'}: {'; '.join(reasons)}"),
@@ -136,12 +136,12 @@ def _shared(evidence: Evidence, quality: tuple[bool, list[str]], gates: Gates) -
 
 
 def _rules(name: Contender, evidence: Evidence, gates: Gates) -> list[Rule]:
-    """Rules for one contender; one whose NE is not defined is measured by nothing else."""
-    found = evidence.metrics[name]
-    if not math.isfinite(found.ne):
+    """Judges the rules for one contender; where its NE is undefined, no other rule is judged."""
+    metrics = evidence.metrics[name]
+    if not math.isfinite(metrics.ne):
         return [(False, f"NE is undefined ({_undefined(evidence)}): nothing can be compared")]
     low, high = gates.calibration
-    inside = low <= found.calibration <= high  # false for nan
+    inside = low <= metrics.calibration <= high  # false for nan
     few = evidence.clicks < gates.min_eval_clicks
     rules = [_champion_rule(name, evidence, gates)]
     if few:
@@ -149,7 +149,7 @@ def _rules(name: Contender, evidence: Evidence, gates: Gates) -> list[Rule]:
     elif name == "candidate":
         rules.append(_baseline_rule(evidence, gates))
     where = "inside" if inside else "outside"
-    return [*rules, (inside, f"calibration {found.calibration:.3f} {where} gates.calibration [{low}, {high}]")]
+    return [*rules, (inside, f"calibration {metrics.calibration:.3f} {where} gates.calibration [{low}, {high}]")]
 
 
 def _champion_rule(name: Contender, evidence: Evidence, gates: Gates) -> Rule:
@@ -160,7 +160,7 @@ def _champion_rule(name: Contender, evidence: Evidence, gates: Gates) -> Rule:
         kept, reason = _compare(ne < 1.0, f"NE {ne:.4f}", "<", ">=", "1, the base rate's")
         return kept, f"{reason} ({why})"
     ne = evidence.against_champion[name].ne
-    known = _interval(evidence.intervals[f"ne_{name}_minus_champion"].bounds, 4)
+    interval = _interval(evidence.intervals[f"ne_{name}_minus_champion"].bounds, 4)
     if TRANSFER[name] == evidence.champion_transfer:
         bound = f"the champion's {champion.ne:.4f} + gates.ne_tolerance {gates.ne_tolerance}"
         kept, reason = _compare(ne <= champion.ne + gates.ne_tolerance, f"NE {ne:.4f}", "<=", ">", bound)
@@ -169,20 +169,20 @@ def _champion_rule(name: Contender, evidence: Evidence, gates: Gates) -> Rule:
         kept, reason = _compare(ne < champion.ne - gates.ne_tolerance, f"NE {ne:.4f}", "<", ">=", bound)
     if evidence.champion_days != evidence.days:
         reason += f", on {_days(evidence.champion_days)}, whose champion was of the same kind"
-    return kept, f"{reason}; the difference has {known}"
+    return kept, f"{reason}; the difference has {interval}"
 
 
 def _baseline_rule(evidence: Evidence, gates: Gates) -> Rule:
-    """The candidate against the plain model."""
+    """Compares the candidate with the plain model."""
     candidate, baseline = (evidence.metrics[name].ne for name in CONTENDERS)
-    found, bound = f"NE {candidate:.4f}", f"the baseline's {baseline:.4f}"
+    figure, bound = f"NE {candidate:.4f}", f"the baseline's {baseline:.4f}"
     if evidence.champion_transfer == "fm":
         bound += f" + gates.ne_tolerance {gates.ne_tolerance}"
-        return _compare(candidate <= baseline + gates.ne_tolerance, found, "<=", ">", bound)
+        return _compare(candidate <= baseline + gates.ne_tolerance, figure, "<=", ">", bound)
     if evidence.champion_transfer is None:
-        return _compare(candidate < baseline, found, "<", ">=", bound)
+        return _compare(candidate < baseline, figure, "<", ">=", bound)
     bound += f" - gates.ne_tolerance {gates.ne_tolerance}, as a baseline serves"
-    return _compare(candidate < baseline - gates.ne_tolerance, found, "<", ">=", bound)
+    return _compare(candidate < baseline - gates.ne_tolerance, figure, "<", ">=", bound)
 
 
 def _few_clicks_rule(name: Contender, evidence: Evidence) -> Rule:
@@ -216,7 +216,7 @@ def _compared(evidence: Evidence) -> str:
 
 
 def _undefined(evidence: Evidence) -> str:
-    """Why the rows define no NE."""
+    """Says why the rows define no NE."""
     if evidence.clicks == 0:
         return f"no clicks among {evidence.rows} rows" if evidence.rows else "no rows"
     return f"nothing but clicks among {evidence.rows} rows"
@@ -226,5 +226,5 @@ def _days(days: list[date]) -> str:
     return f"the day {days[0]}" if len(days) == 1 else f"the days {days[0]} to {days[-1]}"
 
 
-def _compare(kept: bool, found: str, if_kept: str, if_broken: str, bound: str) -> Rule:
-    return kept, f"{found} {if_kept if kept else if_broken} {bound}"
+def _compare(kept: bool, figure: str, if_kept: str, if_broken: str, bound: str) -> Rule:
+    return kept, f"{figure} {if_kept if kept else if_broken} {bound}"

@@ -23,11 +23,11 @@ class Interval:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Low and high."""
+        """Returns low and high."""
         return self.low, self.high
 
     def as_dict(self) -> dict[str, float]:
-        """The three by name."""
+        """Returns the three numbers by name."""
         return asdict(self)
 
 
@@ -64,14 +64,14 @@ class PairedBootstrap:
         seed: int,
         resamples: int = RESAMPLES,
     ) -> None:
-        losses = {model: row_losses(labels, found) for model, found in probabilities.items()}
+        losses = {model: row_losses(labels, predicted) for model, predicted in probabilities.items()}
         self._draw(labels, users, losses, seed, resamples)
 
     @classmethod
     def of_losses(
         cls, labels: Array, users: npt.NDArray, losses: Mapping[str, Array], *, seed: int, resamples: int = RESAMPLES
     ) -> "PairedBootstrap":
-        """Of LogLoss of each row, nats, (N,), by model; for means over several trainings of a model."""
+        """Builds one from each row's LogLoss, nats, (N,), by model; for means over several trainings of a model."""
         made = cls.__new__(cls)
         made._draw(labels, users, losses, seed, resamples)
         return made
@@ -83,20 +83,20 @@ class PairedBootstrap:
         count = int(codes.max(initial=-1)) + 1
         columns = [np.ones(len(labels)), np.asarray(labels, np.float64), *losses.values()]
         of_user: Array = np.stack([np.bincount(codes, column, count) for column in columns], axis=1)  # (U, 2 + M)
-        self._models = {model: place for place, model in enumerate(losses, start=2)}
+        self._models = {model: column for column, model in enumerate(losses, start=2)}
         self._all = of_user.sum(axis=0)
         self._drawn = _resampled(of_user, resamples, seed) if count > 1 else np.full((1, len(columns)), np.nan)
 
     def ne(self, model: str) -> float:
-        """NE of a model on all rows."""
+        """Returns the NE of a model on all rows."""
         return float(self._all[self._models[model]] / _entropy(self._all))
 
     def ne_difference(self, one: str, other: str) -> Interval:
-        """NE of `one` minus NE of `other`: below 0 where `one` is better."""
+        """Computes NE of `one` minus NE of `other`: below 0 where `one` is better."""
         return _interval(self._difference(self._all, one, other), self._difference(self._drawn, one, other))
 
     def ratio(self, numerator: tuple[str, str], denominator: tuple[str, str]) -> Interval:
-        """NE gain from the first to the second model of `numerator`, over that of `denominator`.
+        """Computes the NE gain from the first to the second model of `numerator`, over that of `denominator`.
 
         NaN where the gain of `denominator` is not above 0. Bounds are NaN where it is not above 0 in more than the
         2.5 % of resamples that an interval may leave out at an end: a ratio whose denominator may be 0 has no bounds
@@ -110,13 +110,13 @@ class PairedBootstrap:
         return _interval(value, np.where(np.isnan(below), np.nan, drawn))
 
     def _difference(self, sums: Array, one: str, other: str) -> Array:
-        """NE of `one` minus NE of `other`, of each row of sums."""
+        """Computes NE of `one` minus NE of `other`, for each row of sums."""
         losses = sums[..., self._models[one]] - sums[..., self._models[other]]
         return np.asarray(losses / _entropy(sums))
 
 
 def _resampled(of_user: Array, resamples: int, seed: int) -> Array:
-    """Sums over the users of each draw, (R, columns).
+    """Returns the sums over the users of each draw, (R, columns).
 
     Args:
         of_user: sums over each user's rows, (U, columns).
@@ -125,18 +125,18 @@ def _resampled(of_user: Array, resamples: int, seed: int) -> Array:
     """
     generator, users = np.random.default_rng(seed), len(of_user)
     at_once = max(1, DRAWS // users)
-    parts = []
+    sums = []
     for begin in range(0, resamples, at_once):
         some = min(at_once, resamples - begin)
         drawn = generator.integers(0, users, (some, users))
         drawn += np.arange(some)[:, None] * users
         times = np.bincount(drawn.ravel(), minlength=some * users).reshape(some, users)
-        parts.append(times @ of_user)
-    return np.concatenate(parts)
+        sums.append(times @ of_user)
+    return np.concatenate(sums)
 
 
 def _entropy(sums: Array) -> Array:
-    """Entropy of the click rate times rows, of each row of sums; NaN where all rows have one label."""
+    """Computes the entropy of the click rate times rows, for each row of sums; NaN where all rows have one label."""
     rows, clicks = sums[..., 0], sums[..., 1]
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = clicks / rows
@@ -144,7 +144,7 @@ def _entropy(sums: Array) -> Array:
 
 
 def _interval(value: Array, drawn: Array) -> Interval:
-    """Percentiles of the resampled figures, where enough of them are defined."""
+    """Builds the interval from percentiles of the resampled figures, where enough of them are defined."""
     tail = (1 - LEVEL) / 2
     low = high = float("nan")
     if np.isfinite(value) and np.isfinite(drawn).mean() >= 1 - tail:

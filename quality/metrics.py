@@ -22,7 +22,7 @@ class Metrics:
     ece: float  # expected calibration error over 20 equally filled bins
 
     def as_dict(self) -> dict[str, float]:
-        """The figures by name."""
+        """Returns the figures by name."""
         return asdict(self)
 
 
@@ -71,7 +71,7 @@ def undefined_because(labels: npt.NDArray) -> str:
 
 
 def row_losses(labels: Array, probabilities: Array) -> npt.NDArray[np.float64]:
-    """LogLoss of each row, nats, (n,); probabilities are kept 1e-7 away from 0 and 1.
+    """Computes the LogLoss of each row, nats, (n,); probabilities are kept 1e-7 away from 0 and 1.
 
     Raises:
         ValueError: lengths differ, or a probability is not finite.
@@ -88,7 +88,7 @@ def row_losses(labels: Array, probabilities: Array) -> npt.NDArray[np.float64]:
 
 
 def grouped_auc(labels: Array, probabilities: Array, users: npt.NDArray) -> float:
-    """AUC within each user, averaged with the user's number of rows as weight; ties count half.
+    """Computes AUC within each user, averaged with the user's number of rows as weight; ties count half.
 
     Users whose rows all have one label are left out. NaN if none is left.
     """
@@ -105,17 +105,19 @@ def grouped_auc(labels: Array, probabilities: Array, users: npt.NDArray) -> floa
     user = np.repeat(np.arange(len(start)), sizes)
     positives = np.bincount(user, labels)
     negatives = sizes - positives
-    known = (positives > 0) & (negatives > 0)
-    if not known.any():
+    both_labels = (positives > 0) & (negatives > 0)
+    if not both_labels.any():
         return float("nan")
     rank_sum = np.bincount(user, rank * labels)
-    pairs = np.where(known, positives * negatives, 1)
+    pairs = np.where(both_labels, positives * negatives, 1)
     auc = (rank_sum - positives * (positives + 1) / 2) / pairs
-    return float(np.average(auc[known], weights=sizes[known]))
+    return float(np.average(auc[both_labels], weights=sizes[both_labels]))
 
 
 def expected_calibration_error(labels: Array, probabilities: Array, bins: int = ECE_BINS) -> float:
-    """Mean |predicted − actual| click rate over equally filled bins of the prediction, weighted by rows."""
+    """Computes the mean |predicted − actual| click rate over equally filled bins, weighted by rows."""
     order = np.argsort(probabilities, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    return float(sum(abs(probabilities[p].mean() - labels[p].mean()) * len(p) for p in parts) / len(order))
+    groups = np.array_split(order, min(bins, len(order)))
+    return float(
+        sum(abs(probabilities[group].mean() - labels[group].mean()) * len(group) for group in groups) / len(order)
+    )

@@ -57,12 +57,12 @@ def profile(config: PlatformConfig, day: date, suite: Suite) -> Frames:
         ValueError: the manifest of the events does not say how many raw rows there were.
     """
     with _database(config) as database:
-        found = _create_view(database, "rows", config, suite.table, day, suite.columns)
+        actual = _create_view(database, "rows", config, suite.table, day, suite.columns)
         before = storage.previous_day(config, day)
         has_before = before is not None and storage.has_partition(config, suite.table, before)
         _create_view(database, "previous", config, suite.table, before if has_before else None, suite.columns)
         _create_view(database, "events", config, "events", day, pa.schema(EVENT_COLUMNS))
-        variables = _window(config, day, before if has_before else None) | _differences(suite.columns, found)
+        variables = _window(config, day, before if has_before else None) | _differences(suite.columns, actual)
         if suite.table == "events":
             variables |= _quarantine(config, day)
         for name, value in variables.items():
@@ -88,7 +88,7 @@ def _database(config: PlatformConfig) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _frame(database: duckdb.DuckDBPyConnection, query: str) -> pd.DataFrame:
-    """The answer as a pandas frame backed by Arrow: strings stay compact, integers stay integers beside nulls."""
+    """Returns the answer in pandas, backed by Arrow: strings stay compact, integers stay integers beside nulls."""
     table: pa.Table = database.sql(query).to_arrow_table()
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
@@ -105,42 +105,42 @@ def _create_view(
     files: list[Path] = []
     if day is not None:
         files = sorted(storage.partition_folder(config, table, day).glob("*.parquet"))
-    found = pq.read_schema(files[0]) if files else pa.schema([])
+    actual = pq.read_schema(files[0]) if files else pa.schema([])
     selected = []
     for field in columns:
         kind = _duckdb_type(field.type)
-        if field.name not in found.names:
+        if field.name not in actual.names:
             selected.append(f'NULL::{kind} AS "{field.name}"')
-        elif _same_type(field.type, found.field(field.name).type):
+        elif _same_type(field.type, actual.field(field.name).type):
             selected.append(f'"{field.name}"')
         else:  # by way of text, which every type can be cast to
             selected.append(f'TRY_CAST("{field.name}"::VARCHAR AS {kind}) AS "{field.name}"')
-    readable = files and found.names  # DuckDB refuses a file without columns
+    readable = files and actual.names  # DuckDB refuses a file without columns
     source = f"read_parquet({_literal([str(f) for f in files])})" if readable else "range(0)"
     database.execute(f"CREATE VIEW {view} AS SELECT {', '.join(selected)} FROM {source}")
-    return found
+    return actual
 
 
 def _duckdb_type(kind: pa.DataType) -> str:
     return f"{DUCKDB_TYPES[kind.value_type]}[]" if pa.types.is_list(kind) else DUCKDB_TYPES[kind]
 
 
-def _same_type(expected: pa.DataType, found: pa.DataType) -> bool:
-    """Whether Parquet holds the same: the width of Arrow's string offsets and the names inside lists say nothing."""
+def _same_type(expected: pa.DataType, actual: pa.DataType) -> bool:
+    """Says whether Parquet holds the same, whatever the width of Arrow's string offsets and the names inside lists."""
     if pa.types.is_list(expected):
-        lists = pa.types.is_list(found) or pa.types.is_large_list(found)
-        return lists and _same_type(expected.value_type, found.value_type)
+        lists = pa.types.is_list(actual) or pa.types.is_large_list(actual)
+        return lists and _same_type(expected.value_type, actual.value_type)
     if pa.types.is_string(expected):
-        return pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
-    return bool(expected == found)
+        return pa.types.is_string(actual) or pa.types.is_large_string(actual) or pa.types.is_string_view(actual)
+    return bool(expected == actual)
 
 
-def _differences(expected: pa.Schema, found: pa.Schema) -> dict[str, str]:
-    missing = [name for name in expected.names if name not in found.names]
+def _differences(expected: pa.Schema, actual: pa.Schema) -> dict[str, str]:
+    missing = [name for name in expected.names if name not in actual.names]
     wrong = [
-        f"{field.name} is {found.field(field.name).type}, not {field.type}"
+        f"{field.name} is {actual.field(field.name).type}, not {field.type}"
         for field in expected
-        if field.name in found.names and not _same_type(field.type, found.field(field.name).type)
+        if field.name in actual.names and not _same_type(field.type, actual.field(field.name).type)
     ]
     return {
         "missing_columns": ", ".join(missing) or "none",
@@ -170,7 +170,7 @@ def _quarantine(config: PlatformConfig, day: date) -> dict[str, int]:
 
 
 def _literal(value: Any) -> str:
-    """A value as SQL text."""
+    """Writes a value as SQL text."""
     if isinstance(value, list):
         return f"[{', '.join(_literal(v) for v in value)}]"
     if isinstance(value, str):

@@ -32,23 +32,23 @@ class PromotionVerdict:
 
     @property
     def promoted(self) -> bool:
-        """Whether the day has a new champion."""
+        """Says whether the day has a new champion."""
         return self.winner is not None
 
     @property
     def version(self) -> str | None:
-        """Of the winner; where nobody won, of the candidate."""
+        """Returns the winner's version; where nobody won, the candidate's."""
         return self.versions.get(self.winner or "candidate")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them."""
+        """Returns plain values, which `from_json` reads."""
         return asdict(self) | {"day": str(self.day), "promoted": self.promoted}
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> "PromotionVerdict":
-        """Reads what `to_json` gave; figures that are missing are those that were not known then."""
-        known = {one.name: tree[one.name] for one in fields(cls) if one.name in tree}
-        return cls(**known | {"day": date.fromisoformat(tree["day"])})
+        """Reads what `to_json` returned; fields that an older platform did not write keep their defaults."""
+        values = {known.name: tree[known.name] for known in fields(cls) if known.name in tree}
+        return cls(**values | {"day": date.fromisoformat(tree["day"])})
 
     @classmethod
     def none(cls, day: date, vertical: str, why: str, *, champion: str | None = None) -> "PromotionVerdict":
@@ -57,7 +57,7 @@ class PromotionVerdict:
         Args:
             day: the day.
             vertical: the vertical.
-            why: nothing was judged.
-            champion: version that stays; None: there is none.
+            why: the reason that nothing was judged.
+            champion: the version that stays; None: there is none.
         """
         return cls(day=day, vertical=vertical, winner=None, reasons=[why], versions={"champion": champion})

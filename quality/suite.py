@@ -46,7 +46,7 @@ class Suite:
 
     @property
     def row_columns(self) -> list[str]:
-        """Columns that the row expectations read."""
+        """Returns the columns that the row expectations read."""
         names: set[str] = set()
         for expectation in self.rows:
             names.update([column] if (column := getattr(expectation, "column", None)) else [])
@@ -55,7 +55,7 @@ class Suite:
 
 
 def not_null(column: str) -> Expectation:
-    """Critical: no row lacks the column."""
+    """Builds the critical check that no row lacks the column."""
     return gxe.ExpectColumnValuesToNotBeNull(column=column, severity=CRITICAL, description=f"Every row has {column}")
 
 
@@ -70,7 +70,7 @@ def between(
     severity: FailureSeverity = CRITICAL,
     optional: bool = False,
 ) -> Measure:
-    """A profile value that must lie in [minimum, maximum], or, if strict, in (minimum, maximum)."""
+    """Builds the check that a profile value lies in [minimum, maximum], or, if strict, in (minimum, maximum)."""
     # The profile has one row, so its maximum is its value: the cheapest expectation that reports what it saw.
     expectation = gxe.ExpectColumnMaxToBeBetween(
         column=name,
@@ -85,13 +85,13 @@ def between(
 
 
 def no_row(name: str, condition: str, description: str, *, severity: FailureSeverity = CRITICAL) -> Measure:
-    """No row may meet the SQL condition; the profile holds how many do."""
+    """Builds the check that no row meets the SQL condition; the profile holds how many do."""
     sql = f"count(*) FILTER (WHERE {condition})"
     return between(name, sql, description, minimum=0, maximum=0, severity=severity)
 
 
 def right_columns() -> list[Measure]:
-    """Critical: every column is there, with its type."""
+    """Builds the critical checks that every column is there, with its type."""
     return [
         Measure(
             name,

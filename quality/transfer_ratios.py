@@ -5,7 +5,7 @@ Both are ratios of differences of NE on the same rows, so the entropy of the row
 
 
 def headroom_ratio(*, ne_without: float, ne_with: float, ne_foundation: float) -> float:
-    """Share of the NE gap between a VM without the FM and the FM itself that the VM with the FM closes.
+    """Computes the share of the NE gap between a VM without the FM and the FM that the VM with the FM closes.
 
     0: no better than without the FM; 1: as good as the FM. It may exceed 1, as a VM that reads the FM's history knows
     things that the FM does not, and it is negative where the VM is worse than without the FM.
@@ -24,7 +24,9 @@ def headroom_ratio(*, ne_without: float, ne_with: float, ne_foundation: float) -
 
 
 def transfer_ratio(*, vm_before: float, vm_after: float, fm_before: float, fm_after: float) -> float:
-    """Share of an FM upgrade's NE gain that shows up in the VM (LoopFM, arXiv:2605.29280: TR = ΔNE of VM / ΔNE of FM).
+    """Computes the share of an FM upgrade's NE gain that shows up in the VM.
+
+    This is TR = ΔNE of VM / ΔNE of FM in LoopFM (arXiv:2605.29280).
 
     All four are NE on the same rows. The platform tracks it from day to day (`promote_vertical`), where the *upgrade*
     is the FM's move from the snapshot that ended the previous platform day to the one that ends the day:

@@ -66,7 +66,7 @@ def validate(config: PlatformConfig, schema: Schema, day: date, tables: Sequence
     for table in tables:
         suite = SUITES[table](config, schema)
         frames = profile(config, day, suite)
-        parts: dict[str, tuple[pd.DataFrame, Sequence[Expectation]]] = {
+        judged: dict[str, tuple[pd.DataFrame, Sequence[Expectation]]] = {
             "rows": (frames.rows, suite.rows),
             "profile": (
                 frames.profile,
@@ -77,21 +77,21 @@ def validate(config: PlatformConfig, schema: Schema, day: date, tables: Sequence
                 ],
             ),
         }
-        for part, (frame, expectations) in parts.items():
-            name = f"{table}_{part}"
+        for kind, (frame, expectations) in judged.items():
+            name = f"{table}_{kind}"
             batch = lake.add_dataframe_asset(name).add_batch_definition_whole_dataframe(str(day))
             expectation_suite = context.suites.add(ExpectationSuite(name=name, expectations=list(expectations)))
             definition = gx.ValidationDefinition(name=name, data=batch, suite=expectation_suite)
             outcome = context.validation_definitions.add(definition).run(
                 batch_parameters={"dataframe": frame}, result_format="SUMMARY", run_id=run_id
             )
-            results += [_result(table, name, one) for one in outcome.results]
+            results += [_result(table, name, result) for result in outcome.results]
     build_site(config, context, day)
     return results
 
 
 def as_table(results: Sequence[Result]) -> pa.Table:
-    """Rows of `gate_results`."""
+    """Returns results as rows of `gate_results`."""
     return pa.Table.from_pylist([asdict(result) for result in results], schema=RESULT_SCHEMA)
 
 
@@ -115,7 +115,7 @@ def _result(table: str, suite: str, outcome: ExpectationValidationResult) -> Res
 
 
 def _observed(suite: str, kwargs: dict[str, Any], outcome: ExpectationValidationResult) -> str:
-    """What was found, in words."""
+    """Says in words what was found."""
     result: dict[str, Any] = outcome.result
     if not result:  # the expectation raised; Great Expectations keeps the exception instead of a result
         return f"an error: {_exception(outcome.exception_info)}"

@@ -21,17 +21,17 @@ class Calibrated:
 
 
 def calibrations(verdict: PromotionVerdict, min_clicks: int) -> list[Calibrated]:
-    """The layers of a verdict's models; empty where there is no verdict.
+    """Returns the layers of a verdict's models; empty where there is no verdict.
 
     Args:
-        verdict: of the day.
+        verdict: the one of the day.
         min_clicks: with fewer, a layer changes nothing.
     """
     return [
         Calibrated(
             model=model,
-            layer=_layer(found),
-            fitted_on=_fitted_on(found, min_clicks),
+            layer=_layer(layer),
+            fitted_on=_fitted_on(layer, min_clicks),
             changed={
                 name: (
                     plain((verdict.uncalibrated.get(model) or {}).get(name), digits),
@@ -40,21 +40,21 @@ def calibrations(verdict: PromotionVerdict, min_clicks: int) -> list[Calibrated]
                 for name, digits in FIGURES.items()
             },
         )
-        for model, found in verdict.calibration.items()
+        for model, layer in verdict.calibration.items()
     ]
 
 
-def _layer(found: Mapping[str, Any]) -> str:
-    if (found["slope"], found["intercept"]) == (1, 0):
+def _layer(layer: Mapping[str, Any]) -> str:
+    if (layer["slope"], layer["intercept"]) == (1, 0):
         return "changes nothing"
-    return f"logit × {found['slope']:.3f} {found['intercept']:+.3f}"
+    return f"logit × {layer['slope']:.3f} {layer['intercept']:+.3f}"
 
 
-def _fitted_on(found: Mapping[str, Any], min_clicks: int) -> str:
-    days = found["days"]
+def _fitted_on(layer: Mapping[str, Any], min_clicks: int) -> str:
+    days = layer["days"]
     if not days:
         return "nothing: no earlier day has held-out rows, or calibration.method is none"
     span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    text = f"{found['rows']:,} held-out rows with {found['clicks']:,} clicks of {span}"
-    few = min(found["clicks"], found["rows"] - found["clicks"]) < min_clicks
+    text = f"{layer['rows']:,} held-out rows with {layer['clicks']:,} clicks of {span}"
+    few = min(layer["clicks"], layer["rows"] - layer["clicks"]) < min_clicks
     return f"too little: {text}; calibration.min_clicks is {min_clicks}" if few else text

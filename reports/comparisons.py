@@ -28,7 +28,7 @@ class Comparison:
 
 
 def comparisons(verdict: PromotionVerdict, gates: Gates) -> list[Comparison]:
-    """The differences and ratios of a verdict; empty where there is none.
+    """Returns the differences and ratios of a verdict; empty where there is none.
 
     Args:
         verdict: as promote_vertical commits it.
@@ -40,39 +40,41 @@ def comparisons(verdict: PromotionVerdict, gates: Gates) -> list[Comparison]:
     rows = []
     for key, (heading, model) in DIFFERENCES.items():
         if key in intervals:
-            found = intervals[key]
-            rows.append(Comparison(heading, signed(found["value"], 4), bounds(found, 4), _difference(found, model)))
-    found = intervals["headroom_ratio"]
+            interval = intervals[key]
+            rows.append(
+                Comparison(heading, signed(interval["value"], 4), bounds(interval, 4), _difference(interval, model))
+            )
+    interval = intervals["headroom_ratio"]
     ne_defined = all(_known(intervals[key]["value"]) for key in DIFFERENCES if key in intervals)
-    says = _headroom(found, gates.min_headroom_ratio) if ne_defined else UNDEFINED
-    rows.append(Comparison("headroom ratio", plain(found["value"], 2), bounds(found, 2), says))
-    found = intervals.get("transfer_ratio") or {"value": None, "low": None, "high": None}
+    says = _headroom(interval, gates.min_headroom_ratio) if ne_defined else UNDEFINED
+    rows.append(Comparison("headroom ratio", plain(interval["value"], 2), bounds(interval, 2), says))
+    interval = intervals.get("transfer_ratio") or {"value": None, "low": None, "high": None}
     missing = verdict.transfer_ratio_missing
     says = f"undefined: {missing}" if missing else "of the FM's gain over the day before, what the VM gained"
-    rows.append(Comparison("transfer ratio", plain(found["value"], 2), bounds(found, 2), says))
+    rows.append(Comparison("transfer ratio", plain(interval["value"], 2), bounds(interval, 2), says))
     return rows
 
 
 def signed(value: float | None, digits: int) -> str:
-    """A difference; a dash where there is none."""
+    """Formats a difference; a dash where there is none."""
     return "–" if not _known(value) else f"{value:+.{digits}f}"
 
 
 def plain(value: float | None, digits: int) -> str:
-    """A figure; a dash where there is none."""
+    """Formats a figure; a dash where there is none."""
     return "–" if not _known(value) else f"{value:.{digits}f}"
 
 
-def bounds(found: Mapping[str, float | None] | None, digits: int) -> str:
-    """Both ends of an interval; a dash where it has none."""
-    if found is None or not (_known(found["low"]) and _known(found["high"])):
+def bounds(interval: Mapping[str, float | None] | None, digits: int) -> str:
+    """Formats both ends of an interval; a dash where it has none."""
+    if interval is None or not (_known(interval["low"]) and _known(interval["high"])):
         return "–"
-    return f"{found['low']:.{digits}f} to {found['high']:.{digits}f}"
+    return f"{interval['low']:.{digits}f} to {interval['high']:.{digits}f}"
 
 
-def _difference(found: Mapping[str, float | None], model: str) -> str:
-    low, high = found["low"], found["high"]
-    if not _known(found["value"]):
+def _difference(interval: Mapping[str, float | None], model: str) -> str:
+    low, high = interval["low"], interval["high"]
+    if not _known(interval["value"]):
         return UNDEFINED
     if low is None or high is None:
         return "too few users or clicks for an interval"
@@ -81,8 +83,8 @@ def _difference(found: Mapping[str, float | None], model: str) -> str:
     return f"{model} is better" if high < 0 else f"{model} is worse"
 
 
-def _headroom(found: Mapping[str, float | None], gate: float) -> str:
-    value, low, high = found["value"], found["low"], found["high"]
+def _headroom(interval: Mapping[str, float | None], gate: float) -> str:
+    value, low, high = interval["value"], interval["low"], interval["high"]
     if value is None:
         return "undefined: the FM is no better than the baseline"
     side = "below" if value < gate else "not below"

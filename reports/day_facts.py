@@ -71,7 +71,7 @@ class VerticalDay:
 
     @property
     def click_rate(self) -> float | None:
-        """Clicks over impressions."""
+        """Returns clicks over impressions, where there are any."""
         return self.clicks / self.impressions if self.impressions else None
 
 
@@ -117,7 +117,7 @@ class DayFacts:
     status: dict[str, Any]  # as storage.report_status has it
 
     def summary(self) -> dict[str, Any]:
-        """What programs read of the day: its status, every vertical's verdict; what is not finite is null."""
+        """Returns what programs read about the day: status and every vertical's verdict; what is not finite is null."""
         verdicts = [storage.finite(vertical.verdict.to_json()) for vertical in self.verticals]
         return {"day": str(self.day)} | self.status | {"verticals": verdicts}
 
@@ -136,7 +136,7 @@ def collect(config: PlatformConfig, day: date, verticals: list[str] | None = Non
     columns = ["user_id", "item_id", "vertical", "label"]
     examples = storage.read_partition(config, "examples", day, columns=columns)
     ingested = _extra(config, "events", day)
-    found = partitions(config, day)
+    committed = partitions(config, day)
     past = [f for d in platform_days(config, day) if (f := _foundation(config, d)) is not None]
     start, end = storage.day_window(config, day)
     return DayFacts(
@@ -158,15 +158,15 @@ def collect(config: PlatformConfig, day: date, verticals: list[str] | None = Non
         foundation_parameters=foundation_parameters(config, day),
         verticals=[_vertical(config, name, day, examples) for name in config.verticals],
         freshness=_freshness(config, day, examples),
-        partitions=found,
+        partitions=committed,
         missing=missing(config, day, verticals),
-        code_versions=list(dict.fromkeys(partition.code_version for partition in found)),
+        code_versions=list(dict.fromkeys(partition.code_version for partition in committed)),
         status=storage.report_status(config, day, config.verticals if verticals is None else verticals),
     )
 
 
 def reliability(labels: npt.NDArray, probabilities: npt.NDArray, *, bins: int = CALIBRATION_BINS) -> Curve:
-    """Mean prediction and click rate in equally filled bins of the prediction, lowest first.
+    """Computes mean prediction and click rate in equally filled bins of the prediction, lowest first.
 
     Args:
         labels: 0 or 1, (n,).
@@ -174,10 +174,10 @@ def reliability(labels: npt.NDArray, probabilities: npt.NDArray, *, bins: int = 
         bins: how many; no more than rows.
     """
     order = np.argsort(probabilities, kind="stable")
-    parts = np.array_split(order, min(bins, len(order))) if len(order) else []
+    groups = np.array_split(order, min(bins, len(order))) if len(order) else []
     return Curve(
-        predicted=np.array([probabilities[part].mean() for part in parts]),
-        actual=np.array([labels[part].mean() for part in parts]),
+        predicted=np.array([probabilities[group].mean() for group in groups]),
+        actual=np.array([labels[group].mean() for group in groups]),
     )
 
 
@@ -238,7 +238,7 @@ def _vertical(config: PlatformConfig, name: str, day: date, examples: pa.Table) 
 
 
 def remarks(judged: PromotionVerdict, held_out_clicks: int | None) -> list[str]:
-    """What a reader of a verdict's figures should not overlook.
+    """Says what a reader of a verdict's figures should not overlook.
 
     Args:
         judged: the verdict.
@@ -247,30 +247,30 @@ def remarks(judged: PromotionVerdict, held_out_clicks: int | None) -> list[str]:
     if not judged.metrics:
         return []
     baseline, vm = ((judged.metrics.get(model) or {}) for model in ("baseline", "candidate"))
-    found = []
+    texts = []
     if judged.winner == "baseline":
-        found.append("The baseline went live, which takes nothing from the FM: the candidate did not pass beside it.")
+        texts.append("The baseline went live, which takes nothing from the FM: the candidate did not pass beside it.")
     before, after = baseline.get("ne"), vm.get("ne")
     if before is None or after is None:
         which = "no clicks" if not held_out_clicks else "nothing but clicks"
-        found.append(
+        texts.append(
             f"NE, AUC and what follows from them are undefined ({which} among {vm.get('rows', 0)} held-out rows)"
             + ("; so is calibration." if vm.get("calibration") is None else ".")
         )
     elif not after < before:
-        found.append("The candidate is no better than the baseline: what the FM passed on does not show on this day.")
+        texts.append("The candidate is no better than the baseline: what the FM passed on does not show on this day.")
     ece, calibration = vm.get("ece"), vm.get("calibration")
     if ece is not None and ece > HIGH_ECE:
         if calibration is not None and 0.9 <= calibration <= 1.1:
-            found.append(
+            texts.append(
                 f"ECE {ece:.3f}: predictions are too high for some and too low for others, though they "
                 "cancel out in the calibration ratio."
             )
         else:
-            found.append(f"ECE {ece:.3f}: the candidate's probabilities are far from the click rates.")
+            texts.append(f"ECE {ece:.3f}: the candidate's probabilities are far from the click rates.")
     if held_out_clicks is not None and held_out_clicks < FEW_CLICKS:
-        found.append(f"Only {held_out_clicks} held-out clicks: the figures are rough.")
-    return found
+        texts.append(f"Only {held_out_clicks} held-out clicks: the figures are rough.")
+    return texts
 
 
 def _calibration(evaluations: pa.Table) -> dict[str, Curve]:
@@ -295,8 +295,8 @@ def _freshness(config: PlatformConfig, day: date, examples: pa.Table) -> Freshne
         snapshots = storage.read_partition(config, "user_fm_history", day, columns=["user_id", "event_timestamp"])
         newest = snapshots.filter(pc.equal(snapshots["event_timestamp"], storage.day_ends(config, day)[-1]))
         users = pc.unique(examples["user_id"])
-        known = pc.is_in(users, value_set=newest["user_id"].combine_chunks())
-        history = pc.mean(known.cast(pa.float64())).as_py()
+        has_history = pc.is_in(users, value_set=newest["user_id"].combine_chunks())
+        history = pc.mean(has_history.cast(pa.float64())).as_py()
     store = storage.feast_dir(config) / "online.db"
     return Freshness(
         soft_label_version=version,
@@ -315,14 +315,14 @@ def _instant(recorded: str | None) -> str | None:
 
 
 def _age_h(config: PlatformConfig, day: date) -> tuple[float, float, float] | None:
-    """How old the FM's knowledge was at the impressions it scored: least, median and most hours."""
+    """Computes how old the FM's knowledge was at the impressions it scored: least, median and most hours."""
     columns = ["event_timestamp", "fm_learnt_until"]
     hours = ages_h(storage.read_partition(config, "fm_outputs", day, columns=columns))
     return (float(hours.min()), float(np.median(hours)), float(hours.max())) if len(hours) else None
 
 
 def _origin(config: PlatformConfig, day: date, version: str) -> str:
-    """Where the FM that scored a day came from, in words."""
+    """Says where the FM that scored a day came from."""
     previous = storage.previous_day(config, day)
     if previous is None:
         return "the FM that had learnt the first half of this first day; the first half itself has none"

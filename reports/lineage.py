@@ -45,15 +45,15 @@ def day_tables(config: PlatformConfig) -> dict[str, tuple[str, str]]:
                 by_vertical[vertical, name] = table.writer
         else:
             shared[table.name] = (_command(table), table.name)
-    of_vertical = sorted(by_vertical.items(), key=lambda found: config.verticals.index(found[0][0]))
+    of_vertical = sorted(by_vertical.items(), key=lambda entry: config.verticals.index(entry[0][0]))
     return shared | {name: (job, vertical) for (vertical, name), job in of_vertical}
 
 
 def partitions(config: PlatformConfig, day: date) -> list[Partition]:
-    """Every committed partition of the day, in the order of the day; tables no step is known for come last."""
-    order = {table: place for place, table in enumerate(day_tables(config))}
-    found = sorted(storage.tables_of(config, day), key=lambda table: (order.get(table, len(order)), table))
-    return [_partition(config, table, day) for table in found]
+    """Returns every committed partition of the day, in the order of the day; tables of no known job come last."""
+    order = {table: position for position, table in enumerate(day_tables(config))}
+    tables = sorted(storage.tables_of(config, day), key=lambda table: (order.get(table, len(order)), table))
+    return [_partition(config, table, day) for table in tables]
 
 
 def missing(config: PlatformConfig, day: date, verticals: list[str] | None = None) -> dict[str, list[str]]:
@@ -76,42 +76,42 @@ def missing(config: PlatformConfig, day: date, verticals: list[str] | None = Non
 def outdated(config: PlatformConfig, table: str, day: date) -> str | None:
     """Says why a partition no longer fits the others, or None if it does.
 
-    It does not where it, or anything that it was made from, of its day or of an earlier one, was made from content that
-    has since been replaced: some job ran again, and those behind it did not.
+    It does not fit where it, or anything that it was made from, of its day or of an earlier one, was made from content
+    that has since been replaced: some job ran again, and the jobs after it did not.
     """
     return _outdated(config, f"{table}/ds={day}", day, {})
 
 
-def _outdated(config: PlatformConfig, name: str, day: date, known: dict[str, str | None]) -> str | None:
-    """As `outdated`, each partition looked at once.
+def _outdated(config: PlatformConfig, name: str, day: date, answers: dict[str, str | None]) -> str | None:
+    """Does what `outdated` does, but looks at each partition once.
 
     Args:
         config: the platform.
-        name: of the partition, `table/ds=day`.
-        day: for which is asked; other days are named in the answer.
-        known: answers so far.
+        name: the partition's, `table/ds=day`.
+        day: the day asked about; other days are named in the answer.
+        answers: answers so far.
     """
-    if name in known:
-        return known[name]
-    known[name] = None  # a manifest lists what was there before it, so there is no way back here
+    if name in answers:
+        return answers[name]
+    answers[name] = None  # a manifest lists what was there before it, so there is no way back here
     for source, content_hash in storage.read_manifest(config, *_split(name))["inputs"].items():
         if _changed(config, source, content_hash):
-            known[name] = f"{_told(name, day)} was made from an earlier {_told(source, day)}"
+            answers[name] = f"{_told(name, day)} was made from an earlier {_told(source, day)}"
         else:
-            known[name] = _outdated(config, source, day, known)
-        if known[name] is not None:
+            answers[name] = _outdated(config, source, day, answers)
+        if answers[name] is not None:
             break
-    return known[name]
+    return answers[name]
 
 
 def _told(name: str, day: date) -> str:
-    """A partition in words: its table, and its day where that is another."""
+    """Names a partition: its table, and its day where that is another."""
     table, of_day = _split(name)
     return table if of_day == day else f"{table} of {of_day}"
 
 
 def _command(table: Table) -> str:
-    """The job that writes a table, with the stage where it has one."""
+    """Names the job that writes a table, with the stage where it has one."""
     stage = table.name.removeprefix("gate_results_")
     return table.writer if stage == table.name else f"{table.writer} --stage {stage}"
 

@@ -1,4 +1,4 @@
-"""What a model on disk says of itself: settings, features, sizes; read without loading it."""
+"""What the files of a model record: settings, features, sizes; read without loading the model."""
 
 import json
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class ModelFacts:
 
 
 def candidate(config: PlatformConfig, vertical: str, day: date, evaluations: pa.Table | None) -> ModelFacts | None:
-    """The candidate of a vertical and day, or None if there is none.
+    """Reads the candidate of a vertical and day; None if there is none.
 
     Args:
         evaluations: the held-out rows, with user_id and item_id; None if there are none.
@@ -66,14 +66,14 @@ def candidate(config: PlatformConfig, vertical: str, day: date, evaluations: pa.
 
 
 def foundation_parameters(config: PlatformConfig, day: date) -> int | None:
-    """Number of parameters of a day's FM snapshot, or None if there is none."""
+    """Counts the parameters of a day's FM snapshot; None if there is none."""
     files = storage.partition_dir(config, "fm_snapshots", day).glob("model-*.safetensors")
     counts = [sum(parameter_counts(path).values()) for path in files]
     return sum(counts) if counts else None
 
 
 def parameter_counts(path: Path) -> dict[str, int]:
-    """Number of parameters by tensor name, from a safetensors file's header."""
+    """Counts the parameters by tensor name, from a safetensors file's header."""
     with safe_open(path, framework="numpy") as file:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     return {name: prod(shape) for name, shape in shapes.items() if not name.endswith(BUFFERS)}

@@ -34,7 +34,7 @@ SERVING_PORT = 5001
 
 
 def day_page(facts: DayFacts, config: PlatformConfig) -> str:
-    """The page of a day: HTML that needs nothing from outside."""
+    """Renders the page of a day: HTML that needs nothing from outside."""
     return (
         _environment()
         .get_template("day.html")
@@ -55,7 +55,7 @@ def day_page(facts: DayFacts, config: PlatformConfig) -> str:
 
 
 def skipped_page(config: PlatformConfig, about: str, day: date, reason: str) -> str:
-    """The page of a day that was skipped."""
+    """Renders the page of a day that was skipped."""
     extra = storage.read_manifest(config, "events", day)["extra"]
     start, end = storage.day_window(config, day)
     return (
@@ -74,7 +74,7 @@ def skipped_page(config: PlatformConfig, about: str, day: date, reason: str) -> 
 
 
 def model_card(facts: DayFacts, vertical: VerticalDay, config: PlatformConfig) -> str:
-    """The model card of a vertical's candidate, in Markdown."""
+    """Renders the model card of a vertical's candidate, in Markdown."""
     assert vertical.model is not None
     example = vertical.model.example or {"user_id": "USER", "item_id": "ITEM"}
     return (
@@ -98,7 +98,7 @@ def model_card(facts: DayFacts, vertical: VerticalDay, config: PlatformConfig) -
 
 
 def index_page(config: PlatformConfig, about: str) -> str:
-    """The index of all reported days, newest first."""
+    """Renders the index of all reported days, newest first."""
     reports = storage.docs_dir(config) / "reports"
     summaries = [json.loads(path.read_text()) for path in sorted(reports.glob("ds=*/summary.json"), reverse=True)]
     return (
@@ -144,7 +144,7 @@ def _headroom_plot(vertical: VerticalDay, gate: float) -> Markup:
     intervals = {day: past.intervals.get("headroom_ratio") for day, past in vertical.past.items()}
     return plots.headroom_with_interval(
         {day: past.headroom_ratio for day, past in vertical.past.items()},
-        {day: found for day, interval in intervals.items() if (found := _ends(interval)) is not None},
+        {day: ends for day, interval in intervals.items() if (ends := _ends(interval)) is not None},
         gate=gate,
         label=f"Headroom ratio of {vertical.name} by platform day, with its 95 % interval and the gate",
     )
@@ -163,9 +163,9 @@ def _gains_plot(facts: DayFacts) -> Markup | None:
     differences: dict[str, dict[str, tuple[float, plots.Bounds | None]]] = {}
     for vertical in facts.verticals:
         for model in ("candidate", "fm"):
-            found = vertical.verdict.intervals.get(f"ne_{model}_minus_baseline")
-            if found and found["value"] is not None:
-                differences.setdefault(vertical.name, {})[model] = (found["value"], _ends(found))
+            interval = vertical.verdict.intervals.get(f"ne_{model}_minus_baseline")
+            if interval and interval["value"] is not None:
+                differences.setdefault(vertical.name, {})[model] = (interval["value"], _ends(interval))
     if not differences:
         return None
     return plots.gains(differences, label="NE of candidate and FM less the baseline's, of each vertical")

@@ -54,14 +54,14 @@ STYLE: Any = {
     "lines.linewidth": 1.6,
 }
 SIZE = (4.2, 2.5)  # inches; the page scales it
-HEADROOM_RANGE = (-1.0, 2.0)  # a tiny gap makes ratios huge; beyond this only the table tells
+HEADROOM_RANGE = (-1.0, 2.0)  # a tiny gap makes ratios huge; values beyond it are only in the table
 MAX_TICKS = 6
 Series = Mapping[date, float | None]
 Bounds = tuple[float, float]  # low, high
 
 
 def ne_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
-    """NE of models by platform day.
+    """Plots the NE of models by platform day.
 
     Args:
         series: by model, one of `LINES`; figures by day.
@@ -76,7 +76,7 @@ def ne_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
 
 
 def foundation_by_day(held_out: Series, scored: Series, *, label: str) -> Markup:
-    """The FM's NE by platform day: on held-out rows (solid), and as it scored each day before learning it (dashed)."""
+    """Plots the FM's NE by platform day: on held-out rows (solid), and on the day before it was learnt (dashed)."""
     with _axes() as (figure, axes):
         _line(axes, held_out, **LINES["fm"])
         _line(axes, scored, **LINES["fm"] | {"linestyle": "--", "marker": "o", "markerfacecolor": "none"})
@@ -86,7 +86,7 @@ def foundation_by_day(held_out: Series, scored: Series, *, label: str) -> Markup
 
 
 def headroom_by_day(series: Mapping[str, Series], *, gate: float, label: str) -> Markup:
-    """Headroom ratio of each vertical by platform day, in the order of the page's line colors.
+    """Plots the headroom ratio of each vertical by platform day, in the order of the page's line colors.
 
     Args:
         series: by vertical; ratios by day.
@@ -101,7 +101,7 @@ def headroom_by_day(series: Mapping[str, Series], *, gate: float, label: str) ->
 
 
 def parts_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
-    """NE that each part of a vertical's gain adds, by platform day, in the order of the page's line colors.
+    """Plots the NE that each part of a vertical's gain adds, by platform day, in the order of the page's line colors.
 
     Args:
         series: by part; NE gained by day.
@@ -117,7 +117,7 @@ def parts_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
 
 
 def headroom_with_interval(points: Series, intervals: Mapping[date, Bounds], *, gate: float, label: str) -> Markup:
-    """One vertical's headroom ratio by platform day, with its interval as a band.
+    """Plots one vertical's headroom ratio by platform day, with its interval as a band.
 
     Args:
         points: ratios by day.
@@ -138,20 +138,20 @@ def headroom_with_interval(points: Series, intervals: Mapping[date, Bounds], *, 
 
 
 def gains(differences: Mapping[str, Mapping[str, tuple[float, Bounds | None]]], *, label: str) -> Markup:
-    """NE of candidate and FM less the baseline's, with intervals: one line a vertical, the first on top.
+    """Plots NE of candidate and FM less the baseline's, with intervals: one line a vertical, the first on top.
 
     Args:
         differences: by vertical, then by model, one of `LINES`: the difference and its bounds, if it has some.
         label: what the plot shows, for those who cannot see it.
     """
     with _axes(height=max(SIZE[1], 0.8 + 0.32 * len(differences))) as (figure, axes):
-        for place, models in enumerate(differences.values()):
-            for n, (model, (value, found)) in enumerate(models.items()):
+        for row, models in enumerate(differences.values()):
+            for n, (model, (value, ends)) in enumerate(models.items()):
                 style = LINES[model] | {"linestyle": ""}
-                height = place + 0.24 * (n - (len(models) - 1) / 2)
+                height = row + 0.24 * (n - (len(models) - 1) / 2)
                 axes.plot([value], [height], **style)
-                if found is not None:
-                    axes.hlines(height, *found, color=style["color"], linewidth=1.4)
+                if ends is not None:
+                    axes.hlines(height, *ends, color=style["color"], linewidth=1.4)
         axes.axvline(0.0, color="#010101", linewidth=0.8)
         axes.set_yticks(range(len(differences)), list(differences))
         axes.set_ylim(len(differences) - 0.5, -0.5)
@@ -160,7 +160,7 @@ def gains(differences: Mapping[str, Mapping[str, tuple[float, Bounds | None]]], 
 
 
 def calibration(curves: Mapping[str, Curve], *, label: str) -> Markup:
-    """Click rate against prediction; on the diagonal a model is calibrated."""
+    """Plots click rate against prediction; on the diagonal a model is calibrated."""
     with _axes() as (figure, axes):
         top = max(
             (float(max(c.predicted.max(), c.actual.max())) for c in curves.values() if len(c.predicted)), default=1
@@ -181,30 +181,30 @@ def _axes(*, height: float = SIZE[1]) -> Iterator[tuple[Figure, Axes]]:
 
 
 def _line(axes: Axes, points: Series, **style: Any) -> None:
-    """One line; days without a figure are gaps."""
+    """Draws one line; days without a figure are gaps."""
     days = sorted(points)
     axes.plot([day.toordinal() for day in days], _heights(points, days), **style)
 
 
 def _line_style(n: int) -> dict[str, Any]:
-    """Of the n-th of many lines; shape and dash tell them apart where color does not."""
+    """Returns the style of the n-th of many lines; shape and dash tell them apart where color does not."""
     color = COLOR_OF[f"var(--line-{n % 8})"]
     return {"color": color, "marker": "osD^vP*X"[n % 8], "linestyle": "-" if n < 8 else "--"}
 
 
 def _heights(points: Series, days: list[date]) -> list[float]:
-    """Figures of days; NaN where there is none."""
+    """Returns the figures of days; NaN where there is none."""
     return [v if (v := points[day]) is not None and isfinite(v) else float("nan") for day in days]
 
 
 def _clipped(points: Series) -> Series:
-    """Headroom ratios as far as they are drawn."""
+    """Clips headroom ratios to the range that is drawn."""
     low, high = HEADROOM_RANGE
     return {day: None if v is None else min(max(v, low), high) for day, v in points.items()}
 
 
 def _headroom_axes(axes: Axes, series: Iterable[Series], gate: float) -> None:
-    """Lines at the baseline, the FM and the gate; days below."""
+    """Draws lines at the baseline, the FM and the gate, and the days below."""
     low, high = HEADROOM_RANGE
     for level in (0.0, 1.0):
         axes.axhline(level, color="#010101", linewidth=0.8)
@@ -215,7 +215,7 @@ def _headroom_axes(axes: Axes, series: Iterable[Series], gate: float) -> None:
 
 
 def _days(axes: Axes, series: Iterable[Series]) -> None:
-    """Ticks on days, at most `MAX_TICKS`."""
+    """Sets ticks on days, at most `MAX_TICKS`."""
     days = sorted({day for points in series for day in points})
     if not days:
         return
@@ -226,7 +226,7 @@ def _days(axes: Axes, series: Iterable[Series]) -> None:
 
 
 def _inline(figure: Figure, label: str) -> Markup:
-    """The figure's SVG for a page: no size of its own, no ids that another plot may have too."""
+    """Returns the figure's SVG for a page: no size of its own, no ids that another plot may have too."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()

@@ -11,7 +11,7 @@ MODELS = ("baseline", "candidate", "champion", "fm")
 
 
 def verdict(config: PlatformConfig, vertical: str, day: date) -> PromotionVerdict:
-    """What promote_vertical found for a vertical on a day; where it found nothing, a refusal that says why.
+    """Reads the verdict on a vertical's day; where there is none, returns one that promotes nobody and says why.
 
     A verdict on partitions that have been replaced since counts as none.
     """
@@ -31,15 +31,15 @@ def verdict(config: PlatformConfig, vertical: str, day: date) -> PromotionVerdic
 
 
 def verdicts_until(config: PlatformConfig, vertical: str, day: date) -> dict[date, PromotionVerdict]:
-    """The verdicts of a vertical up to a day, by day; days without one are left out."""
-    found = {}
+    """Reads the verdicts of a vertical up to a day, by day; days without one are left out."""
+    verdicts = {}
     for of_day in platform_days(config, day):
         if storage.has_partition(config, f"verdicts_{vertical}", of_day):
-            found[of_day] = verdict(config, vertical, of_day)
-    return {of_day: v for of_day, v in found.items() if v.metrics}
+            verdicts[of_day] = verdict(config, vertical, of_day)
+    return {of_day: v for of_day, v in verdicts.items() if v.metrics}
 
 
 def platform_days(config: PlatformConfig, day: date) -> list[date]:
-    """All platform days up to a day, oldest first."""
+    """Returns all platform days up to a day, oldest first."""
     first = config.source.bootstrap_day
     return [first + timedelta(days=n) for n in range((day - first).days + 1)]

@@ -24,7 +24,7 @@ class Bar:
 
 
 def waterfall(ne: Mapping[str, float], parts: Sequence[Bar], still_open: Sequence[Bar], title: str) -> str:
-    """SVG: NE against the parts, lower is better; whiskers are 95 % intervals of each part.
+    """Draws NE against the parts as SVG, lower is better; whiskers are 95 % intervals of each part.
 
     Above, the gain as it adds up. Below, hanging from the VM that ships, what each change would add by itself, and the
     FM's own NE as a line.
@@ -63,8 +63,8 @@ def waterfall(ne: Mapping[str, float], parts: Sequence[Bar], still_open: Sequenc
     return buffer.getvalue()
 
 
-def _draw(axes: Axes, where: int, level: float, bar: Bar, color: str) -> None:
-    axes.barh(where, -bar.gain, left=level, color=color)
+def _draw(axes: Axes, height: int, level: float, bar: Bar, color: str) -> None:
+    axes.barh(height, -bar.gain, left=level, color=color)
     if isfinite(bar.low) and isfinite(bar.high):
         reach = [[bar.high - bar.gain], [bar.gain - bar.low]]
-        axes.errorbar([level - bar.gain], [where], xerr=reach, color="black", capsize=2, linewidth=0.8)
+        axes.errorbar([level - bar.gain], [height], xerr=reach, color="black", capsize=2, linewidth=0.8)

@@ -19,7 +19,7 @@ class Planned(Protocol):
 
     @property
     def key(self) -> dict[str, object]:
-        """What names the trial in the file; the same names for every trial of a study."""
+        """Returns what names the trial in the file; the same names for every trial of a study."""
         ...
 
 
@@ -40,30 +40,30 @@ def execute(
     describe: Callable[[R], str],
     minutes: float = float("inf"),
 ) -> None:
-    """Makes the trials that a file lacks, in their order; each is a line of it when it is done.
+    """Makes the trials that a file lacks, in their order; appends each to the file as one line when it is done.
 
     Args:
-        planned: may depend on the trials made so far.
-        path: of the file.
-        run: gives a trial's figures.
+        planned: all trials; may depend on those made so far.
+        path: file of the finished trials.
+        run: makes a trial and returns its figures.
         total: how many are planned, for the progress bar.
-        describe: a trial, for people.
-        minutes: no trial begins later.
+        describe: says in words which trial it is.
+        minutes: no trial begins after so many.
     """
     deadline = time.monotonic() + minutes * 60
     done: set[str] | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(path.parent.name, total=total)
-        for one in planned:
+        for trial in planned:
             if time.monotonic() > deadline:
                 break
             if done is None:
-                done = {json.dumps({name: row[name] for name in one.key}) for row in finished(path)}
-            if json.dumps(one.key) not in done:
-                done.add(json.dumps(one.key))
-                bar.update(task, description=describe(one))
-                figures = storage.finite(run(one))
+                done = {json.dumps({name: row[name] for name in trial.key}) for row in finished(path)}
+            if json.dumps(trial.key) not in done:
+                done.add(json.dumps(trial.key))
+                bar.update(task, description=describe(trial))
+                figures = storage.finite(run(trial))
                 with path.open("a") as file:
-                    file.write(json.dumps(one.key | figures) + "\n")
+                    file.write(json.dumps(trial.key | figures) + "\n")
             bar.advance(task)

@@ -28,7 +28,7 @@ SIGNATURE = ModelSignature(
 
 
 def version_at(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
-    """The version an alias points at, or None."""
+    """Returns the version an alias points at, or None."""
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
@@ -40,21 +40,21 @@ def version_at(client: MlflowClient, name: str, alias: str) -> ModelVersion | No
 def version_of(
     client: MlflowClient, name: str, *, day: date, weights: str, transfer: str = "fm"
 ) -> ModelVersion | None:
-    """The version registered for a day with these weights, or None."""
-    for found in client.search_model_versions(f"name = '{name}'"):
-        same = found.tags.get("day") == str(day) and found.tags.get("weights") == weights
-        if same and transfer_of(found) == transfer:
-            return found
+    """Returns the version registered for a day with these weights, or None."""
+    for version in client.search_model_versions(f"name = '{name}'"):
+        same = version.tags.get("day") == str(day) and version.tags.get("weights") == weights
+        if same and transfer_of(version) == transfer:
+            return version
     return None
 
 
 def transfer_of(version: ModelVersion) -> Literal["fm", "none"]:
-    """What a version takes from the FM."""
+    """Returns what a version takes from the FM."""
     return "none" if version.tags.get(TRANSFER) == "none" else "fm"
 
 
 def day_of(version: ModelVersion) -> date:
-    """The platform day a version was trained on.
+    """Returns the platform day a version was trained on.
 
     Raises:
         ValueError: the version carries no day: it was not registered by the platform.
@@ -68,30 +68,30 @@ def day_of(version: ModelVersion) -> date:
 
 
 def champion_before(client: MlflowClient, name: str, day: date) -> ModelVersion | None:
-    """The champion when a day's models are made: what alias champion says, or, on a re-run, what it said then.
+    """Returns the champion before a day's models were made: the alias's version, or, on a re-run, its version then.
 
     A re-run may find its own day's (or a later) version as champion; the line of champions is followed back from that
     one to before the day, so that the re-run starts where the first run did.
     """
-    found = version_at(client, name, CHAMPION)
-    while found is not None and day_of(found) >= day:
-        champion = found.tags["champion_before"]
-        found = client.get_model_version(name, champion) if champion else None
-    return found
+    champion = version_at(client, name, CHAMPION)
+    while champion is not None and day_of(champion) >= day:
+        before = champion.tags["champion_before"]
+        champion = client.get_model_version(name, before) if before else None
+    return champion
 
 
 def parent_of_candidate(client: MlflowClient, name: str, day: date) -> ModelVersion | None:
-    """The version a day's candidate starts from: the champion, or, where a baseline serves, the newest candidate.
+    """Returns the version a day's candidate starts from: the champion; where a baseline serves, the newest candidate.
 
-    A baseline has learnt nothing of the FM, and knows no history: a candidate that started from it would be cold. So
-    while the plain model serves, candidates are a line of their own, as baselines are while a candidate serves.
+    A baseline has learnt nothing from the FM and reads no history: a candidate that started from it would be cold. So
+    while the plain model serves, candidates continue from candidates, as baselines always do from baselines.
     """
     champion = champion_before(client, name, day)
     if champion is None or transfer_of(champion) == "fm":
         return champion
-    found = [one for one in client.search_model_versions(f"name = '{name}'") if "day" in one.tags]
-    earlier = [one for one in found if transfer_of(one) == "fm" and day_of(one) < day]
-    return max(earlier, key=lambda one: (day_of(one), int(one.version)), default=None)
+    versions = [version for version in client.search_model_versions(f"name = '{name}'") if "day" in version.tags]
+    earlier = [version for version in versions if transfer_of(version) == "fm" and day_of(version) < day]
+    return max(earlier, key=lambda version: (day_of(version), int(version.version)), default=None)
 
 
 def register(
@@ -102,8 +102,8 @@ def register(
     Alias challenger moves to a candidate, never to a baseline.
 
     Args:
-        client: of the registry.
-        name: of the registered model.
+        client: client of the registry.
+        name: name of the registered model.
         folder: what `VerticalModel.save` wrote.
         run_id: the MLflow run it belongs to.
         feature_repo: folder of feature_store.yaml; can be overridden when the model is loaded (`model_config`).
@@ -129,7 +129,7 @@ def register(
 
 
 def load_version(version: ModelVersion) -> "VerticalModel":
-    """The network of a registered version."""
+    """Loads the model of a registered version."""
     from serving.vertical_model import VerticalModel  # torch: not for those who only look versions up
 
     folder = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")

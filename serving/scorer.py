@@ -28,7 +28,7 @@ class VerticalScorer(PythonModel):
         self.service = self.store.get_feature_service(FEATURE_SERVICE)
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None) -> Any:
-        """Click probabilities.
+        """Predicts click probabilities.
 
         Args:
             context: unused; kept by MLflow's interface.
@@ -39,13 +39,13 @@ class VerticalScorer(PythonModel):
             DataFrame with one column, probability, in the order of the input.
         """
         pairs = [{"user_id": str(u), "item_id": str(i)} for u, i in model_input[["user_id", "item_id"]].to_numpy()]
-        found = self.store.get_online_features(features=self.service, entity_rows=pairs).to_dict()
-        rows = pa.table({name: pa.array(found[name], **_type(name)) for name in self.model.features.columns})
+        features = self.store.get_online_features(features=self.service, entity_rows=pairs).to_dict()
+        rows = pa.table({name: pa.array(features[name], **_type(name)) for name in self.model.features.columns})
         return pd.DataFrame({"probability": self.model.predict(rows)})
 
 
 def _type(name: str) -> dict[str, pa.DataType]:
-    """Types that Arrow cannot infer where every value is null or empty."""
+    """Returns the type of a feature where Arrow cannot infer it, as every value may be null or empty."""
     lists = {
         "fm_history_item_ids": pa.list_(pa.string()),
         "fm_history_labels": pa.list_(pa.int32()),

@@ -34,7 +34,7 @@ class VerticalModel:
 
     @classmethod
     def fresh(cls, settings: VerticalConfig, features: VerticalFeatures, *, use_history: bool) -> "VerticalModel":
-        """An untrained model."""
+        """Builds an untrained model."""
         network = build_vertical(
             settings,
             num_embeddings=features.num_embeddings,
@@ -82,7 +82,7 @@ class VerticalModel:
         return model
 
     def predict(self, rows: pa.Table) -> npt.NDArray[np.float32]:
-        """Click probabilities, (n,): what is served.
+        """Predicts click probabilities, (n,): what is served.
 
         Args:
             rows: n rows with `features.columns`.
@@ -91,12 +91,12 @@ class VerticalModel:
 
     @torch.no_grad()
     def uncalibrated(self, rows: pa.Table) -> npt.NDArray[np.float32]:
-        """Click probabilities as the network gives them, before the calibration layer, (n,).
+        """Predicts click probabilities as the network gives them, before the calibration layer, (n,).
 
         Args:
             rows: n rows with `features.columns`.
         """
         self.network.eval()
         batches = self.features.batches(rows, SCORE_ROWS)
-        parts = [torch.sigmoid(self.network(batch).logits).numpy() for _, batch in batches]
-        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        probabilities = [torch.sigmoid(self.network(batch).logits).numpy() for _, batch in batches]
+        return np.concatenate(probabilities) if probabilities else np.zeros(0, np.float32)

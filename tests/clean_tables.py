@@ -1,4 +1,4 @@
-"""Small, right tables of a day, counted by brute force from the rules: what the jobs must write, and tests spoil."""
+"""Small, correct tables of a day, counted by brute force from the rules: what the jobs must write and tests spoil."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ USERS, ITEMS = 9, 12
 
 
 def clean_tables(config: PlatformConfig, schema: Schema, day: date) -> dict[str, pa.Table]:
-    """The tables events, examples, user_activity and item_activity of one platform day."""
+    """Builds the tables events, examples, user_activity and item_activity of one platform day."""
     log = _log(config, schema, day)
     start, end = storage.day_window(config, day)
     events = [row for row in log if start <= row["event_timestamp"] < end]
@@ -72,7 +72,7 @@ def write_tables(
 
 
 def _log(config: PlatformConfig, schema: Schema, day: date) -> list[dict[str, Any]]:
-    """Every event from the log's first day to the end of `day`, in time order."""
+    """Returns every event from the log's first day to the end of `day`, in time order."""
     start, _ = storage.day_window(config, config.source.bootstrap_day)
     _, end = storage.day_window(config, day)
     generator = np.random.default_rng(3)
@@ -93,7 +93,7 @@ def _log(config: PlatformConfig, schema: Schema, day: date) -> list[dict[str, An
 
 
 def _seen(config: PlatformConfig, log: list[dict[str, Any]], entity: str, t: datetime) -> list[dict[str, Any]]:
-    """Events that a row of `entity` at t may use."""
+    """Returns the events that a row of `entity` at t may use."""
     delay = timedelta(seconds=getattr(config.features, f"{entity}_delay_s"))
     oldest = t - timedelta(days=config.features.history_days)
     return [r for r in log if oldest <= r["event_timestamp"] < t - delay]

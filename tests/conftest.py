@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as python -m jobs sets it
 
 @pytest.fixture
 def tiny_config(tmp_path: Path) -> PlatformConfig:
-    """The shipped platform on a small synthetic log, kept in a temporary folder."""
+    """Returns the shipped platform on a small synthetic log, kept in a temporary folder."""
     config = load_config(Path(__file__).parent.parent / "platform.yaml")
     return config.changed(
         data_source="synthetic",
@@ -28,7 +28,7 @@ def tiny_config(tmp_path: Path) -> PlatformConfig:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
-    """The one Spark session of all tests; jobs that run inside a test find and use it."""
+    """Yields the one Spark session of all tests; jobs that run inside a test find and use it."""
     from data.features.spark import spark_session
 
     config = load_config(Path(__file__).parent.parent / "platform.yaml")

@@ -292,9 +292,9 @@ def main(names: list[str]) -> int:
         if _pytest(tree, every_test):
             print("the tests fail without a mutation")
             return 1
-        told = [_try(tree, mutation) for mutation in chosen]
-    print(f"{told.count('killed')} of {len(told)} killed")
-    return int(told != ["killed"] * len(told))
+        outcomes = [_try(tree, mutation) for mutation in chosen]
+    print(f"{outcomes.count('killed')} of {len(outcomes)} killed")
+    return int(outcomes != ["killed"] * len(outcomes))
 
 
 def _try(tree: Path, mutation: Mutation) -> str:
@@ -312,7 +312,7 @@ def _try(tree: Path, mutation: Mutation) -> str:
 
 
 def _pytest(tree: Path, tests: list[str]) -> int:
-    """Exit status of pytest: 0 all passed, 1 a test failed, else it could not run."""
+    """Returns the exit status of pytest: 0 all passed, 1 a test failed, else it could not run."""
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     return subprocess.run(command, cwd=tree, stdout=subprocess.DEVNULL, check=False).returncode
 

@@ -1,4 +1,4 @@
-"""Point-in-time features by the letter of the rules: every event is looked at for every row."""
+"""Point-in-time features, computed literally from the rules: every event is looked at for every row."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ SCHEMA = Schema(
 
 
 def naive_example(row: Event, events: list[Event], schema: Schema, features: Features) -> Event:
-    """The row of `examples` of one impression."""
+    """Computes the row of `examples` of one impression."""
     now = row["event_timestamp"]
     user = _seen(events, "user_id", row["user_id"], now, features.history_days, features.user_delay_s)
     item = _seen(events, "item_id", row["item_id"], now, features.history_days, features.item_delay_s)
@@ -38,7 +38,7 @@ def naive_example(row: Event, events: list[Event], schema: Schema, features: Fea
 def naive_activity(
     entity: str, instants: list[datetime], events: list[Event], schema: Schema, features: Features
 ) -> list[Event]:
-    """All rows of `user_activity` or `item_activity`, sorted by id and instant."""
+    """Computes all rows of `user_activity` or `item_activity`, sorted by id and instant."""
     key = f"{entity}_id"
     categorical, dense = (f"{entity}_categorical", f"{entity}_dense")
     rows = []
@@ -67,7 +67,7 @@ def random_events(
     items: int = 5,
     steps_a_day: int = 4,
 ) -> list[Event]:
-    """A small log on a coarse grid of times: many ties, many events exactly at the edges of windows."""
+    """Draws a small log on a coarse grid of times: many ties, many events exactly at the edges of windows."""
     step = timedelta(days=1) / steps_a_day
 
     def maybe(value: Any) -> Any:
@@ -92,13 +92,13 @@ def random_events(
 
 
 def events_table(events: list[Event], schema: Schema = SCHEMA) -> pa.Table:
-    """Events as the table `events`, in its order."""
+    """Returns events as the table `events`, in its order."""
     table = pa.Table.from_pylist(events, schema=schema.events())
     return table.sort_by([("event_timestamp", "ascending"), ("impression_id", "ascending")])
 
 
 def plain(rows: pa.Table | list[Event]) -> list[Event]:
-    """Rows with float32 numbers as Python's, to compare with ==."""
+    """Returns rows with float32 numbers as Python's, to compare with ==."""
     rows = rows.to_pylist() if isinstance(rows, pa.Table) else rows
     return [{k: float(v) if isinstance(v, np.float32) else v for k, v in row.items()} for row in rows]
 

@@ -20,7 +20,7 @@ TASTES = 4
 
 
 def write_taobao_ad(folder: Path, *, users: int = 60, seed: int = 0) -> None:
-    """raw_sample.csv in no order of time, with a repeat; ad_feature.csv; user_profile.csv, which lacks a user."""
+    """Writes raw_sample.csv, unordered, with a repeat; ad_feature.csv; user_profile.csv, which lacks a user."""
     rng = np.random.default_rng(seed)
     ads, rows = users // 2, users * 40
     user, ad = rng.integers(1, users + 1, rows), rng.integers(1, ads + 1, rows)
@@ -42,7 +42,7 @@ def write_taobao_ad(folder: Path, *, users: int = 60, seed: int = 0) -> None:
 
 
 def write_amazon_electronics(folder: Path, *, users: int = 60, seed: int = 0) -> None:
-    """Reviews by user, most of them late, several a day; products as Python literals, more than were reviewed."""
+    """Writes reviews by user, most of them late, several a day; and products as Python literals, some unreviewed."""
     rng = np.random.default_rng(seed)
     items = 3 * users
     lines = []
@@ -78,7 +78,7 @@ def write_amazon_electronics(folder: Path, *, users: int = 60, seed: int = 0) ->
 
 
 def write_kuaivideo(folder: Path, *, users: int = 60, seed: int = 0) -> None:
-    """The contest's train_interaction.txt by user, with faces and words of some covers."""
+    """Writes the contest's train_interaction.txt by user, with faces and words of some covers."""
     rng = np.random.default_rng(seed)
     videos, rows = 2 * users, users * 40
     user, video = np.sort(rng.integers(1, users + 1, rows)), rng.integers(1, videos + 1, rows)

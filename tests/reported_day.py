@@ -39,7 +39,7 @@ def write_day(config: PlatformConfig, day: date, *, verticals: list[str], quaran
 
 @contextmanager
 def made_from(config: PlatformConfig, day: date, *tables: str) -> Iterator[None]:
-    """What is committed in the block names these tables' partitions of the day as its inputs."""
+    """Records these tables' partitions of the day as inputs of what is committed in the block."""
     with storage.recorded_reads():
         for table in tables:
             storage.read_manifest(config, table, day)
@@ -47,11 +47,13 @@ def made_from(config: PlatformConfig, day: date, *tables: str) -> Iterator[None]
 
 
 def write_foundation(config: PlatformConfig, day: date, examples: pa.Table) -> None:
-    """Outputs (the first quarter without soft label), a snapshot of 12 parameters, and the history snapshot."""
-    known = np.arange(examples.num_rows) >= examples.num_rows // 4
-    outputs = examples.append_column("soft_label", pa.array(np.full(len(known), 0.3, np.float32), mask=~known))
-    until = pc.min(examples["event_timestamp"].filter(pa.array(known)))
-    learnt = pa.array([until.as_py() if scored else None for scored in known], until.type)
+    """Commits outputs (the first quarter without soft label), a snapshot of 12 parameters, and the history snapshot."""
+    scored_rows = np.arange(examples.num_rows) >= examples.num_rows // 4
+    outputs = examples.append_column(
+        "soft_label", pa.array(np.full(len(scored_rows), 0.3, np.float32), mask=~scored_rows)
+    )
+    until = pc.min(examples["event_timestamp"].filter(pa.array(scored_rows)))
+    learnt = pa.array([until.as_py() if scored else None for scored in scored_rows], until.type)
     outputs = outputs.append_column("fm_learnt_until", learnt)
     previous = storage.previous_day(config, day)
     version = f"fm-of-{previous}" if previous else f"{day}-half"
@@ -77,7 +79,7 @@ def write_foundation(config: PlatformConfig, day: date, examples: pa.Table) -> N
 
 
 def write_vertical(config: PlatformConfig, day: date, vertical: str, rows: pa.Table) -> None:
-    """Candidate, baseline, evaluations of `rows`, and a verdict that promotes."""
+    """Commits candidate, baseline, evaluations of `rows`, and a verdict that promotes."""
     description = {
         "settings": {"architecture": "dnn", "hyperparameters": {"hidden": [4]}},
         "features": {"num_embeddings": {"item_id": 5}, "dense": ["user_ctr_1d"], "history_length": 3},
@@ -101,10 +103,10 @@ def write_vertical(config: PlatformConfig, day: date, vertical: str, rows: pa.Ta
 
 
 def write_gain_parts(config: PlatformConfig, day: date, vertical: str, parts: dict[str, float]) -> None:
-    """Parts of the gain, as track_transfer commits them; their intervals reach 0.01 to both sides."""
-    found = {n: {"what": f"what {n} is", "value": v, "low": v - 0.01, "high": v + 0.01} for n, v in parts.items()}
+    """Commits parts of the gain as track_transfer does; their intervals reach 0.01 to both sides."""
+    by_name = {n: {"what": f"what {n} is", "value": v, "low": v - 0.01, "high": v + 0.01} for n, v in parts.items()}
     table = pa.table({"part": list(parts), "gain": list(parts.values())})
-    extra = {"ne": {"none": 0.9}, "parts": found}
+    extra = {"ne": {"none": 0.9}, "parts": by_name}
     with made_from(config, day, "vertical_examples"):
         storage.write_partition(config, f"gain_parts_{vertical}", day, table, extra=extra)
 
@@ -112,7 +114,7 @@ def write_gain_parts(config: PlatformConfig, day: date, vertical: str, parts: di
 def write_evaluations(
     config: PlatformConfig, day: date, vertical: str, rows: pa.Table, *, candidate: float = 0.5
 ) -> None:
-    """Held-out rows: the candidate predicts one value, the FM the label; half of the rows have a history."""
+    """Commits held-out rows: the candidate predicts one value, the FM the label; half of the rows have a history."""
     count = rows.num_rows
     rows = rows.append_column("candidate", pa.array(np.full(count, candidate, np.float32)))
     rows = rows.append_column("fm", rows["label"].cast(pa.float32()))
@@ -123,7 +125,7 @@ def write_evaluations(
 
 
 def verdict(day: date, vertical: str) -> PromotionVerdict:
-    """A verdict as promote_vertical commits it: no champion, no headroom, a gAUC that the rows do not define."""
+    """Returns a verdict as promote_vertical commits it: no champion, no headroom, a gAUC that is undefined."""
     metrics = {"rows": 60, "log_loss": 0.5, "auc": 0.6, "gauc": None, "calibration": 1.0, "ece": 0.2}
     undefined = {"value": None, "low": None, "high": None}
     layer = {"slope": 0.9, "intercept": -0.12, "days": ["2026-01-01"], "rows": 70, "clicks": 20}

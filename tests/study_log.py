@@ -1,4 +1,4 @@
-"""A few days of a small log in one partition, its features computed by the letter of the rules: what a study reads."""
+"""A few days of a small log in one partition, its features computed literally from the rules: what a study reads."""
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ CLICK_RATE = (0.1, 0.35, 0.6)  # by category; the source's own clicks are too fe
 
 
 def study_config(folder: Path) -> PlatformConfig:
-    """The shipped platform on the small log, with small tables; one partition holds all days."""
+    """Returns the shipped platform on the small log, with small tables; one partition holds all days."""
     config = load_config(ROOT / "platform.yaml")
     rows = {"user_id": 128, "item_id": 128, "other": 64}
     return config.changed(
@@ -37,8 +37,8 @@ def write_log(config: PlatformConfig, *, otherwise_from: datetime | None = None)
     """Commits `examples`, `user_activity` and `item_activity`.
 
     Args:
-        config: of `study_config`.
-        otherwise_from: from this instant on, clicks are turned round and the items shown are others.
+        config: what `study_config` returns.
+        otherwise_from: from this instant on, clicks are inverted and other items are shown.
 
     Returns:
         The events, in order of time.
@@ -63,7 +63,7 @@ def write_log(config: PlatformConfig, *, otherwise_from: datetime | None = None)
 
 
 def midnight(config: PlatformConfig, number: int) -> datetime:
-    """Start of a day of the log, from 0."""
+    """Returns the start of a day of the log, counted from 0."""
     return storage.day_window(config, DAY)[0] + timedelta(days=number)
 
 

@@ -93,7 +93,7 @@ def main() -> None:
     figures = _ratios(runs, skipped) | {
         "batch": scale.batch,
         "repeats": scale.repeats,
-        "examples_per_s": {size: {n: _summary(r) for n, r in of.items() if r} for size, of in runs.items()},
+        "examples_per_s": {size: {n: _summary(r) for n, r in by_name.items() if r} for size, by_name in runs.items()},
         "quality": quality,
         "skipped": skipped,
     }
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def _pythons(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Contestants that can run here with their Python, and the others with the reason."""
+    """Returns the contestants that can run here with their Python, and the others with the reason."""
     pythons: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name in names:
@@ -119,7 +119,7 @@ def _pythons(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _learn(name: str, python: str, scale: Scale) -> Result:
-    """What a contestant has learnt after `learning_steps`."""
+    """Measures what a contestant has learnt after `learning_steps`."""
     result = _run(
         name,
         python,
@@ -138,7 +138,7 @@ def _learn(name: str, python: str, scale: Scale) -> Result:
 
 
 def _run(name: str, python: str, **options: int) -> Result:
-    """One process; its figures, or the last line of its error."""
+    """Runs one process; returns its figures, or the last line of its error."""
     command = [python, "-m", "benchmarks.speed.fm_training_contestants", name]
     for option, value in options.items():
         command += [f"--{option.replace('_', '-')}", str(value)]
@@ -159,7 +159,7 @@ def _run(name: str, python: str, **options: int) -> Result:
 
 
 def _too_large(name: str, rows: int) -> str | None:
-    """Why a contestant cannot train such tables here; None if it can."""
+    """Says why a contestant cannot train such tables here; None if it can."""
     copies = 1.1 if ENTRIES[name].own_tables else 5  # dense Adam: weights, gradients, two moments; and headroom
     wanted, free = copies * FIELDS * rows * DIM * 4 / GB + 1, psutil.virtual_memory().available / GB
     return f"needs {wanted:.1f} GB, {free:.1f} GB are free" if wanted > free else None
@@ -186,17 +186,19 @@ def _summary(results: list[Result]) -> Result:
 
 def _ratios(runs: dict[str, dict[str, list[Result]]], skipped: dict[str, str]) -> Result:
     figures: Result = {}
-    for size, of in runs.items():
-        halves = {ours: _ratio(of.get(half, []), of.get(ours, [])) for ours, half in HALVES.items()}
+    for size, results in runs.items():
+        halves = {ours: _ratio(results.get(half, []), results.get(ours, [])) for ours, half in HALVES.items()}
         figures[f"ratio_bf16_{size}"] = halves
         for end in PRODUCTS:
-            peers = {peer: _ratio(of.get(ours, []), of.get(peer + end, [])) for peer, ours in PEERS.items()}
-            figures[f"ratio_torchrec{end}_{size}"] = _ratio(of.get(OURS, []), of.get(TORCHREC + end, []))
+            peers = {peer: _ratio(results.get(ours, []), results.get(peer + end, [])) for peer, ours in PEERS.items()}
+            figures[f"ratio_torchrec{end}_{size}"] = _ratio(results.get(OURS, []), results.get(TORCHREC + end, []))
             figures[f"ratio_best_peer{end}_{size}"] = _least(peers.values())
             figures[f"ratio_peers{end}_{size}"] = peers
-            figures[f"ratio_fuxictr_wukong{end}_{size}"] = _ratio(of.get(OUR_WUKONG, []), of.get(FUXICTR + end, []))
-        if peaks := [_median(of[n], "peak_gb") for n in (TORCHREC, *PEERS) if of.get(n)]:
-            ours = of.get(OURS)
+            figures[f"ratio_fuxictr_wukong{end}_{size}"] = _ratio(
+                results.get(OUR_WUKONG, []), results.get(FUXICTR + end, [])
+            )
+        if peaks := [_median(results[n], "peak_gb") for n in (TORCHREC, *PEERS) if results.get(n)]:
+            ours = results.get(OURS)
             figures["ratio_peak_memory"] = round(_median(ours, "peak_gb") / min(peaks), 3) if ours else None
     for name in [f"{peer}{end}" for peer in ("ratio_torchrec", "ratio_fuxictr_wukong") for end in PRODUCTS]:
         figures[name] = _least(figures[f"{name}_{size}"] for size in runs)
@@ -206,7 +208,7 @@ def _ratios(runs: dict[str, dict[str, list[Result]]], skipped: dict[str, str]) -
 
 
 def _ratio(ours: list[Result], theirs: list[Result]) -> dict[str, float] | None:
-    """Over the repeats, each against its own neighbour in time."""
+    """Computes the ratio over the repeats, each against its own neighbour in time."""
     ratios = [a["per_cpu_s"] / b["per_cpu_s"] for a, b in zip(ours, theirs, strict=False)]
     if not ratios:
         return None

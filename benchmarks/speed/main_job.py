@@ -123,7 +123,7 @@ def _measure(config: PlatformConfig, path: Path, *, days: int) -> dict[str, Any]
 
 
 def _wall(tasks: list[dict[str, Any]]) -> float:
-    """Seconds from the first task's start to the last one's end."""
+    """Computes the seconds from the first task's start to the last one's end."""
     start, end = _span(tasks)
     return (end - start).total_seconds()
 
@@ -134,11 +134,11 @@ def _span(tasks: list[dict[str, Any]]) -> tuple[datetime, datetime]:
 
 
 def _limit(tasks: list[dict[str, Any]], slots: int | None) -> float:
-    """Seconds that a scheduler without overhead would need: of the longest chain, or of the slots that share the tasks.
+    """Computes the seconds that a scheduler without overhead would need for a day's tasks.
 
     Args:
         tasks: of a day.
-        slots: how many tasks may run at once; None: any number.
+        slots: how many tasks may run at once; None: any number, so that the longest chain decides.
     """
     spine = sum(_seconds(t) for t in tasks if not t["task_id"].startswith(SPINE))
     chains: dict[int, float] = {}
@@ -150,7 +150,7 @@ def _limit(tasks: list[dict[str, Any]], slots: int | None) -> float:
 
 
 def _seconds_by_task(days: list[list[dict[str, Any]]]) -> dict[str, float]:
-    """Mean seconds of a task a day; a mapped task's instances are added up."""
+    """Computes the mean seconds of a task a day; a mapped task's instances are added up."""
     totals: dict[str, float] = {}
     for task in (task for tasks in days for task in tasks):
         totals[task["task_id"]] = totals.get(task["task_id"], 0.0) + _seconds(task)

@@ -16,10 +16,10 @@ class NotInstalled(Exception):
 
 
 def peer_python() -> str:
-    """The environment's Python; the lock's packages are brought up to date first.
+    """Returns the environment's Python; installs the lock's packages first where they are not up to date.
 
     Raises:
-        NotInstalled: pip failed, for want of a network perhaps.
+        NotInstalled: pip failed, perhaps because there is no network.
     """
     python, stamp = HOME / "bin" / "python", HOME / ".installed"
     wanted = hashlib.sha256(LOCK.read_bytes() + TORCH.encode() + sys.version.encode()).hexdigest()

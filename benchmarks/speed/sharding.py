@@ -1,4 +1,4 @@
-"""Sharded training: two ranks learn what one learns, and what torchrec's planner makes of 1e9 rows on many GPUs.
+"""Sharded training: two ranks learn what one learns, and how torchrec's planner places 1e9 rows on many GPUs.
 
 `two_ranks_ok`: one and two gloo ranks train on the same global batches from the same weights; both hold tables, and
 their losses agree to 1e-4. `simulated`: plans for 8, 64 and 128 GPUs, made without any; step_ms is the planner's
@@ -102,7 +102,7 @@ def _two_ranks(*, steps: int, rows: int, repeats: int) -> Result:
     return {
         "two_ranks_ok": difference <= TOLERANCE and both_hold_tables,
         "largest_loss_difference": difference,
-        "first_and_last_loss": [round(runs[1][0]["losses"][place], 4) for place in (0, -1)],
+        "first_and_last_loss": [round(runs[1][0]["losses"][step], 4) for step in (0, -1)],
         "tables_by_rank": runs[2][0]["tables_by_rank"],
         "examples_per_s": {
             str(ranks): {
@@ -116,7 +116,7 @@ def _two_ranks(*, steps: int, rows: int, repeats: int) -> Result:
 
 
 def _train(task: Task, *, steps: int, path: Path) -> None:
-    """One rank: learns its share of each global batch."""
+    """Trains as one rank, which learns its share of each global batch."""
     with process_group(Runtime(device="cpu", torch_threads=1)) as device:
         rank, ranks = dist.get_rank(), dist.get_world_size()
         model = _model(task, device)
@@ -143,7 +143,7 @@ def _train(task: Task, *, steps: int, path: Path) -> None:
 
 
 def _model(task: Task, device: torch.device) -> DistributedModelParallel:
-    """DCNv2 whose weights do not depend on how it is sharded."""
+    """Builds a DCNv2 whose weights do not depend on how it is sharded."""
     torch.manual_seed(task.seed)
     network = EmbeddedNetwork(
         ARCHITECTURES["dcnv2"],
@@ -155,11 +155,11 @@ def _model(task: Task, device: torch.device) -> DistributedModelParallel:
         sequence_length=0,
     )
     model = shard(network, device, embedding_learning_rate=sizes.EMBEDDING_LEARNING_RATE)
-    for place, (_, table) in enumerate(_tables(model)):
-        whole = torch.from_numpy(np.random.default_rng([task.seed, place]).normal(0, 0.01, tuple(table.size())))
-        for part in table.local_shards():
-            (row, column), (height, width) = part.metadata.shard_offsets, part.metadata.shard_sizes
-            part.tensor.detach().copy_(whole[row : row + height, column : column + width])
+    for number, (_, table) in enumerate(_tables(model)):
+        whole = torch.from_numpy(np.random.default_rng([task.seed, number]).normal(0, 0.01, tuple(table.size())))
+        for piece in table.local_shards():
+            (row, column), (height, width) = piece.metadata.shard_offsets, piece.metadata.shard_sizes
+            piece.tensor.detach().copy_(whole[row : row + height, column : column + width])
     return model
 
 
@@ -168,12 +168,12 @@ def _tables(model: nn.Module) -> list[tuple[str, ShardedTensor]]:
 
 
 def _placed(model: nn.Module, ranks: int) -> list[set[str]]:
-    """Names of the tables that each rank holds, or holds a part of."""
+    """Returns the names of the tables that each rank holds, or holds a part of."""
     placed: list[set[str]] = [set() for _ in range(ranks)]
     for name, table in _tables(model):
-        for part in table.metadata().shards_metadata:
-            rank = getattr(part.placement, "rank", lambda: None)()
-            assert isinstance(rank, int), f"{name}: no rank in {part.placement}"
+        for piece in table.metadata().shards_metadata:
+            rank = getattr(piece.placement, "rank", lambda: None)()
+            assert isinstance(rank, int), f"{name}: no rank in {piece.placement}"
             placed[rank].add(name)
     return placed
 
@@ -184,7 +184,7 @@ def _share(batch: Batch, rank: int, ranks: int) -> Batch:
 
 
 def _plan(gpus: int) -> Result:
-    """The planner's best plan for so many GPUs, by its own estimates."""
+    """Describes the planner's best plan for so many GPUs, by its own estimates."""
     plans: list[list[ShardingOption]] = []
 
     def keep(plan: list[ShardingOption]) -> list[ShardingOption]:
@@ -215,7 +215,7 @@ def _plan(gpus: int) -> Result:
 
 
 def table_rows() -> list[int]:
-    """Rows of each table, in proportion to 1/place, TOTAL_ROWS together."""
+    """Returns the rows of each table, in proportion to 1/n for the n-th, TOTAL_ROWS together."""
     shares = 1 / np.arange(1, TABLES + 1)
     return [int(rows) for rows in TOTAL_ROWS * shares / shares.sum()]
 
@@ -236,15 +236,15 @@ def _topology(gpus: int) -> Topology:
 
 
 def _described(plan: list[ShardingOption], gpus: int) -> Result:
-    """Of a plan: its step is the slowest rank's, and the bottleneck what that rank spends most on."""
+    """Describes a plan: its step is the slowest rank's, and the bottleneck what that rank spends most on."""
     nothing = Perf(0.0, 0.0, 0.0, 0.0)
     perf, hbm, by_table = [nothing] * gpus, [0] * gpus, [dict[str, float]() for _ in range(gpus)]
     for option in plan:
-        for part in option.shards:
-            assert part.rank is not None and part.perf is not None and part.storage is not None
-            perf[part.rank] += part.perf
-            hbm[part.rank] += part.storage.hbm
-            by_table[part.rank][option.name] = by_table[part.rank].get(option.name, 0.0) + part.perf.total
+        for piece in option.shards:
+            assert piece.rank is not None and piece.perf is not None and piece.storage is not None
+            perf[piece.rank] += piece.perf
+            hbm[piece.rank] += piece.storage.hbm
+            by_table[piece.rank][option.name] = by_table[piece.rank].get(option.name, 0.0) + piece.perf.total
     totals = [p.total for p in perf]
     slowest = int(np.argmax(totals))
     table, spent = max(by_table[slowest].items(), key=lambda item: item[1])

@@ -97,7 +97,7 @@ def _measure(rows: int, *, seed: int, steps: int) -> Result:
 
 
 def _gather_bytes_per_s(task: Task, *, steps: int) -> float:
-    """Bytes of rows a CPU-second that a lookup of the same ids reads, from tables of the same size."""
+    """Measures the bytes of rows a CPU-second that a lookup of the same ids reads, from tables of the same size."""
     tables = [torch.zeros(task.rows, task.dim).fill_(1.0) for _ in range(task.fields)]
     offsets = torch.arange(task.batch)
     cpu = 0.0

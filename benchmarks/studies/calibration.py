@@ -4,8 +4,9 @@
 
 Each file is a platform.yaml whose days have run, `distill_vertical` among their jobs. For baseline, candidate and FM, a
 day's held-out rows are compared as the network predicted them and as the layer of the file's settings corrects them,
-which is fitted on held-out rows of earlier days. `methods` does the same with other ways to fit, from the same rows. `served` judges a
-day's candidate and baseline, with that day's layer, on all impressions of the day after: what would have been served.
+which is fitted on held-out rows of earlier days. `methods` does the same with other ways to fit, from the same rows.
+`served` judges a day's candidate and baseline, with that day's layer, on all impressions of the day after: what would
+have been served.
 `soft_labels` are the FM's, of all impressions of a day.
 
 Differences are after less before: below 0 the layer helps. Intervals are 95 %, over users.
@@ -50,25 +51,25 @@ class Compared:
     after: Array  # (n,)
 
     @classmethod
-    def together(cls, parts: list["Compared"]) -> "Compared":
-        """The rows of all parts."""
+    def together(cls, several: list["Compared"]) -> "Compared":
+        """Joins the rows of several."""
         names = ("labels", "users", "before", "after")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cls(*(np.concatenate([getattr(one, name) for one in several]) for name in names))
 
     def figures(self, seed: int = 0) -> dict[str, Any]:
-        """Figures before and after, and the differences of NE and ECE with their intervals."""
+        """Computes figures before and after, and the differences of NE and ECE with their intervals."""
         both = {name: evaluate(self.labels, getattr(self, name)).as_dict() for name in ("before", "after")}
         bootstrap = PairedBootstrap(self.labels, self.users, {"before": self.before, "after": self.after}, seed=seed)
         return {
             "rows": len(self.labels),
             "clicks": int(self.labels.sum()),
-            **{name: {key: found[key] for key in FIGURES} for name, found in both.items()},
+            **{name: {key: metrics[key] for key in FIGURES} for name, metrics in both.items()},
             "ne_difference": bootstrap.ne_difference("after", "before").as_dict(),
             "ece_difference": self._ece_difference(seed),
         }
 
     def _ece_difference(self, seed: int) -> dict[str, float]:
-        """Draws users with all their rows, the same draw before and after."""
+        """Computes the difference of ECE; its interval draws users with all their rows, the same before and after."""
         _, codes = np.unique(self.users, return_inverse=True)
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(codes.max() + 2))
@@ -76,7 +77,8 @@ class Compared:
 
         def difference(rows: npt.NDArray[np.integer]) -> float:
             before, after = (
-                expected_calibration_error(self.labels[rows], of[rows]) for of in (self.before, self.after)
+                expected_calibration_error(self.labels[rows], probabilities[rows])
+                for probabilities in (self.before, self.after)
             )
             return after - before
 
@@ -108,43 +110,43 @@ def main() -> None:
 def _platform(config: PlatformConfig) -> dict[str, Any]:
     days = storage.committed_days(config, f"evaluations_{config.verticals[0]}")
     judged = days[1:]  # the first day has nothing to fit a layer on
-    found: dict[str, Any] = {"days": [str(day) for day in judged], "settings": config.calibration.model_dump()}
+    figures: dict[str, Any] = {"days": [str(day) for day in judged], "settings": config.calibration.model_dump()}
     for name, rows_of in (("held_out", _held_out), ("served", _served), ("soft_labels", _soft_labels)):
-        found[name] = _by_model(config, judged, rows_of)
-    found["methods"] = _methods(config, judged)
-    return found
+        figures[name] = _by_model(config, judged, rows_of)
+    figures["methods"] = _methods(config, judged)
+    return figures
 
 
 RowsOf = Callable[[PlatformConfig, str, str, date], Compared | None]
 
 
 def _by_model(config: PlatformConfig, days: list[date], rows_of: RowsOf) -> dict[str, Any]:
-    """Figures of each model: of all rows, by vertical, and by day and vertical."""
-    found = {}
+    """Computes the figures of each model: of all rows, by vertical, and by day and vertical."""
+    figures = {}
     for model in MODELS:
-        parts = {
+        compared = {
             (vertical, day): rows
             for vertical in config.verticals
             for day in days
             if (rows := rows_of(config, vertical, model, day)) is not None
         }
-        if not parts:
+        if not compared:
             continue
-        found[model] = {
-            "all": Compared.together(list(parts.values())).figures(),
+        figures[model] = {
+            "all": Compared.together(list(compared.values())).figures(),
             "by_vertical": {
-                vertical: Compared.together([rows for key, rows in parts.items() if key[0] == vertical]).figures()
-                for vertical in dict.fromkeys(key[0] for key in parts)
+                vertical: Compared.together([rows for key, rows in compared.items() if key[0] == vertical]).figures()
+                for vertical in dict.fromkeys(key[0] for key in compared)
             },
             "by_day": {
-                str(day): Compared.together([rows for key, rows in parts.items() if key[1] == day]).figures()
-                for day in dict.fromkeys(key[1] for key in parts)
+                str(day): Compared.together([rows for key, rows in compared.items() if key[1] == day]).figures()
+                for day in dict.fromkeys(key[1] for key in compared)
             },
             "by_day_and_vertical": [
-                {"vertical": vertical, "day": str(day), **rows.figures()} for (vertical, day), rows in parts.items()
+                {"vertical": vertical, "day": str(day), **rows.figures()} for (vertical, day), rows in compared.items()
             ],
         }
-    return found
+    return figures
 
 
 def _held_out(config: PlatformConfig, vertical: str, model: str, day: date) -> Compared | None:
@@ -157,7 +159,7 @@ def _held_out(config: PlatformConfig, vertical: str, model: str, day: date) -> C
 
 
 def _served(config: PlatformConfig, vertical: str, model: str, day: date) -> Compared | None:
-    """The VM of the day before on the whole day."""
+    """Judges the VM of the day before on the whole day."""
     before = storage.previous_day(config, day)
     table = f"{model}s_{vertical}"
     if model == "fm" or before is None or not storage.has_partition(config, table, before):
@@ -182,19 +184,19 @@ def _compared(rows: pa.Table, before: Array, after: Array) -> Compared:
 
 
 def _methods(config: PlatformConfig, days: list[date]) -> dict[str, Any]:
-    """All held-out rows of VMs and FM, with other ways to fit on the same earlier rows."""
-    found: dict[str, Any] = {}
+    """Judges VMs and FM on all held-out rows, with other ways to fit on the same earlier rows."""
+    figures: dict[str, Any] = {}
     for name, way in WAYS.items():
-        found[name] = {}
+        figures[name] = {}
         for model in MODELS:
-            parts = [
-                part
+            compared = [
+                rows
                 for vertical in config.verticals
                 for day in days
-                if (part := _refitted(config, vertical, model, day, way)) is not None
+                if (rows := _refitted(config, vertical, model, day, way)) is not None
             ]
-            found[name][model] = Compared.together(parts).figures()
-    return found
+            figures[name][model] = Compared.together(compared).figures()
+    return figures
 
 
 def _refitted(config: PlatformConfig, vertical: str, model: str, day: date, way: "Way") -> Compared | None:
@@ -209,7 +211,7 @@ def _refitted(config: PlatformConfig, vertical: str, model: str, day: date, way:
 
 
 def _earlier(config: PlatformConfig, vertical: str, model: str, day: date, clicks: int) -> Iterator[Compared]:
-    """Held-out rows of earlier days, newest first, until they hold so many clicks."""
+    """Yields held-out rows of earlier days, newest first, until they hold so many clicks."""
     held = 0
     for before in reversed(storage.committed_days(config, f"evaluations_{vertical}")):
         if before < day and held < clicks and (rows := _held_out(config, vertical, model, before)) is not None:
@@ -223,7 +225,7 @@ def _platt(prior: float) -> Callable[[Array, Array], Correct]:
 
 
 def _shift(labels: Array, probabilities: Array) -> Correct:
-    """The intercept alone: by how much all odds are too high."""
+    """Fits the intercept alone: by how much all odds are too high."""
     low, high = -3.0, 3.0
     for _ in range(40):
         middle = (low + high) / 2

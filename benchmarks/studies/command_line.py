@@ -7,7 +7,7 @@ from config import ROOT
 
 
 def study_parser(description: str | None, *, seeds: int, quick: str) -> argparse.ArgumentParser:
-    """The options that every study has; it adds its own.
+    """Builds the parser with the options that every study has; it adds its own.
 
     Args:
         description: of the study.

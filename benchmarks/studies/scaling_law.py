@@ -8,7 +8,7 @@ quadrupled: a line through all sizes, fitted for each seed, with a 95 % interval
 (arXiv:2403.02545) claims a straight line, and that DCNv2's bends.
 
 `--events` is the size of the generated log. Every run is one line of `runs.jsonl` in the work folder; a study that was
-stopped goes on where it was.
+stopped continues where it was.
 """
 
 import logging
@@ -64,12 +64,12 @@ class Run:
     data_set: str
     events: int | None  # of the generated log
     architecture: str
-    size: int  # place in its ladder
+    size: int  # index in its ladder
     seed: int
 
     @property
     def key(self) -> dict[str, object]:
-        """What names the run in the file of results."""
+        """Returns what names the run in the file of results."""
         return asdict(self)
 
 
@@ -99,25 +99,27 @@ def main() -> None:
         )
         return ProgressiveLog.of(config, day, judged_days=min(JUDGED_DAYS, days[data_set] - 1))
 
-    def run(one: Run) -> Row:
-        log_ = progressive_log(one.data_set)
+    def run(trial: Run) -> Row:
+        log_ = progressive_log(trial.data_set)
         settings = {
-            "architecture": one.architecture,
-            "hyperparameters": LADDERS[one.architecture][one.size],
+            "architecture": trial.architecture,
+            "hyperparameters": LADDERS[trial.architecture][trial.size],
             "embedding_dim": EMBEDDING_DIM,
         }
         foundation = log_.config.foundation_model.changed(**settings)
-        return log_.run(foundation, seed=one.seed, what=_described(one)).figures | {"reachable_ne": _reachable(log_)}
+        return log_.run(foundation, seed=trial.seed, what=_described(trial)).figures | {
+            "reachable_ne": _reachable(log_)
+        }
 
     if not a.report:
         planned = list(runs(days, events=events, seeds=seeds))
         execute(planned, work / "runs.jsonl", run, total=len(planned), describe=_described, minutes=a.minutes)
-    found = figures([row for row in finished(work / "runs.jsonl") if row["events"] in (None, events)])
+    results = figures([row for row in finished(work / "runs.jsonl") if row["events"] in (None, events)])
     if not a.quick:
-        plot(found, ROOT / "docs" / "images" / "scaling_law.svg")
+        plot(results, ROOT / "docs" / "images" / "scaling_law.svg")
     report(
         "scaling_law",
-        found | {"ladders": LADDERS, "embedding_dim": EMBEDDING_DIM},
+        results | {"ladders": LADDERS, "embedding_dim": EMBEDDING_DIM},
         command=f"python -m benchmarks.studies.scaling_law --events {events} --seeds {seeds}",
         packages=["torch", "torchrec"],
         keep=not a.quick,
@@ -125,13 +127,13 @@ def main() -> None:
 
 
 def runs(data_sets: Iterable[str], *, events: int, seeds: int) -> Iterator[Run]:
-    """Every size on every log with the first seed, then with the next."""
+    """Yields every size on every log with the first seed, then with the next."""
     for seed, data_set, size, architecture in product(range(seeds), data_sets, range(len(LADDERS["wukong"])), LADDERS):
         yield Run(data_set, events if data_set == "synthetic" else None, architecture, size, seed)
 
 
 def figures(rows: list[Row]) -> dict[str, Any]:
-    """Slopes, and the points they are fitted to, by data set; figures whose runs are missing are left out."""
+    """Computes slopes, and the points they are fitted to, by data set; figures whose runs are missing are left out."""
     return {
         name: _of_log([row for row in rows if row["data_set"] == name]) for name in {r["data_set"]: 0 for r in rows}
     }
@@ -142,7 +144,7 @@ def _of_log(rows: list[Row]) -> dict[str, Any]:
     wukong = interval(slopes["wukong"].values())
     both = sorted(slopes["wukong"].keys() & slopes["dcnv2"].keys())
     steeper = interval(slopes["wukong"][seed] - slopes["dcnv2"][seed] for seed in both)
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "rows_learnt": rows[0]["rows_learnt"],
         "rows_judged": rows[0]["rows"],
         "reachable_ne": rows[0]["reachable_ne"],
@@ -150,11 +152,11 @@ def _of_log(rows: list[Row]) -> dict[str, Any]:
         "ci": wukong and [wukong.get("low"), wukong.get("high")],
         "dcn_slope": interval(slopes["dcnv2"].values()),
         "slope_difference": steeper,
-        "wukong_falls": _verdict(wukong),
-        "wukong_falls_faster": _verdict(steeper),
+        "wukong_falls": _outcome(wukong),
+        "wukong_falls_faster": _outcome(steeper),
         "seeds": len(slopes["wukong"]),
     }
-    return found | {"points": [point for name in LADDERS for point in _points(rows, name)], "sizes": _by_size(rows)}
+    return results | {"points": [point for name in LADDERS for point in _points(rows, name)], "sizes": _by_size(rows)}
 
 
 def _points(rows: list[Row], architecture: str) -> list[dict[str, Any]]:
@@ -172,21 +174,21 @@ def _points(rows: list[Row], architecture: str) -> list[dict[str, Any]]:
 
 
 def _by_size(rows: list[Row]) -> list[dict[str, Any]]:
-    """NE of Wukong minus that of DCNv2 of about equal FLOPs, over the seeds that both have."""
+    """Computes NE of Wukong minus that of DCNv2 of about equal FLOPs, over the seeds that both have."""
     by_run = {(row["architecture"], row["size"], row["seed"]): row["ne"] for row in rows}
     seeds = sorted({row["seed"] for row in rows})
-    found = []
+    differences = []
     for size in range(len(LADDERS["wukong"])):
         one, other = ({s: by_run.get((name, size, s)) for s in seeds} for name in ("wukong", "dcnv2"))
         pairs = [(one[s], other[s]) for s in seeds]
-        found.append(
+        differences.append(
             {"size": size, "ne_difference": interval(a - b for a, b in pairs if a is not None and b is not None)}
         )
-    return found
+    return differences
 
 
 def slopes_by_seed(rows: list[Row], architecture: str) -> dict[int, float]:
-    """Slope of NE for four times the FLOPs, of each seed that has every size."""
+    """Fits the slope of NE for four times the FLOPs, of each seed that has every size."""
     by_seed: dict[int, list[tuple[float, float]]] = {}
     for row in rows:
         if row["architecture"] == architecture:
@@ -196,14 +198,14 @@ def slopes_by_seed(rows: list[Row], architecture: str) -> dict[int, float]:
 
 
 def slope_per_log4(flops: Iterable[float], ne: Iterable[float]) -> float:
-    """Least-squares slope of NE against log4 FLOPs."""
+    """Fits the least-squares slope of NE against log4 FLOPs."""
     return float(np.polyfit([log(f, 4) for f in flops], list(ne), 1)[0])
 
 
-def _verdict(found: dict[str, float] | None) -> str:
-    if found is None or "low" not in found:
+def _outcome(measured: dict[str, float] | None) -> str:
+    if measured is None or "low" not in measured:
         return "too few seeds"
-    return "holds" if found["high"] < 0 else "fails" if found["low"] > 0 else "not separated"
+    return "holds" if measured["high"] < 0 else "fails" if measured["low"] > 0 else "not separated"
 
 
 def _reachable(log_: ProgressiveLog) -> float | None:
@@ -214,12 +216,12 @@ def _described(run: Run) -> str:
     return f"{run.data_set}: {run.architecture} of size {run.size + 1}, seed {run.seed}"
 
 
-def plot(found: dict[str, Any], path: Path) -> None:
+def plot(results: dict[str, Any], path: Path) -> None:
     """Writes one SVG: NE against FLOPs, with intervals over seeds, and the fitted lines."""
     with mpl.rc_context({"svg.hashsalt": "headwater", "font.size": 9, "axes.spines.top": False}):
-        figure = Figure(figsize=(4.6 * len(found), 3.4), layout="constrained")
-        for place, (data_set, of_log) in enumerate(found.items()):
-            axes = figure.add_subplot(1, len(found), place + 1)
+        figure = Figure(figsize=(4.6 * len(results), 3.4), layout="constrained")
+        for column, (data_set, of_log) in enumerate(results.items()):
+            axes = figure.add_subplot(1, len(results), column + 1)
             for n, name in enumerate(LADDERS):
                 points = [point for point in of_log["points"] if point["architecture"] == name]
                 flops, ne = [p["flops_per_example"] for p in points], [p["ne"]["mean"] for p in points]

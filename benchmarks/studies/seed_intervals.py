@@ -9,12 +9,12 @@ LEVEL = 0.95
 
 
 def half_width(standard_error: float, degrees_of_freedom: int) -> float:
-    """Half of a 95 % t interval."""
+    """Computes half the width of a 95 % t interval."""
     return float(student_t.ppf((1 + LEVEL) / 2, degrees_of_freedom)) * standard_error
 
 
 def interval(values: Iterable[float]) -> dict[str, float] | None:
-    """Mean and 95 % t interval over seeds; None without values, no bounds of one value."""
+    """Computes mean and 95 % t interval over seeds; None without values, no bounds of one value."""
     x = np.asarray(list(values), float)
     if not len(x):
         return None

@@ -10,7 +10,7 @@ SECOND_US, DAY_US = 1_000_000, 86_400_000_000
 
 
 def window_checks(entity: str, features: Features) -> list[Measure]:
-    """Checks of an entity's windows: valid values, longer windows hold more, rates are the quotient.
+    """Builds the checks of an entity's windows: valid values, longer windows hold more, rates are the quotient.
 
     Args:
         entity: `user` or `item`.
@@ -43,7 +43,7 @@ def window_checks(entity: str, features: Features) -> list[Measure]:
 
 
 def cross_checks(crosses: tuple[str, ...]) -> list[Measure]:
-    """Checks of the (user, value) counts."""
+    """Builds the checks of the (user, value) counts."""
     checks: list[Measure] = []
     for cross in crosses:
         impressions, clicks = f"user_{cross}_impressions", f"user_{cross}_clicks"
@@ -56,7 +56,7 @@ def cross_checks(crosses: tuple[str, ...]) -> list[Measure]:
 
 
 def valid_count(column: str) -> Measure:
-    """Critical: a count is a finite number, not negative."""
+    """Builds the critical check that a count is a finite number, not negative."""
     return no_row(
         f"{column}_invalid",
         f'"{column}" IS NULL OR NOT isfinite("{column}") OR "{column}" < 0',
@@ -65,7 +65,7 @@ def valid_count(column: str) -> Measure:
 
 
 def valid_rate(column: str) -> Measure:
-    """Critical: a click rate lies in [0, 1]."""
+    """Builds the critical check that a click rate lies in [0, 1]."""
     return no_row(
         f"{column}_invalid",
         f'"{column}" IS NULL OR NOT isfinite("{column}") OR "{column}" NOT BETWEEN 0 AND 1',
@@ -74,12 +74,12 @@ def valid_rate(column: str) -> Measure:
 
 
 def clicks_within_impressions(clicks: str, impressions: str) -> Measure:
-    """Critical: no more clicks than impressions."""
+    """Builds the critical check that there are no more clicks than impressions."""
     return no_row(f"{clicks}_above_impressions", f'"{clicks}" > "{impressions}"', f"{clicks} is at most {impressions}")
 
 
 def history_checks(features: Features) -> list[Measure]:
-    """Checks of a user's history: whole, bounded, ordered, and nothing that a row could not have known."""
+    """Builds the checks of a user's history: whole, bounded, ordered, and nothing that a row could not have known."""
     newest = f"epoch_us(event_timestamp) - {features.user_delay_s * SECOND_US}"
     oldest = f"epoch_us(event_timestamp) - {features.history_days * DAY_US}"
     return [

@@ -14,7 +14,7 @@ NULL_SHARE_CHANGE = 0.2
 
 
 def suite(config: PlatformConfig, schema: Schema) -> Suite:
-    """The checks of a day's events."""
+    """Builds the suite of a day's events."""
     return Suite(
         table="events",
         columns=schema.events(),
@@ -56,7 +56,7 @@ def suite(config: PlatformConfig, schema: Schema) -> Suite:
 
 
 def impression_rows(gates: Gates, verticals: list[str]) -> list[Expectation]:
-    """Row checks of every table with one row an impression."""
+    """Builds the row checks of every table with one row an impression."""
     return [
         gxe.ExpectTableRowCountToBeBetween(
             min_value=gates.min_rows,
@@ -78,7 +78,7 @@ def impression_rows(gates: Gates, verticals: list[str]) -> list[Expectation]:
 
 
 def impression_profile() -> list[Measure]:
-    """Profile checks of every table with one row an impression."""
+    """Builds the profile checks of every table with one row an impression."""
     return [
         no_row(
             "outside_day",
@@ -104,7 +104,7 @@ def impression_profile() -> list[Measure]:
 
 
 def vertical_has_rows(vertical: str) -> Measure:
-    """Warning: a vertical without impressions."""
+    """Builds the check that warns of a vertical without impressions."""
     return between(
         f"rows_{vertical}",
         f"count(*) FILTER (WHERE vertical = '{vertical}')",
@@ -115,7 +115,7 @@ def vertical_has_rows(vertical: str) -> Measure:
 
 
 def null_share(feature: str) -> Measure:
-    """Warning: a feature that is null in every row."""
+    """Builds the check that warns of a feature that is null in every row."""
     return between(
         f"null_share_{feature}",
         f'coalesce(avg(("{feature}" IS NULL)::INTEGER), 1)',
@@ -127,7 +127,7 @@ def null_share(feature: str) -> Measure:
 
 
 def null_share_change(feature: str) -> Measure:
-    """Warning: a feature's share of nulls jumped since the previous day."""
+    """Builds the check that warns where a feature's share of nulls jumped since the previous day."""
     return between(
         f"null_share_change_{feature}",
         f'avg(("{feature}" IS NULL)::INTEGER) - (SELECT avg(("{feature}" IS NULL)::INTEGER) FROM previous)',

@@ -10,7 +10,7 @@ from quality.suites.events import impression_profile, impression_rows
 
 
 def suite(config: PlatformConfig, schema: Schema) -> Suite:
-    """The checks of a day's examples."""
+    """Builds the suite of a day's examples."""
     windows = config.features.windows_days
     counts = schema.user_counts(windows) + schema.item_counts(windows) + schema.cross_counts()
     fields = [*schema.events(), *(pa.field(name, pa.float32()) for name in counts)]

@@ -8,7 +8,7 @@ from quality.suites.counts import DAY_US, SECOND_US
 
 
 def snapshot_rows(entity_id: str) -> list[Expectation]:
-    """Row checks of an activity table.
+    """Builds the row checks of an activity table.
 
     Args:
         entity_id: `user_id` or `item_id`.
@@ -25,7 +25,7 @@ def snapshot_rows(entity_id: str) -> list[Expectation]:
 
 
 def snapshot_profile(entity_id: str, *, delay_s: int, history_days: int) -> list[Measure]:
-    """Profile checks of an activity table.
+    """Builds the profile checks of an activity table.
 
     Args:
         entity_id: `user_id` or `item_id`.

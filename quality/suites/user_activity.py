@@ -10,7 +10,7 @@ from quality.suites.snapshots import snapshot_profile, snapshot_rows
 
 
 def suite(config: PlatformConfig, schema: Schema) -> Suite:
-    """The checks of a day's user snapshots."""
+    """Builds the suite of a day's user snapshots."""
     columns: dict[str, pa.DataType] = {
         "user_id": pa.string(),
         "event_timestamp": TIMESTAMP,

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def clock(contestant: Contestant, task: Task, *, steps: int, warmup: int) -> dict[str, float]:
-    """Seconds of the steps alone; each batch is made and laid out off the clock."""
+    """Measures the seconds of the steps alone; each batch is made and laid out off the clock."""
     cpu = wall = 0.0
     for number in range(warmup + steps):
         prepared = contestant.prepare(make_batch(task, number))
@@ -71,7 +71,7 @@ def _quality(contestant: Contestant, task: Task, batches: int) -> dict[str, floa
 
 
 def _peak_bytes() -> int:
-    """Most memory this process has had, without what its parent had before (VmHWM; getrusage counts that too)."""
+    """Reads the most memory this process has had (VmHWM; getrusage counts its parent's memory too)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 

@@ -51,6 +51,6 @@ def dense_adam(model: nn.Module, prepare: Callable[[Batch], Any], *, dense_param
 
 
 def outside_tables(model: nn.Module) -> int:
-    """Parameters of a model that are in no nn.Embedding."""
+    """Counts the parameters of a model that are in no nn.Embedding."""
     tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     return sum(p.numel() for p in model.parameters() if id(p) not in tables)

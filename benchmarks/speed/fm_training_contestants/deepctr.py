@@ -16,8 +16,8 @@ from benchmarks.speed.fm_training_contestants.task import Batch, Task
 
 def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     """Makes the contestant, `matrix` or `mix`."""
-    sparse = [SparseFeat(f"field_{place}", task.rows, embedding_dim=task.dim) for place in range(task.fields)]
-    dense = [DenseFeat(f"dense_{place}", 1) for place in range(task.dense)]
+    sparse = [SparseFeat(f"field_{index}", task.rows, embedding_dim=task.dim) for index in range(task.fields)]
+    dense = [DenseFeat(f"dense_{index}", 1) for index in range(task.dense)]
     common = {
         "linear_feature_columns": dense,  # a linear part over the ids would be more tables, which nobody else has
         "dnn_feature_columns": [*sparse, *dense],

@@ -30,10 +30,10 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     """Makes the contestant; it has one variant, and nothing to close."""
     torch.manual_seed(task.seed)
     features = FeatureMap("benchmark", "")
-    for place in range(task.fields):
-        features.features[f"field_{place}"] = {"type": "categorical", "source": "", "vocab_size": task.rows}
-    for place in range(task.dense):
-        features.features[f"dense_{place}"] = {"type": "numeric", "source": ""}
+    for index in range(task.fields):
+        features.features[f"field_{index}"] = {"type": "categorical", "source": "", "vocab_size": task.rows}
+    for index in range(task.dense):
+        features.features[f"dense_{index}"] = {"type": "numeric", "source": ""}
     features.labels = ["label"]
     features.num_fields = task.fields + task.dense
     features.default_emb_dim = task.dim
@@ -58,8 +58,8 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     )
 
     def prepare(batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        columns = {f"field_{place}": torch.from_numpy(ids.copy()) for place, ids in enumerate(batch.ids.T)}
-        columns |= {f"dense_{place}": torch.from_numpy(values.copy()) for place, values in enumerate(batch.dense.T)}
+        columns = {f"field_{index}": torch.from_numpy(ids.copy()) for index, ids in enumerate(batch.ids.T)}
+        columns |= {f"dense_{index}": torch.from_numpy(values.copy()) for index, values in enumerate(batch.dense.T)}
         return columns, torch.from_numpy(batch.labels)
 
     return dense_adam(model, prepare, dense_parameters=outside_tables(model))

@@ -87,12 +87,12 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
 
 
 def feature_names(task: Task) -> tuple[str, ...]:
-    """Names of the fields; the platform's networks want an item among them."""
-    return ("item_id", *(f"field_{place}" for place in range(1, task.fields)))
+    """Returns the names of the fields; the platform's networks want an item among them."""
+    return ("item_id", *(f"field_{index}" for index in range(1, task.fields)))
 
 
 def foundation_batch(batch: Batch, names: tuple[str, ...]) -> FoundationBatch:
-    """The batch as the platform's networks take it."""
+    """Returns the batch as the platform's networks take it."""
     B, F = batch.ids.shape
     lengths = torch.ones(F + 1, B, dtype=torch.int32)
     lengths[F] = 0  # no click history

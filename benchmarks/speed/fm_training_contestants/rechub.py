@@ -15,8 +15,8 @@ from benchmarks.speed.fm_training_contestants.task import Batch, Task
 def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     """Makes the contestant; it has one variant, and nothing to close."""
     torch.manual_seed(task.seed)
-    sparse = [SparseFeature(f"field_{place}", task.rows, embed_dim=task.dim) for place in range(task.fields)]
-    dense = [DenseFeature(f"dense_{place}") for place in range(task.dense)]
+    sparse = [SparseFeature(f"field_{index}", task.rows, embed_dim=task.dim) for index in range(task.fields)]
+    dense = [DenseFeature(f"dense_{index}") for index in range(task.dense)]
     model = DCNv2(
         [*sparse, *dense],
         n_cross_layers=sizes.CROSS_LAYERS,
@@ -26,8 +26,8 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     )
 
     def prepare(batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        columns = {f"field_{place}": torch.from_numpy(ids.copy()) for place, ids in enumerate(batch.ids.T)}
-        columns |= {f"dense_{place}": torch.from_numpy(values.copy()) for place, values in enumerate(batch.dense.T)}
+        columns = {f"field_{index}": torch.from_numpy(ids.copy()) for index, ids in enumerate(batch.ids.T)}
+        columns |= {f"dense_{index}": torch.from_numpy(values.copy()) for index, values in enumerate(batch.dense.T)}
         return columns, torch.from_numpy(batch.labels)
 
     return dense_adam(model, prepare, dense_parameters=outside_tables(model))

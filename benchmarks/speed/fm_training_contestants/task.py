@@ -43,11 +43,11 @@ class Batch:
     ids: npt.NDArray[np.int64]  # (B, fields)
     dense: npt.NDArray[np.float32]  # (B, dense)
     labels: npt.NDArray[np.float32]  # (B,)
-    chances: npt.NDArray[np.float64]  # of a label 1, as the hidden model says, (B,)
+    chances: npt.NDArray[np.float64]  # of a label 1, by the hidden model, (B,)
 
 
 def make_batch(task: Task, number: int) -> Batch:
-    """The same batch for the same task and number, whoever asks."""
+    """Makes a batch, always the same one for the same task and number."""
     random = np.random.default_rng([task.seed, number])
     uniform = random.random((task.batch, task.fields))
     if task.ids == "zipf":
@@ -67,7 +67,7 @@ def make_batch(task: Task, number: int) -> Batch:
 
 
 def normalized_entropy(labels: npt.NDArray[np.float32], chances: npt.NDArray[np.floating]) -> float:
-    """Log loss over that of always predicting the mean label."""
+    """Computes the log loss over that of always predicting the mean label."""
 
     def log_loss(p: npt.NDArray[np.floating] | np.floating) -> float:
         p = np.clip(p, 1e-7, 1 - 1e-7)

@@ -18,7 +18,7 @@ from benchmarks.speed.fm_training_contestants.task import Batch, Task
 def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     """Makes the contestant; it has one variant, and nothing to close."""
     torch.manual_seed(task.seed)
-    names = [f"field_{place}" for place in range(task.fields)]
+    names = [f"field_{index}" for index in range(task.fields)]
     tables = FusedEmbeddingBagCollection(
         tables=[
             EmbeddingBagConfig(

@@ -7,7 +7,7 @@ have tables of width 16, the same rows and batches, the optimizer settings that 
 of 0.3 to 1 MFLOP an example; InterFormer, whose history has 20 steps, costs up to 3, and CETNet what its members
 InterFormer and DHEN cost together. `plan.py` has the sizes. Nothing was tuned for any of them.
 
-Every run is one line of `runs.jsonl` in the work folder. A study that was stopped goes on where it was.
+Every run is one line of `runs.jsonl` in the work folder. A study that was stopped continues where it was.
 """
 
 import logging
@@ -64,12 +64,12 @@ def main() -> None:
             describe=lambda run: f"{run.data_set}: {run.architecture}, seed {run.seed}",
             minutes=a.minutes,
         )
-    found = figures(finished(study.runs), study.predictions, {name: study.log(name) for name in study.judged()})
+    results = figures(finished(study.runs), study.predictions, {name: study.log(name) for name in study.judged()})
     if not a.quick:
-        plot(found, ROOT / "docs" / "images" / "architectures.svg")
+        plot(results, ROOT / "docs" / "images" / "architectures.svg")
     report(
         "architectures",
-        found | {"sizes": HYPERPARAMETERS, "embedding_dim": EMBEDDING_DIM, "history_length": HISTORY_LENGTH},
+        results | {"sizes": HYPERPARAMETERS, "embedding_dim": EMBEDDING_DIM, "history_length": HISTORY_LENGTH},
         command=f"python -m benchmarks.studies.architectures --kuairand FOLDER --seeds {a.seeds}",
         packages=["torch", "torchrec"],
         keep=not a.quick,
@@ -93,7 +93,7 @@ class Study:
         (work / "predictions").mkdir(parents=True, exist_ok=True)
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Trains and judges; what the model said of the judged rows is kept in a file."""
+        """Trains and judges a model; keeps its probabilities of the judged rows in a file."""
         log = self.log(run.data_set)
         settings = log.config.foundation_model.changed(
             architecture=run.architecture,
@@ -105,11 +105,11 @@ class Study:
         return judged.figures
 
     def predictions(self, row: Mapping[str, Any]) -> np.ndarray:
-        """What a finished run said of the judged rows, (n,)."""
+        """Reads the probabilities that a finished run gave the judged rows, (n,)."""
         return np.load(self._prediction(row))
 
     def judged(self) -> list[str]:
-        """Logs that have runs."""
+        """Returns the logs that have runs."""
         return [name for name in self.data_sets if any(row["data_set"] == name for row in finished(self.runs))]
 
     def _prediction(self, row: Mapping[str, Any]) -> Path:

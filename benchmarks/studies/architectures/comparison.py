@@ -1,4 +1,4 @@
-"""What the runs say: figures with intervals over seeds, paired differences, published directions that hold or fail."""
+"""What the runs show: figures with intervals over seeds, paired differences, published directions that hold or fail."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,11 +51,11 @@ class Model:
 def figures(
     rows: list[Row], predictions: Callable[[Row], Floats], logs: Mapping[str, ProgressiveLog]
 ) -> dict[str, Any]:
-    """Everything the benchmark reports, by data set.
+    """Computes everything the benchmark reports, by data set.
 
     Args:
         rows: the runs.
-        predictions: of a run, for the judged rows.
+        predictions: gives a run's probabilities of the judged rows.
         logs: by data set.
     """
     return {name: _of_log([r for r in rows if r["data_set"] == name], predictions, log) for name, log in logs.items()}
@@ -63,23 +63,23 @@ def figures(
 
 def _of_log(rows: list[Row], predictions: Callable[[Row], Floats], log: ProgressiveLog) -> dict[str, Any]:
     models: dict[str, Model] = {}
-    said: dict[tuple[str, int], Floats] = {}
+    predicted: dict[tuple[str, int], Floats] = {}
     for row in rows:
-        said[row["architecture"], row["seed"]] = predictions(row)
+        predicted[row["architecture"], row["seed"]] = predictions(row)
         models.setdefault(row["architecture"], Model({}, {"ne": {}, "auc": {}})).by_seed[row["seed"]] = row
-    seeds = sorted(set.intersection(*({s for n, s in said if n == member} for member in MEMBERS)))
+    seeds = sorted(set.intersection(*({s for n, s in predicted if n == member} for member in MEMBERS)))
     if seeds:
         models[MEAN_OF_MEMBERS] = Model({}, {"ne": {}, "auc": {}})
     for seed in seeds:
-        mean = np.mean([said[member, seed] for member in MEMBERS], axis=0)
-        said[MEAN_OF_MEMBERS, seed] = mean
+        mean = np.mean([predicted[member, seed] for member in MEMBERS], axis=0)
+        predicted[MEAN_OF_MEMBERS, seed] = mean
         models[MEAN_OF_MEMBERS].by_seed[seed] = evaluate(log.labels, mean, users=log.users).as_dict()
-    for (name, seed), probabilities in said.items():
+    for (name, seed), probabilities in predicted.items():
         models[name].influences["ne"][seed] = ne_influence(log.labels, probabilities)
         models[name].influences["auc"][seed] = auc_influence(log.labels, probabilities)
     alone = {name: model for name, model in models.items() if name != MEAN_OF_MEMBERS}
     order = sorted(alone, key=lambda name: np.mean([f["ne"] for f in alone[name].by_seed.values()]))
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "rows_learnt": rows[0]["rows_learnt"],
         "rows_judged": len(log.labels),
         "click_rate": round(float(log.labels.mean()), 4),
@@ -93,31 +93,34 @@ def _of_log(rows: list[Row], predictions: Callable[[Row], Floats], log: Progress
     }
     if log.truth is not None:
         reachable = evaluate(log.labels, log.truth, users=log.users)
-        found["best_reachable"] = {metric: round(getattr(reachable, metric), 4) for metric in METRICS}
-    return found
+        results["best_reachable"] = {metric: round(getattr(reachable, metric), 4) for metric in METRICS}
+    return results
 
 
 def _figures(model: Model) -> dict[str, Any]:
-    found: dict[str, Any] = {m: interval(f[m] for f in model.by_seed.values()) for m in (*METRICS, "calibration")}
+    results: dict[str, Any] = {m: interval(f[m] for f in model.by_seed.values()) for m in (*METRICS, "calibration")}
     first = next(iter(model.by_seed.values()))
     if "seconds" in first:
-        found |= {name: first[name] for name in ("dense_parameters", "flops_per_example")}
-        found["seconds"] = float(np.median([f["seconds"] for f in model.by_seed.values()]))
-    return found
+        results |= {name: first[name] for name in ("dense_parameters", "flops_per_example")}
+        results["seconds"] = float(np.median([f["seconds"] for f in model.by_seed.values()]))
+    return results
 
 
 def difference(one: Model, other: Model, metric: str, users: npt.NDArray[Any]) -> dict[str, float] | None:
-    """`one` minus `other`, of the seeds that both have; None if there are none.
+    """Computes `one` minus `other` over the seeds that both have; None if there are none.
 
     low and high: 95 % over seeds, on these rows. users_low and users_high: 95 % over users, of these models.
     """
     seeds = sorted(one.by_seed.keys() & other.by_seed.keys())
-    found = interval(one.by_seed[s][metric] - other.by_seed[s][metric] for s in seeds)
-    if found is None or metric not in one.influences:
-        return found
+    over_seeds = interval(one.by_seed[s][metric] - other.by_seed[s][metric] for s in seeds)
+    if over_seeds is None or metric not in one.influences:
+        return over_seeds
     influence = np.mean([one.influences[metric][s] - other.influences[metric][s] for s in seeds], axis=0)
     half = float(norm.ppf(0.975)) * standard_error_over_users(influence, users)
-    return found | {"users_low": round(found["mean"] - half, 5), "users_high": round(found["mean"] + half, 5)}
+    return over_seeds | {
+        "users_low": round(over_seeds["mean"] - half, 5),
+        "users_high": round(over_seeds["mean"] + half, 5),
+    }
 
 
 def _checked(direction: Direction, models: dict[str, Model], users: npt.NDArray[Any]) -> dict[str, Any]:
@@ -129,43 +132,43 @@ def _checked(direction: Direction, models: dict[str, Model], users: npt.NDArray[
         "margin_auc": direction.margin,
         "auc": auc,
         "ne": ne,
-        "by_auc": verdict(auc, margin=direction.margin),
-        "by_ne": verdict({name: -value for name, value in ne.items()} if ne else None),
+        "by_auc": outcome(auc, margin=direction.margin),
+        "by_ne": outcome({name: -value for name, value in ne.items()} if ne else None),
     }
 
 
-def verdict(found: Mapping[str, float] | None, *, margin: float = 0.0) -> str:
-    """Whether a difference is above a margin, by its interval over seeds and by that over users alike."""
-    if found is None or "low" not in found:
+def outcome(measured: Mapping[str, float] | None, *, margin: float = 0.0) -> str:
+    """Says whether a difference is above a margin, by its interval over seeds and by that over users."""
+    if measured is None or "low" not in measured:
         return "one seed"
-    bounds = [found[name] - margin for name in ("low", "high", "users_low", "users_high")]
+    bounds = [measured[name] - margin for name in ("low", "high", "users_low", "users_high")]
     if min(bounds) > 0:
         return "holds"
     return "fails" if max(bounds) < 0 else "not separated"
 
 
 def ne_influence(labels: Floats, probabilities: Floats) -> Floats:
-    """What each row adds to NE, (n,); they sum to it."""
+    """Computes what each row adds to NE, (n,); the sum is NE."""
     rate = float(np.mean(labels))
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
     return row_losses(labels, probabilities) / (entropy * len(labels))
 
 
 def auc_influence(labels: Floats, probabilities: Floats) -> Floats:
-    """What each row adds to AUC about its mean, (n,); they sum to 0, and their variance is DeLong's (1988)."""
+    """Computes what each row adds to AUC about its mean, (n,); they sum to 0, and their variance is DeLong's (1988)."""
     order = np.argsort(probabilities, kind="stable")
     ordered, positive = probabilities[order], labels[order] > 0
     first, last = (np.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))
-    found = np.empty(len(labels))
+    influence = np.empty(len(labels))
     for mask in (positive, ~positive):
         others = np.concatenate([[0], np.cumsum(~mask)])
         below = (others[first] + others[last])[mask] / (2 * others[-1])  # share of the other class below; ties half
         share = below if mask is positive else 1 - below
-        found[order[mask]] = (share - share.mean()) / mask.sum()
-    return found
+        influence[order[mask]] = (share - share.mean()) / mask.sum()
+    return influence
 
 
 def standard_error_over_users(influence: Floats, users: npt.NDArray[Any]) -> float:
-    """Standard error of a sum over rows when another sample would have other users."""
+    """Computes the standard error of a sum over rows when another sample would have other users."""
     sums = np.bincount(np.unique(users, return_inverse=True)[1], influence)
     return float(np.sqrt(len(sums)) * sums.std(ddof=1))

@@ -56,11 +56,11 @@ class Run:
 
     @property
     def key(self) -> dict[str, object]:
-        """What names the run in the file of results."""
+        """Returns what names the run in the file of results."""
         return asdict(self)
 
 
 def runs(data_sets: Iterable[str], *, seeds: int) -> Iterator[Run]:
-    """Every architecture on every log with the first seed, then with the next."""
+    """Yields every architecture on every log with the first seed, then with the next."""
     for seed, data_set, architecture in product(range(seeds), list(data_sets), HYPERPARAMETERS):
         yield Run(data_set, architecture, seed)

@@ -11,14 +11,16 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     """Writes one SVG: a column for each log, NE above and AUC below, with intervals over seeds."""
     with mpl.rc_context({"svg.hashsalt": "headwater", "font.size": 9, "axes.spines.top": False}):
         figure = Figure(figsize=(4.2 * len(figures), 5.4), layout="constrained")
-        for column, (data_set, found) in enumerate(figures.items()):
-            names = list(found["architectures"])
+        for column, (data_set, results) in enumerate(figures.items()):
+            names = list(results["architectures"])
             for row, (metric, better) in enumerate((("ne", "lower"), ("auc", "higher"))):
                 axes = figure.add_subplot(2, len(figures), row * len(figures) + column + 1)
-                for place, name in enumerate(names):
-                    one = found["architectures"][name][metric]
-                    half = one.get("high", one["mean"]) - one["mean"]
-                    axes.errorbar([one["mean"]], [-place], xerr=[half], fmt="o", capsize=2, markersize=3, color="C0")
+                for height, name in enumerate(names):
+                    measured = results["architectures"][name][metric]
+                    half = measured.get("high", measured["mean"]) - measured["mean"]
+                    axes.errorbar(
+                        [measured["mean"]], [-height], xerr=[half], fmt="o", capsize=2, markersize=3, color="C0"
+                    )
                 axes.set_yticks([-n for n in range(len(names))], [name.replace(" and ", "\nand ") for name in names])
                 axes.set_title(f"{data_set}: {metric.upper()}, {better} is better", fontsize=9)
                 axes.locator_params(axis="x", nbins=4)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies.transfer_study --data-set kuairand --path ~/KuaiRand-Pure/data
 
-Every run is one line of `runs.jsonl` in the work folder. A study that was stopped goes on where it was; `--report` only
-reads. Runs come in the order in which they are worth having, so a part of a study is a study.
+Every run is one line of `runs.jsonl` in the work folder. A study that was stopped continues where it was; `--report`
+only reads. Runs come in the order in which they are worth having, so a part of a study is a study.
 """
 
 import argparse
@@ -45,21 +45,21 @@ def main() -> None:
     runs = work / "runs.jsonl"
     if not a.report:
         _execute(a, work, runs)
-    found = figures(Results.read(runs))
+    results = figures(Results.read(runs))
     if not a.quick:
-        plots(found, a.data_set, ROOT / "docs" / "images")
+        plots(results, a.data_set, ROOT / "docs" / "images")
     command = f"python -m benchmarks.studies.transfer_study --data-set {a.data_set} --seeds {a.seeds}"
     kept, packages = not a.quick, ["torch", "torchrec"]
-    report(f"transfer_study_{a.data_set}", found, command=command, packages=packages, keep=kept)
+    report(f"transfer_study_{a.data_set}", results, command=command, packages=packages, keep=kept)
     if kept:
         write_claims()
         write_page()
-    summaries = _summaries() | {a.data_set: summary(found)}
+    summaries = _summaries() | {a.data_set: summary(results)}
     report("transfer_study", summaries, command=command, packages=packages, keep=kept)
 
 
 def _summaries() -> dict[str, Any]:
-    """Of the data sets studied so far."""
+    """Reads the summaries of the data sets studied so far."""
     kept = RESULTS / "transfer_study.json"
     return json.loads(kept.read_text())["figures"] if kept.exists() else {}
 
@@ -90,7 +90,7 @@ def _execute(a: argparse.Namespace, work: Path, runs: Path) -> None:
 
 
 def _tuned(runs: Path, seeds: int) -> Iterator[Run]:
-    """Runs with each vertical's best distillation, as found when they are asked for."""
+    """Yields the runs with each vertical's best distillation, which is looked up when the first is asked for."""
     best: dict[tuple[str, Features], Distilling] = {}
     for row in sorted((r for r in Results.read(runs).rows if r["validation"]), key=lambda r: -r["ne"]):
         best[row["vertical"], row["features"]] = Distilling(**row["distilling"])

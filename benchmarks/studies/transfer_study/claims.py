@@ -29,34 +29,34 @@ RIVALS: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 LOOPFM_KD = ("gain_over_none", "dnn", "loopfm_ah")
 
 
-def claims(found: Figures) -> Figures:
+def claims(figures: Figures) -> Figures:
     """Returns each ratio to the best rival of its kind, with its interval, the rival, and whether the goal is met.
 
     Args:
-        found: a study's figures of one choice of features, as `results.figures` makes them.
+        figures: a study's figures of one choice of features, as `results.figures` makes them.
     """
     told: Figures = {}
     for claim, rivals in RIVALS.items():
-        gained = {name: at(found, gain)["mean"] for name, (gain, _) in rivals.items() if at(found, gain)}
-        if not gained or max(gained.values()) <= 0 or not at(found, LOOPFM_KD):
+        gained = {name: at(figures, gain)["mean"] for name, (gain, _) in rivals.items() if at(figures, gain)}
+        if not gained or max(gained.values()) <= 0 or not at(figures, LOOPFM_KD):
             continue
         best = max(gained, key=lambda name: gained[name])
         gain, ratio = rivals[best]
-        value = at(found, ratio) or _from_corners(at(found, LOOPFM_KD), at(found, gain))
-        told[claim] = value | {"rival": best, "goal": verdict(value, GOALS[claim])}
+        value = at(figures, ratio) or _from_corners(at(figures, LOOPFM_KD), at(figures, gain))
+        told[claim] = value | {"rival": best, "goal": outcome(value, GOALS[claim])}
     return told
 
 
-def verdict(ratio: Figures, goal: float) -> str:
+def outcome(ratio: Figures, goal: float) -> str:
     """Returns `met` where the whole interval reaches the goal, `missed` where the mean does not, else `open`."""
     if ratio["mean"] < goal:
         return "missed"
     return "met" if ratio.get("low", float("-inf")) >= goal else "open"
 
 
-def at(found: Figures, path: tuple[str, ...]) -> Any:
+def at(figures: Figures, path: tuple[str, ...]) -> Any:
     """Returns what stands at a path; None where there is nothing."""
-    value: Any = found
+    value: Any = figures
     for key in path:
         value = (value or {}).get(key)
     return value
@@ -68,7 +68,9 @@ def claims_of_all_data_sets() -> Figures:
     for path in sorted(RESULTS.glob("transfer_study_*.json")):
         found = json.loads(path.read_text())["figures"]
         cells = {"shipped": found} | ({"lean": found["lean"]} if "lean" in found else {})
-        told[path.stem.removeprefix("transfer_study_")] = {cell: claims(of) for cell, of in cells.items()}
+        told[path.stem.removeprefix("transfer_study_")] = {
+            cell: claims(cell_figures) for cell, cell_figures in cells.items()
+        }
     return told
 
 
@@ -79,7 +81,7 @@ def write_claims() -> None:
 
 
 def _from_corners(numerator: Figures, denominator: Figures) -> Figures:
-    """Ratio of two means; its interval spans all that their two intervals allow, so at least 90 % of the cases."""
+    """Divides two means; the interval spans all that their two intervals allow, so at least 90 % of the cases."""
     value = {"mean": numerator["mean"] / denominator["mean"], "seeds": min(numerator["seeds"], denominator["seeds"])}
     if "low" in numerator and denominator.get("low", 0) > 0:
         value |= {"low": numerator["low"] / denominator["high"], "high": numerator["high"] / denominator["low"]}

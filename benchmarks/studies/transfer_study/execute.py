@@ -39,7 +39,7 @@ class Study:
         self.rows = lru_cache(4)(self._rows)
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Trains a VM and judges it; figures by name."""
+        """Trains a VM and judges it; returns figures by name."""
         arm = ARMS[run.arm]
         transfer = Transfer(**asdict(run.distilling))
         if arm.distillation == "auxiliary":  # which head, the tuning may say otherwise
@@ -68,10 +68,10 @@ class Study:
         teachers = self.teacher(run.size, run.seed)
         others = {"fm": self._soft_labels(run, teachers), "fm_frozen": teachers.frozen, "truth": self.log.truth}
         figures["ne_by_day"] = self._by_day(judge, labels, probabilities)
-        for name, said in others.items():
-            if said is not None:
-                figures[f"{name}_ne"] = evaluate(labels, said.numpy()[judge]).ne
-                figures[f"{name}_ne_by_day"] = self._by_day(judge, labels, said.numpy()[judge])
+        for name, predicted in others.items():
+            if predicted is not None:
+                figures[f"{name}_ne"] = evaluate(labels, predicted.numpy()[judge]).ne
+                figures[f"{name}_ne_by_day"] = self._by_day(judge, labels, predicted.numpy()[judge])
         cold = ~(judged.slots.positions >= 0).any(dim=1).numpy()
         for name, of in (("cold", cold), ("warm", ~cold)):
             figures[f"{name}_rows"] = int(of.sum())
@@ -79,7 +79,7 @@ class Study:
         return figures
 
     def _by_day(self, judge: Ints, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-        """NE of each judged day, by its number."""
+        """Computes the NE of each judged day, by its number."""
         days = self.log.day_of[judge]
         return {str(n): evaluate(labels[days == n], probabilities[days == n]).ne for n in np.unique(days)}
 
@@ -107,7 +107,7 @@ class Study:
         delay_s: int,
         control: str,
     ) -> VerticalRows:
-        """Rows of a vertical from the cut on."""
+        """Builds the rows of a vertical from the cut on."""
         log, cut = self.log, self.data_set.cut
         rows = log.rows(vertical, cut, len(log.days) - 1)
         teachers = self.teacher(size, seed)
@@ -123,27 +123,38 @@ class Study:
         if control == "other_user":
             slots = slots.part(_of_another_user(log.users[rows]))
         if control == "shuffled_codes":
-            known = torch.from_numpy(np.flatnonzero(log.day_of >= cut))
+            since_cut = torch.from_numpy(np.flatnonzero(log.day_of >= cut))
             codes = codes.clone()
-            codes[known] = codes[known[torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))]]
+            codes[since_cut] = codes[
+                since_cut[torch.randperm(len(since_cut), generator=torch.Generator().manual_seed(seed))]
+            ]
         item_codes = histories.item_codes(codes, log.items[rows], log.midnights(rows))
         if control == "current_code":
             codes = _served(teachers.codes["daily"], width, bits)
             item_codes = codes[torch.from_numpy(rows)]
             slots = Slots(torch.full_like(slots.positions, -1), torch.zeros_like(slots.ages))
-        at = torch.from_numpy(rows)
-        labels = log.impressions.labels[at]
-        return VerticalRows(log.sparse[at], log.dense[at], labels, soft[at], log.impressions, codes, item_codes, slots)
+        row_index = torch.from_numpy(rows)
+        labels = log.impressions.labels[row_index]
+        return VerticalRows(
+            log.sparse[row_index],
+            log.dense[row_index],
+            labels,
+            soft[row_index],
+            log.impressions,
+            codes,
+            item_codes,
+            slots,
+        )
 
 
 def _served(codes: Tensor, width: int, bits: int) -> Tensor:
-    """Codes as they come back from the feature store; with 32 bits they are only cut."""
+    """Returns codes as they come back from the feature store; with 32 bits they are only cut."""
     cut = codes[:, :width].contiguous()
     return cut if bits == 32 else torch.from_numpy(stored(cut.numpy(), bits))
 
 
 def _of_another_user(users: Ints) -> Tensor:
-    """For each row, in order of time, the newest earlier row of another user; the first rows keep their own."""
+    """Finds for each row, in order of time, the newest earlier row of another user; the first rows keep their own."""
     changes = np.flatnonzero(np.append(True, users[1:] != users[:-1]))  # where a run of one user's rows starts
     start_of_run = changes[np.searchsorted(changes, np.arange(len(users)), side="right") - 1]
     return torch.from_numpy(np.maximum(start_of_run - 1, 0))

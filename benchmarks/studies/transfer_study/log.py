@@ -39,16 +39,16 @@ class StudyLog:
 
     @property
     def users(self) -> Ints:
-        """Number of each impression's user, (N,)."""
+        """Returns the number of each impression's user, (N,)."""
         return self.impressions.users
 
     @cached_property
     def day_of(self) -> Ints:
-        """Day of each impression, from 0, (N,)."""
+        """Returns the day of each impression, from 0, (N,)."""
         return np.searchsorted([epoch_us(day) for day in self.days], self.impressions.micros, side="right") - 1
 
     def rows(self, vertical: str, first: int, last: int) -> Ints:
-        """Positions of a vertical's impressions on days first to last - 1, in order of time."""
+        """Returns the positions of a vertical's impressions on days first to last - 1, in order of time."""
         days = self.day_of[self.order]
         return self.order[(days >= first) & (days < last) & (self.verticals[self.order] == vertical)]
 
@@ -120,7 +120,7 @@ def study_log(config: PlatformConfig, day: date) -> StudyLog:
 
 
 def _with_snapshots(rows: pl.DataFrame, config: PlatformConfig, day: date, schema: Schema) -> pl.DataFrame:
-    """Adds what Feast would have served of user and item, as its point-in-time join does."""
+    """Adds what Feast would have served for user and item, as its point-in-time join does."""
     windows = config.features.windows_days
     wanted = {
         "user": schema.user_counts(windows) + schema.user_categorical + schema.user_dense,
@@ -146,7 +146,7 @@ def _strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _numbers(column: pa.ChunkedArray) -> Ints:
-    """Numbers of a column's values, in their order: sorted values stay sorted."""
+    """Numbers a column's values, in their order: sorted values stay sorted."""
     encoded = column.combine_chunks().cast(pa.string()).dictionary_encode()
     ranks = np.argsort(np.argsort(encoded.dictionary.to_numpy(zero_copy_only=False)))
     return ranks[encoded.indices.to_numpy()].astype(np.int64)

@@ -98,19 +98,19 @@ def page() -> str:
 
 
 def _cells(results: dict[str, dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Figures of each data set and choice of features, with their name in a table."""
+    """Yields the figures of each data set and choice of features, with their name in a table."""
     for data_set, result in results.items():
-        found = result["figures"]
-        yield f"`{data_set}`, shipped", found
-        if "lean" in found:
-            yield f"`{data_set}`, lean", found["lean"]
+        figures = result["figures"]
+        yield f"`{data_set}`, shipped", figures
+        if "lean" in figures:
+            yield f"`{data_set}`, lean", figures["lean"]
 
 
 def _overview(results: dict[str, dict[str, Any]]) -> str:
-    """The ratios to the best rivals, and whether they reach the goals."""
+    """Writes the table of the ratios to the best rivals, and whether they reach the goals."""
     rows = []
-    for title, found in _cells(results):
-        row, told = [title], claims(found)
+    for title, figures in _cells(results):
+        row, told = [title], claims(figures)
         for claim in (BEST_KD, BEST_RAW_KD):
             ratio = told.get(claim)
             row += [_ratio(ratio), ratio["rival"], OUTCOMES[ratio["goal"]]] if ratio else ["", "", ""]
@@ -123,16 +123,16 @@ def _untuned(results: dict[str, dict[str, Any]]) -> str:
     names = {"loopfm_ah_over_raw_ah_by_impressions": "over raw history + KD, by impressions"}
     names |= {"loopfm_ah_over_raw_ah_equal_bytes": "over raw history + KD, no more bytes a slot"}
     rows = [
-        [title, *(_ratio(at(found, (name,))) for name in names), _ratio(at(found, ("headroom_ratio", "loopfm_ah")))]
-        for title, found in _cells(results)
+        [title, *(_ratio(at(figures, (name,))) for name in names), _ratio(at(figures, ("headroom_ratio", "loopfm_ah")))]
+        for title, figures in _cells(results)
     ]
     return _table(["LoopFM + KD", *names.values(), "headroom ratio"], rows) + _from(map(_file, results))
 
 
 def _cold(results: dict[str, dict[str, Any]]) -> str:
     rows = []
-    for title, found in _cells(results):
-        cold = found.get("cold_users", {})
+    for title, figures in _cells(results):
+        cold = figures.get("cold_users", {})
         share = f"{100 * cold['share_of_rows']:.1f} %" if "share_of_rows" in cold else ""
         rows.append([title, share, _gain(cold.get("gain_log_loss")), _gain(cold.get("warm_gain_log_loss"))])
     heads = ["share of rows", "gain of users without history", "gain of the others"]
@@ -144,7 +144,7 @@ def _file(data_set: str, at: str = "") -> str:
 
 
 def _from(files: Iterable[str], *scales: int) -> str:
-    """The comment that names where a table's figures are; tests/docs/test_figures.py reads it."""
+    """Writes the comment that names where a table's figures are; tests/docs/test_figures.py reads it."""
     scale = f" scale {' '.join(map(str, scales))}" if scales else ""
     return f"\n<!-- figures: {' '.join(files)}{scale} -->\n"
 
@@ -161,22 +161,28 @@ def _data_set(name: str, result: dict[str, Any]) -> Iterable[str]:
     rows = []
     for arm, what in ARMS.items():
         cells = []
-        for _, of in columns:
-            cells += [_gain(of["gain_over_none"]["dnn"].get(arm)), _gain(of["gain_over_none_by_impressions"].get(arm))]
+        for _, figures in columns:
+            cells += [
+                _gain(figures["gain_over_none"]["dnn"].get(arm)),
+                _gain(figures["gain_over_none_by_impressions"].get(arm)),
+            ]
         rows.append([what, *cells])
     for key, what in TUNED.items():
         row = [what]
-        for _, of in columns:
-            row += [_gain(at(of, ("tuned", key))), ""]
+        for _, figures in columns:
+            row += [_gain(at(figures, ("tuned", key))), ""]
         rows.append(row)
     yield _table(["what the VM gets", *heads], rows[1:]) + gains
     yield "Ratios of gains:\n"
-    rows = [[what, *(_ratio(at(of, path)) for _, of in columns)] for what, path in RATIOS.items()]
+    rows = [[what, *(_ratio(at(figures, path)) for _, figures in columns)] for what, path in RATIOS.items()]
     yield _table(["ratio", *(title for title, _ in columns)], rows) + source
-    said = dict.fromkeys(direction for _, of in columns for direction in of.get("directions", {}))
+    said = dict.fromkeys(direction for _, figures in columns for direction in figures.get("directions", {}))
     if said:
         yield "Directions, published or wished for, by the interval of the difference:\n"
-        rows = [[direction, *(of.get("directions", {}).get(direction, "") for _, of in columns)] for direction in said]
+        rows = [
+            [direction, *(figures.get("directions", {}).get(direction, "") for _, figures in columns)]
+            for direction in said
+        ]
         yield _table(["direction", *(title for title, _ in columns)], rows)
     for title, key, names in (
         ("Parts of LoopFM's gain (theorem 1)", "parts", PARTS),
@@ -195,8 +201,8 @@ def _by_vertical(found: dict[str, Any], source: str) -> Iterable[str]:
     for metric, models in (("ne", shown), ("auc", shown[:5]), ("gauc", shown[:5])):
         yield f"{HEADINGS[metric]} by vertical, shipped, mean over seeds:\n"
         rows = [
-            [vertical, str(of.get("rows", "")), *(_figure(of.get(model), metric) for model in models)]
-            for vertical, of in found.items()
+            [vertical, str(by_model.get("rows", "")), *(_figure(by_model.get(model), metric) for model in models)]
+            for vertical, by_model in found.items()
         ]
         yield _table(["vertical", "rows judged", *models], rows) + source
 
@@ -211,48 +217,52 @@ def _shipped_only(found: dict[str, Any], source: str) -> Iterable[str]:
     if any(age in found.get("stale", {}) for age in ("1", "3", "frozen")):
         yield "Age of the FM that gives soft labels, days (frozen: it never learns the VM's days, 0 to 7):\n"
         shown = ("ah", "ah_sa", "loopfm_ah")
-        rows = [[age, *(_gain(of.get(arm)) for arm in shown)] for age, of in found["stale"].items()]
+        rows = [[age, *(_gain(by_arm.get(arm)) for arm in shown)] for age, by_arm in found["stale"].items()]
         yield _table(["age", *shown], rows) + source
     sizes = {size: found["fm_size"][size] for size in ("small", "medium", "large") if size in found.get("fm_size", {})}
     if len(sizes) > 1:
         yield "Size of the FM:\n"
         gains = ("fm_gain", "ah", "loopfm", "loopfm_ah")
-        rows = [[size, *(_gain(of.get(arm)) for arm in gains)] for size, of in sizes.items()]
+        rows = [[size, *(_gain(by_arm.get(arm)) for arm in gains)] for size, by_arm in sizes.items()]
         yield _table(["FM", *gains], rows) + source
     if found.get("sweeps"):
         yield "One setting changed (LoopFM + AH, or raw history + AH where said):\n"
-        rows = [[f"{name}: {value}", _gain(gain)] for name, of in found["sweeps"].items() for value, gain in of.items()]
+        rows = [
+            [f"{name}: {value}", _gain(gain)]
+            for name, by_arm in found["sweeps"].items()
+            for value, gain in by_arm.items()
+        ]
         yield _table(["setting", "gain"], rows) + source
 
 
 def _rows(columns: list[tuple[str, Any]], key: str, names: dict[str, str] | None) -> list[list[str]]:
-    keys = names or {name: name.replace("_", " ") for _, of in columns for name in of.get(key, {})}
-    rows = [[what, *(_gain(of.get(key, {}).get(name)) for _, of in columns)] for name, what in keys.items()]
+    keys = names or {name: name.replace("_", " ") for _, figures in columns for name in figures.get(key, {})}
+    rows = [[what, *(_gain(figures.get(key, {}).get(name)) for _, figures in columns)] for name, what in keys.items()]
     return rows if all(any(cell for cell in row[1:]) for row in rows) else []
 
 
-def _gain(found: dict[str, float] | None) -> str:
-    return _shown(found, 1000, ".1f")
+def _gain(measured: dict[str, float] | None) -> str:
+    return _shown(measured, 1000, ".1f")
 
 
-def _ratio(found: dict[str, float] | None) -> str:
-    return _shown(found, 1, ".2f")
+def _ratio(measured: dict[str, float] | None) -> str:
+    return _shown(measured, 1, ".2f")
 
 
-def _figure(found: dict[str, Any] | None, metric: str) -> str:
-    return f"{found[metric]['mean']:.4f}" if found and found.get(metric) else ""
+def _figure(measured: dict[str, Any] | None, metric: str) -> str:
+    return f"{measured[metric]['mean']:.4f}" if measured and measured.get(metric) else ""
 
 
-def _shown(found: dict[str, float] | None, factor: float, form: str) -> str:
-    if not found:
+def _shown(measured: dict[str, float] | None, factor: float, form: str) -> str:
+    if not measured:
         return ""
-    text = format(factor * found["mean"], form)
-    if "low" in found:
-        text += f" ({factor * found['low']:{form}} to {factor * found['high']:{form}})"
-    return text if found["seeds"] > 1 else f"{text} (one seed)"
+    text = format(factor * measured["mean"], form)
+    if "low" in measured:
+        text += f" ({factor * measured['low']:{form}} to {factor * measured['high']:{form}})"
+    return text if measured["seeds"] > 1 else f"{text} (one seed)"
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
-    """Rows of which a cell is filled."""
+    """Writes a table of the rows that have a filled cell."""
     lines = [heads, ["---"] * len(heads), *(row for row in rows if any(row[1:]))]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -75,7 +75,7 @@ class Run:
 
     @property
     def key(self) -> dict[str, object]:
-        """What names the run in the file of results."""
+        """Returns what names the run in the file of results."""
         return asdict(self)
 
 
@@ -101,7 +101,7 @@ CONTROLS = ("other_user", "shuffled_codes", "current_code")
 
 
 def first(verticals: list[str], *, seeds: int) -> Iterator[Run]:
-    """What the study is about, and the search for the best distillation."""
+    """Yields what the study is about, and the search for the best distillation."""
     for features in FEATURES:
         yield from _runs(verticals, seeds, HEADLINE, features=features)
         yield from _runs(verticals, seeds, ("loopfm_ah",), features=features, **EQUAL_BYTES)
@@ -110,14 +110,14 @@ def first(verticals: list[str], *, seeds: int) -> Iterator[Run]:
 
 
 def tuned(best: dict[tuple[str, Features], Distilling], *, seeds: int) -> Iterator[Run]:
-    """The runs with the best distillation of each vertical and choice of features."""
+    """Yields the runs with the best distillation of each vertical and choice of features."""
     for seed, (key, distilling), arm in product(range(seeds), best.items(), ("ah", "raw_ah", "loopfm_ah")):
         vertical, features = key
         yield replace(Run(vertical, "dnn", arm, seed), features=features, distilling=distilling)
 
 
 def rest(verticals: list[str], *, seeds: int) -> Iterator[Run]:
-    """Controls, the other arms, staleness, sizes and kinds of model, and each setting by itself."""
+    """Yields controls, the other arms, staleness, sizes and kinds of model, and each setting by itself."""
 
     def runs(*arms: str, **changed: Any) -> Iterator[Run]:
         return _runs(verticals, seeds, arms, **changed)

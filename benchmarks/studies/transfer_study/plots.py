@@ -30,19 +30,26 @@ def plots(figures: dict[str, Any], data_set: str, folder: Path) -> None:
         figure.savefig(folder / f"transfer_study_{data_set}.svg", metadata={"Date": None})
 
 
-def _bar(axes: Axes, where: float, found: dict[str, float], **style: Any) -> None:
-    low, high = found.get("low", found["mean"]), found.get("high", found["mean"])
-    error = [[found["mean"] - low], [high - found["mean"]]]
-    axes.errorbar([found["mean"]], [where], xerr=error, fmt="o", capsize=2, **style)
+def _bar(axes: Axes, height: float, measured: dict[str, float], **style: Any) -> None:
+    low, high = measured.get("low", measured["mean"]), measured.get("high", measured["mean"])
+    error = [[measured["mean"] - low], [high - measured["mean"]]]
+    axes.errorbar([measured["mean"]], [height], xerr=error, fmt="o", capsize=2, **style)
 
 
 def _arms(axes: Axes, figures: dict[str, Any]) -> None:
     kinds = [kind for kind, arms in figures["gain_over_none"].items() if len(arms) > 1]
     for n, kind in enumerate(kinds):
-        for place, arm in enumerate(ORDER):
+        for position, arm in enumerate(ORDER):
             if arm in figures["gain_over_none"][kind]:
-                found = figures["gain_over_none"][kind][arm]
-                _bar(axes, -place - 0.12 * n, found, color=f"C{n}", markersize=3, label=kind if arm == "ah" else None)
+                measured = figures["gain_over_none"][kind][arm]
+                _bar(
+                    axes,
+                    -position - 0.12 * n,
+                    measured,
+                    color=f"C{n}",
+                    markersize=3,
+                    label=kind if arm == "ah" else None,
+                )
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks([-n for n in range(len(ORDER))], ORDER)
     axes.legend(fontsize=7)
@@ -50,7 +57,7 @@ def _arms(axes: Axes, figures: dict[str, Any]) -> None:
 
 def _lines(axes: Axes, by_x: dict[str, dict[str, Any]], arms: tuple[str, ...]) -> None:
     for arm in arms:
-        points = [(x, found[arm]) for x, found in by_x.items() if arm in found]
+        points = [(x, by_arm[arm]) for x, by_arm in by_x.items() if arm in by_arm]
         low = [f["mean"] - f.get("low", f["mean"]) for _, f in points]
         high = [f.get("high", f["mean"]) - f["mean"] for _, f in points]
         axes.errorbar([x for x, _ in points], [f["mean"] for _, f in points], yerr=[low, high], capsize=2, label=arm)
@@ -78,8 +85,8 @@ def _days(axes: Axes, figures: dict[str, Any]) -> None:
 def _sweeps(axes: Axes, figures: dict[str, Any]) -> None:
     names: list[str] = []
     for sweep, values in figures["sweeps"].items():
-        for value, found in values.items():
-            _bar(axes, -len(names), found, color="C0", markersize=3)
+        for value, measured in values.items():
+            _bar(axes, -len(names), measured, color="C0", markersize=3)
             names.append(f"{sweep} {value}")
     shipped = figures["gain_over_none"]["dnn"].get("loopfm_ah")
     if shipped:

@@ -1,4 +1,4 @@
-"""What the runs say: gains with intervals over seeds, ratios, directions that hold or fail."""
+"""What the runs show: gains with intervals over seeds, ratios, directions that hold or fail."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> "Results":
-        """The lines of a file; none where there is no file."""
+        """Reads the lines of a file; none where there is no file."""
         return cls(finished(path))
 
     def of(self, arm: str, **changes: object) -> dict[tuple[str, int], Row]:
-        """Runs of an arm by vertical and seed, all else as the platform ships it but for `changes`."""
+        """Returns the runs of an arm by vertical and seed, all else as the platform ships it but for `changes`."""
         wanted = DEFAULTS | {"arm": arm} | changes
         fixed = [name for name in wanted if name not in ("vertical", "seed")]
         return {
@@ -36,14 +36,14 @@ class Results:
         }
 
     def verticals(self) -> list[str]:
-        """Verticals that have runs, in their order."""
+        """Returns the verticals that have runs, in their order."""
         return list(dict.fromkeys(row["vertical"] for row in self.rows))
 
 
 def gains(
     one: dict[tuple[str, int], Row], other: dict[tuple[str, int], Row], figure: str = "ne", *, weigh: bool = False
 ) -> Floats:
-    """`one` minus `other`, each seed's mean over verticals, (seeds,); seeds that lack a vertical are left out.
+    """Computes `one` minus `other`, each seed's mean over verticals, (seeds,); skips seeds that lack a vertical.
 
     A vertical without the figure, as LogLoss of cold users where every user is warm, is left out in all seeds.
 
@@ -71,12 +71,12 @@ def gains(
 
 
 def _weight(row: Row) -> float:
-    """Entropy of the vertical's labels times its rows: NE so weighted is that of the whole log."""
+    """Computes the entropy of the vertical's labels times its rows: NE so weighted is that of the whole log."""
     return float(row["rows"] * row["log_loss"] / row["ne"])
 
 
 def ratio(numerator: Floats, denominator: Floats) -> dict[str, float] | None:
-    """Ratio of the means of paired values, with a jackknife interval over seeds; None where it is not defined."""
+    """Divides the means of paired values, with a jackknife interval over seeds; None where it is not defined."""
     n = min(len(numerator), len(denominator))
     a, b = numerator[:n], denominator[:n]
     if not n or b.mean() <= 0:
@@ -91,7 +91,7 @@ def ratio(numerator: Floats, denominator: Floats) -> dict[str, float] | None:
 
 
 def figures(results: Results) -> dict[str, Any]:
-    """Everything the study reports; a figure whose runs are missing is left out.
+    """Computes everything the study reports; a figure whose runs are missing is left out.
 
     What `lean` holds is of VMs without window counts, all else of VMs with the features that the platform ships.
     """
@@ -150,9 +150,9 @@ def _figures(results: Results) -> dict[str, Any]:
     return _without_missing(found)
 
 
-def summary(found: dict[str, Any]) -> dict[str, Any]:
-    """The figures by which a data set's study is known; those whose runs are missing are left out."""
-    gained, tuned = found["gain_over_none"]["dnn"], found.get("tuned", {})
+def summary(figures: dict[str, Any]) -> dict[str, Any]:
+    """Picks the main figures of a data set's study; those whose runs are missing are left out."""
+    gained, tuned = figures["gain_over_none"]["dnn"], figures.get("tuned", {})
     chosen = {
         "kd": tuned.get("kd"),
         "ah": gained.get("ah"),
@@ -161,14 +161,14 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
         "loopfm_kd": gained.get("loopfm_ah"),
         "raw_history": gained.get("raw"),
         "raw_history_kd": gained.get("raw_ah"),
-        "shuffled": found.get("controls", {}).get("shuffled_codes"),
+        "shuffled": figures.get("controls", {}).get("shuffled_codes"),
         "ratio_loopfm_kd_over_kd": tuned.get("loopfm_over_kd"),
-        "ratio_loopfm_kd_over_raw_kd": found.get("loopfm_ah_over_raw_ah"),
-        "ratio_loopfm_kd_over_raw_kd_equal_bytes": found.get("loopfm_ah_over_raw_ah_equal_bytes"),
-        "ratio_loopfm_kd_over_raw_kd_by_impressions": found.get("loopfm_ah_over_raw_ah_by_impressions"),
-        "headroom_ratio": found["headroom_ratio"].get("loopfm_ah"),
-        "transfer_ratio": found.get("fm_size", {}).get("transfer_ratio_small_to_large", {}).get("loopfm_ah"),
-        "lean": summary(found["lean"]) if "lean" in found else None,
+        "ratio_loopfm_kd_over_raw_kd": figures.get("loopfm_ah_over_raw_ah"),
+        "ratio_loopfm_kd_over_raw_kd_equal_bytes": figures.get("loopfm_ah_over_raw_ah_equal_bytes"),
+        "ratio_loopfm_kd_over_raw_kd_by_impressions": figures.get("loopfm_ah_over_raw_ah_by_impressions"),
+        "headroom_ratio": figures["headroom_ratio"].get("loopfm_ah"),
+        "transfer_ratio": figures.get("fm_size", {}).get("transfer_ratio_small_to_large", {}).get("loopfm_ah"),
+        "lean": summary(figures["lean"]) if "lean" in figures else None,
     }
     return _without_missing(chosen)
 
@@ -187,10 +187,10 @@ def _headroom(results: Results) -> Floats:
 
 
 def _by_vertical(results: Results, arms: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for vertical in results.verticals():
         of_arms = {arm: [r for (v, _), r in results.of(arm).items() if v == vertical] for arm in arms}
-        found[vertical] = {
+        figures[vertical] = {
             arm: {
                 name: interval(row[name] for row in rows if row[name] is not None)
                 for name in ("ne", "auc", "gauc", "calibration")
@@ -202,18 +202,18 @@ def _by_vertical(results: Results, arms: list[str]) -> dict[str, Any]:
         if none:
             for name in ("fm", "fm_frozen", "truth"):
                 if f"{name}_ne" in none[0]:
-                    found[vertical][name] = {"ne": interval(row[f"{name}_ne"] for row in none)}
-            found[vertical]["rows"] = none[0]["rows"]
-    return found
+                    figures[vertical][name] = {"ne": interval(row[f"{name}_ne"] for row in none)}
+            figures[vertical]["rows"] = none[0]["rows"]
+    return figures
 
 
 def _tuned_gains(results: Results) -> tuple[Floats, Floats, Floats]:
-    """Gains with each vertical's tuned distillation, of KD, LoopFM + KD and raw history + KD; see `__main__`."""
+    """Computes gains with each vertical's tuned distillation: of KD, LoopFM + KD, raw history + KD; see `__main__`."""
     searched = [row for row in results.rows if row["validation"]]
     best: dict[str, Any] = {}
     for row in sorted(searched, key=lambda r: -r["ne"]):
         best[row["vertical"]] = row["distilling"]
-    found = []
+    tuned = []
     for arm in ("ah", "loopfm_ah", "raw_ah"):
         rows = {
             (row["vertical"], row["seed"]): row
@@ -225,12 +225,12 @@ def _tuned_gains(results: Results) -> tuple[Floats, Floats, Floats]:
                 if k not in ("vertical", "seed")
             )
         }
-        found.append(gains(results.of("none"), rows) if rows else np.zeros(0))
-    return found[0], found[1], found[2]
+        tuned.append(gains(results.of("none"), rows) if rows else np.zeros(0))
+    return tuned[0], tuned[1], tuned[2]
 
 
 def _parts(gain: Callable[..., Floats]) -> dict[str, Any]:
-    """LoopFM's gain = temporal + cross-feature - residual (theorem 1), each a difference of measured NE.
+    """Computes LoopFM's gain = temporal + cross-feature - residual (theorem 1), differences of measured NE.
 
     A slot of LoopFM holds item, label, age and code, one of the raw history the item's features in place of the code.
     """
@@ -244,39 +244,39 @@ def _parts(gain: Callable[..., Floats]) -> dict[str, Any]:
 
 
 def _by_day(results: Results) -> dict[str, dict[str, float]]:
-    """NE of each judged day by model, mean over verticals and seeds."""
-    found: dict[str, dict[str, list[float]]] = {}
+    """Computes the NE of each judged day by model, mean over verticals and seeds."""
+    by_model: dict[str, dict[str, list[float]]] = {}
     for arm in ("none", "ah", "raw_ah", "loopfm_ah"):
         for row in results.of(arm).values():
-            told = {arm: row["ne_by_day"]}
+            by_name = {arm: row["ne_by_day"]}
             if arm == "none":
-                told |= {name: row.get(f"{name}_ne_by_day", {}) for name in ("fm", "fm_frozen", "truth")}
-            for name, by_day in told.items():
+                by_name |= {name: row.get(f"{name}_ne_by_day", {}) for name in ("fm", "fm_frozen", "truth")}
+            for name, by_day in by_name.items():
                 for day, ne in by_day.items():
                     if ne is not None:
-                        found.setdefault(name, {}).setdefault(day, []).append(ne)
-    return {name: {day: round(float(np.mean(ne)), 5) for day, ne in days.items()} for name, days in found.items()}
+                        by_model.setdefault(name, {}).setdefault(day, []).append(ne)
+    return {name: {day: round(float(np.mean(ne)), 5) for day, ne in days.items()} for name, days in by_model.items()}
 
 
 def _sizes(results: Results, gain: Callable[..., Floats]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     ah = {size: results.of("ah", size=size) for size in ("small", "medium", "large")}
     fm = {size: {key: {"ne": row["fm_ne"]} for key, row in rows.items()} for size, rows in ah.items()}
     for size, rows in fm.items():
-        found[size] = {"fm_gain": interval(gains(results.of("none"), rows))} | {
+        figures[size] = {"fm_gain": interval(gains(results.of("none"), rows))} | {
             arm: interval(gain(arm, size=size)) for arm in ("ah", "loopfm", "loopfm_ah")
         }
     for before, after in (("small", "medium"), ("medium", "large"), ("small", "large")):
         upgrade = gains(fm[before], fm[after])
-        found[f"transfer_ratio_{before}_to_{after}"] = {
+        figures[f"transfer_ratio_{before}_to_{after}"] = {
             arm: ratio(gains(results.of(arm, size=before), results.of(arm, size=after)), upgrade)
             for arm in ("ah", "loopfm", "loopfm_ah")
         }
-    return found
+    return figures
 
 
 def _cold(results: Results) -> dict[str, Any]:
-    """LogLoss on impressions of users without history, of the baseline less that of LoopFM + KD."""
+    """Computes LogLoss on impressions of users without history, of the baseline less that of LoopFM + KD."""
     none, loop = results.of("none"), results.of("loopfm_ah")
     return {
         "gain_log_loss": interval(gains(none, loop, "cold_log_loss")),
@@ -288,13 +288,13 @@ def _cold(results: Results) -> dict[str, Any]:
 
 
 def _directions(gain: Callable[..., Floats], best_kd: Floats, tuned_loop: Floats, tuned_raw: Floats) -> dict[str, str]:
-    """Each published or wished direction: holds, fails, or the intervals do not tell."""
+    """Says of each published or wished direction whether it holds, fails, or the intervals do not tell."""
 
     def above(one: Floats, other: Floats, factor: float = 1.0) -> str:
-        found = interval(_minus(one, factor * other))
-        if found is None or "low" not in found:
+        difference = interval(_minus(one, factor * other))
+        if difference is None or "low" not in difference:
             return ""
-        return "holds" if found["low"] > 0 else "fails" if found["high"] < 0 else "not separated"
+        return "holds" if difference["low"] > 0 else "fails" if difference["high"] < 0 else "not separated"
 
     nothing = np.zeros_like(gain("none"))
     frozen = {"stale": "frozen", "codes": "frozen"}
@@ -316,7 +316,7 @@ def _directions(gain: Callable[..., Floats], best_kd: Floats, tuned_loop: Floats
 
 
 def _minus(one: Floats, other: Floats) -> Floats:
-    """Difference seed by seed, of the seeds that both have."""
+    """Computes the difference seed by seed, of the seeds that both have."""
     n = min(len(one), len(other))
     return one[:n] - other[:n]
 

@@ -1,4 +1,4 @@
-"""The study's foundation models: one of each size and seed, and what each says of the days it had not learnt."""
+"""The study's foundation models: one of each size and seed, and what each predicts for the days it had not learnt."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ SIZES: dict[str, dict[str, Any]] = {
     "large": {"num_layers": 3, "num_fmb_tokens": 16, "num_lcb_tokens": 16, "rank": 24, "mlp": [384, 256]},
 }
 EMBEDDING_DIM = {"small": 8, "medium": 32, "large": 64}
-CODES = ("daily", "unaligned", "frozen")  # each day's snapshot, turned to the last; not turned; that of the cut
+CODES = ("daily", "unaligned", "frozen")  # each day's snapshot, rotated to match the last; not rotated; that of the cut
 AGES = (0, 1, 3)  # days between the end of a snapshot's learning and the day it scores
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """What an FM says of all N impressions of a log; NaN and zeros for those before `cut`."""
+    """What an FM predicts for all N impressions of a log; NaN and zeros for those before `cut`."""
 
     frozen: Tensor  # probability of the FM that stopped learning at the cut, (N,)
     aged: dict[int, Tensor]  # probability of the FM that learns every day, scored this many days late, (N,)
     codes: dict[str, Tensor]  # by choice of the snapshot, see CODES, (N, d)
     drift: list[float]  # of a day's codes from those of the snapshot before, by day, see trainer.Drift
-    drift_aligned: list[float]  # what is left of it once they are turned
+    drift_aligned: list[float]  # what is left of it once they are rotated
 
     def save(self, path: Path) -> None:
         """Writes one file, whole or not at all."""
@@ -110,15 +110,15 @@ class _Scored:
 
 
 def _score(config: PlatformConfig, day: date, log: StudyLog, trainer: FoundationTrainer, scored_day: int) -> _Scored:
-    parts = list(trainer.score(_batches(config, day, log, scored_day), f"score day {scored_day + 1}"))
+    batches = list(trainer.score(_batches(config, day, log, scored_day), f"score day {scored_day + 1}"))
     rows = log.order[log.day_of[log.order] == scored_day]
-    labels = np.concatenate([part.keys["label"].to_numpy() for part in parts])
+    labels = np.concatenate([batch.keys["label"].to_numpy() for batch in batches])
     if not np.array_equal(labels, log.impressions.labels.numpy()[rows]):
         raise RuntimeError(f"day {scored_day} of the log is in another order than its examples: remove the work folder")
-    probabilities, codes = (torch.from_numpy(np.concatenate([part[n] for part in parts])) for n in (1, 2))
-    ids = pa.chunked_array([part.keys["impression_id"] for part in parts])
+    probabilities, codes = (torch.from_numpy(np.concatenate([batch[n] for batch in batches])) for n in (1, 2))
+    ids = pa.chunked_array([batch.keys["impression_id"] for batch in batches])
     return _Scored(ids, torch.from_numpy(rows), probabilities, codes)
 
 
-def _batches(config: PlatformConfig, day: date, log: StudyLog, of: int) -> Iterator[Examples]:
-    return foundation_batches(config, day, start=log.days[of], end=log.days[of + 1])
+def _batches(config: PlatformConfig, day: date, log: StudyLog, number: int) -> Iterator[Examples]:
+    return foundation_batches(config, day, start=log.days[number], end=log.days[number + 1])

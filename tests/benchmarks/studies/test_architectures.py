@@ -10,8 +10,8 @@ from benchmarks.studies.architectures.comparison import (
     difference,
     figures,
     ne_influence,
+    outcome,
     standard_error_over_users,
-    verdict,
 )
 from benchmarks.studies.architectures.plan import HYPERPARAMETERS, runs
 from models.architectures import ARCHITECTURES
@@ -84,11 +84,11 @@ def test_differences_are_paired_by_seed():
 )
 def test_a_direction_holds_only_beyond_both_intervals(bounds, margin, expected):
     found = dict(zip(("low", "high", "users_low", "users_high"), bounds, strict=True))
-    assert verdict(found, margin=margin) == expected
+    assert outcome(found, margin=margin) == expected
 
 
 def test_one_seed_decides_nothing():
-    assert verdict({"mean": 1.0, "users_low": 0.9, "users_high": 1.1}) == "one seed"
+    assert outcome({"mean": 1.0, "users_low": 0.9, "users_high": 1.1}) == "one seed"
 
 
 def test_the_mean_of_members_is_that_of_their_probabilities(scored):

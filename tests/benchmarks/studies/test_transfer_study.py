@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.report import RESULTS
 from benchmarks.studies.transfer_study.arms import ARMS
-from benchmarks.studies.transfer_study.claims import claims, claims_of_all_data_sets, verdict
+from benchmarks.studies.transfer_study.claims import claims, claims_of_all_data_sets, outcome
 from benchmarks.studies.transfer_study.execute import _of_another_user
 from benchmarks.studies.transfer_study.page import PAGE, _data_set, _overview, page
 from benchmarks.studies.transfer_study.plan import DATA_SETS, EQUAL_BYTES, Run, first, rest
@@ -169,10 +169,10 @@ def test_a_ratio_that_was_not_kept_spans_all_that_the_two_intervals_allow():
 
 
 def test_a_goal_is_met_by_the_whole_interval_and_missed_by_the_mean():
-    assert verdict({"mean": 3.0, "low": 2.0, "high": 4.0}, 2.0) == "met"
-    assert verdict({"mean": 3.0, "low": 1.9, "high": 4.1}, 2.0) == "open"
-    assert verdict({"mean": 1.9, "low": 1.0, "high": 2.8}, 2.0) == "missed"
-    assert verdict({"mean": 3.0}, 2.0) == "open"  # one seed
+    assert outcome({"mean": 3.0, "low": 2.0, "high": 4.0}, 2.0) == "met"
+    assert outcome({"mean": 3.0, "low": 1.9, "high": 4.1}, 2.0) == "open"
+    assert outcome({"mean": 1.9, "low": 1.0, "high": 2.8}, 2.0) == "missed"
+    assert outcome({"mean": 3.0}, 2.0) == "open"  # one seed
 
 
 def test_the_page_and_the_claims_are_what_the_result_files_say():
