@@ -100,7 +100,7 @@ class Source(Section):
 
     @property
     def bootstrap_day(self) -> date:
-        """The first platform day: its partition covers first_day up to and including this day."""
+        """Returns the first platform day: its partition covers first_day up to and including this day."""
         return self.first_day + timedelta(days=self.bootstrap_days - 1)
 
 
@@ -136,7 +136,7 @@ class NumEmbeddings(Section):
     other: int = Field(default=4_096, ge=2)  # every other categorical feature
 
     def rows(self, feature: str) -> int:
-        """Rows of a feature's table."""
+        """Returns the number of rows of a feature's table."""
         return {"user_id": self.user_id, "item_id": self.item_id}.get(feature, self.other)
 
 
@@ -174,7 +174,7 @@ class Codes(Section):
     alignment: Literal["none", "rotation"] = "rotation"  # each day's codes are turned to be nearest to yesterday's
 
 
-class FoundationModel(Section):
+class FoundationSettings(Section):
     """The foundation model (FM): network, tables, training, codes."""
 
     moved: ClassVar[Mapping[str, str]] = {
@@ -193,7 +193,7 @@ class FoundationModel(Section):
     codes: Codes = Codes()
 
 
-class VerticalModel(Section):
+class VerticalSettings(Section):
     """The vertical models (VM): network, tables, training."""
 
     architecture: Name
@@ -270,8 +270,8 @@ class PlatformConfig(Section):
     sources: dict[Name, Source]
     storage: Storage = Storage()
     features: Features = Features()
-    foundation_model: FoundationModel
-    vertical_model: VerticalModel
+    foundation_model: FoundationSettings
+    vertical_model: VerticalSettings
     transfer: Transfer = Transfer()
     calibration: Calibration = Calibration()
     gates: Gates = Gates()
@@ -279,7 +279,7 @@ class PlatformConfig(Section):
 
     @property
     def served_code_dim(self) -> int:
-        """Width of the codes that Feast serves and VMs read."""
+        """Returns the width of the codes that Feast serves and VMs read."""
         return self.transfer.code_dim or self.foundation_model.codes.dim
 
     @model_validator(mode="after")
@@ -304,12 +304,12 @@ class PlatformConfig(Section):
 
     @property
     def source(self) -> Source:
-        """The chosen data source."""
+        """Returns the chosen data source."""
         return self.sources[self.data_source]
 
     @property
     def verticals(self) -> list[str]:
-        """Names of the verticals of the chosen source."""
+        """Returns the names of the verticals of the chosen source."""
         return list(self.source.verticals)
 
 
@@ -353,12 +353,12 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
 
 
 def jobs_python() -> str:
-    """The Python of the jobs environment: $HEADWATER_JOBS_PYTHON, else the one that `make run` installs."""
+    """Returns the Python of the jobs environment: $HEADWATER_JOBS_PYTHON, else the one that `make run` installs."""
     return os.environ.get("HEADWATER_JOBS_PYTHON") or str(ROOT / ".venv" / "jobs" / "bin" / "python")
 
 
 def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
-    """Line number of every key of a YAML document, by its path."""
+    """Returns the line number of every key of a YAML document, by its path."""
     lines: dict[tuple[str, ...], int] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -368,14 +368,14 @@ def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tup
 
 
 def _line(lines: dict[tuple[str, ...], int], key: tuple[str, ...]) -> int:
-    """The line of a key, or of the innermost section around it that the file has."""
+    """Returns the line of a key, or of the innermost section around it that the file has."""
     while key and key not in lines:
         key = key[:-1]
     return lines.get(key, 1)
 
 
 def _merged(old: Any, new: Any) -> Any:
-    """What takes the place of `old`: a mapping over a section, or over a dict of sections, goes into what is there."""
+    """Returns what replaces `old`: a mapping is merged into a section or a dict of sections; all else replaces it."""
     if not isinstance(new, Mapping):
         return new
     if isinstance(old, Section):
@@ -389,7 +389,7 @@ def _merged(old: Any, new: Any) -> Any:
 
 
 def _explain(root: type[Section], error: Any) -> tuple[tuple[str, ...], str]:
-    """The key below `root` that pydantic refused, and why."""
+    """Returns the key below `root` that pydantic refused, and why."""
     key = tuple(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
@@ -405,7 +405,7 @@ def _explain(root: type[Section], error: Any) -> tuple[tuple[str, ...], str]:
 
 
 def _section_at(root: type[Section], location: tuple[str, ...]) -> type[Section]:
-    """The section at `location`, walked through the pydantic fields."""
+    """Returns the section at `location`, walked through the pydantic fields."""
     annotation: Any = root
     for part in location:
         if isinstance(annotation, type) and issubclass(annotation, Section):

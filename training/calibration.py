@@ -29,7 +29,7 @@ class FittedLayer:
     clicks: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         return {
             "slope": self.layer.slope,
             "intercept": self.layer.intercept,

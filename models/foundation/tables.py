@@ -73,7 +73,7 @@ class FirstWeights:
 
 
 def table(name: str, features: list[str], *, rows: int, embedding_dim: int) -> dict[str, Any]:
-    """One table, as `bags` and `steps` take it."""
+    """Describes one table, as `bags` and `unpooled` take it."""
     return {
         "name": name,
         "feature_names": features,
@@ -84,7 +84,7 @@ def table(name: str, features: list[str], *, rows: int, embedding_dim: int) -> d
 
 
 def bags(tables: list[dict[str, Any]], managed: ManagedCollision | None = None) -> nn.Module:
-    """Tables that give the mean of each row's embeddings.
+    """Builds tables that give the mean of each row's embeddings.
 
     Args:
         tables: of `table`.
@@ -97,8 +97,8 @@ def bags(tables: list[dict[str, Any]], managed: ManagedCollision | None = None) 
     return ManagedCollisionEmbeddingBagCollection(collection, _managed(configs, managed))
 
 
-def steps(entry: dict[str, Any], managed: ManagedCollision | None = None) -> nn.Module:
-    """A table that gives the embedding of every id."""
+def unpooled(entry: dict[str, Any], managed: ManagedCollision | None = None) -> nn.Module:
+    """Builds a table that gives the embedding of every id."""
     configs = [EmbeddingConfig(**entry)]
     collection = EmbeddingCollection(tables=configs, device=META)
     if managed is None:

@@ -10,7 +10,7 @@ SMALLEST = 1e-4  # deviations are at least this, so that noise is not blown up
 
 
 def unsquashed(code: Tensor) -> Tensor:
-    """What tanh(½ ·) made a code of; values that were rounded to 1 are large, not infinite."""
+    """Inverts tanh(½ ·), which made the code; values that were rounded to 1 are large, not infinite."""
     return 2.0 * torch.atanh(code.clamp(-MOST, MOST))
 
 
@@ -87,7 +87,7 @@ class Compressor(nn.Module):
         self.register_buffer("rotation", torch.eye(code_dim))
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes and the loss that trains them.
+        """Returns codes and the loss that trains them.
 
         Args:
             hidden: activations of the FM, (B, H). No gradient flows back into them.
@@ -143,7 +143,7 @@ class Compressor(nn.Module):
         self.rotation.copy_(self.rotation.double() @ left @ right)
 
     def errors(self, code: Tensor, target: Tensor) -> dict[int, Tensor]:
-        """Squared error of each width's reconstruction of the normalised hidden layer, mean over H, (B,) by width.
+        """Computes each width's squared error of reconstructing the normalised hidden layer, mean over H; (B,) each.
 
         Args:
             code: before it is turned, (B, d).

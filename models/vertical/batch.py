@@ -24,7 +24,7 @@ class VerticalBatch(NamedTuple):
     history: History
 
     def part(self, start: int, size: int) -> "VerticalBatch":
-        """Examples start to start + size of the batch."""
+        """Returns examples start to start + size of the batch."""
         rows = slice(start, start + size)
         return VerticalBatch(self.dense[rows], self.sparse[rows], History(*(values[rows] for values in self.history)))
 

@@ -23,16 +23,14 @@ def align_codes(config: PlatformConfig, day: date, trainer: FoundationTrainer) -
     Returns:
         How far apart they were; None where nothing was logged with a code.
     """
-    outputs, known = storage.dataset(config, "fm_outputs", [day]), pc.field("embedding").is_valid()
+    outputs, known = storage.dataset(config, "fm_outputs", [day]), pc.field("code").is_valid()
     times = outputs.to_table(columns=["event_timestamp"], filter=known)
     if not times.num_rows:
         return None
     newest = times.take(pc.select_k_unstable(times, ALIGNED_ROWS, [("event_timestamp", "descending")]))
     since = pc.min(newest["event_timestamp"])
-    logged = outputs.to_table(
-        columns=["impression_id", "embedding"], filter=known & (pc.field("event_timestamp") >= since)
-    )
-    flat = logged["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    logged = outputs.to_table(columns=["impression_id", "code"], filter=known & (pc.field("event_timestamp") >= since))
+    flat = logged["code"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return trainer.align(
         foundation_batches(config, day, start=since.as_py(), end=None, **trainer.part),
         "align codes",

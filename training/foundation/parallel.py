@@ -33,12 +33,12 @@ from training.foundation.managed_collision import ManagedBagsSharder, ManagedSte
 
 
 def in_group() -> bool:
-    """Whether torchrun started this process."""
+    """Says whether torchrun started this process."""
     return "RANK" in os.environ
 
 
 def leads() -> bool:
-    """Whether this process is the group's first, which logs and commits."""
+    """Says whether this process is the group's first, which logs and commits."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -144,13 +144,13 @@ def _first_weights(model: nn.Module) -> dict[str, FirstWeights]:
 
 
 def dense_parameters(model: DistributedModelParallel) -> list[nn.Parameter]:
-    """Parameters that no fused optimizer updates; the same on every rank, wherever the tables lie."""
+    """Returns the parameters that no fused optimizer updates; the same on every rank, wherever the tables lie."""
     sharded = {id(p) for module in model.modules() if isinstance(module, ShardedModule) for p in module.parameters()}
     return [p for p in model.parameters() if id(p) not in sharded]
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set on any rank; every rank gets the same answer."""
+    """Says whether the flag is set on any rank; every rank gets the same answer."""
     if dist.get_world_size() == 1:
         return flag
     value = torch.tensor([float(flag)], device=device)
@@ -159,7 +159,7 @@ def any_rank(flag: bool, device: torch.device) -> bool:
 
 
 def summed(values: Sequence[float], device: torch.device) -> list[float]:
-    """Sums over all ranks."""
+    """Returns sums over all ranks."""
     total = torch.tensor(values, dtype=torch.float64, device=device)
     if dist.get_world_size() > 1:
         dist.all_reduce(total)

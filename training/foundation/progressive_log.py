@@ -17,14 +17,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import storage
-from config import FoundationModel, PlatformConfig
+from config import FoundationSettings, PlatformConfig
 from data.batches.foundation import Examples, foundation_batches
 from data.sources import chosen_source, source_schema
 from models.architectures.architecture import Inputs
 from models.foundation.cetnet import CETNet
 from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
-from models.foundation.foundation_model import FoundationModel as FoundationModule
-from models.foundation.foundation_model import reads_sequence
+from models.foundation.foundation_model import FoundationModel, reads_sequence
 from quality.metrics import evaluate
 from training.foundation.trainer import Progress, Scored, foundation_trainer
 
@@ -49,7 +48,7 @@ class ProgressiveLog:
     labels: npt.NDArray[np.float32]  # of the judged rows, (n,)
     users: npt.NDArray[Any]  # (n,)
     truth: npt.NDArray[np.float64] | None  # true click probabilities, where the log is generated, (n,)
-    _encoded: dict[bool, list[list[Examples]]] = field(default_factory=dict)  # by day; True: with the history's steps
+    _encoded: dict[bool, list[list[Examples]]] = field(default_factory=dict)  # by day; True: with the sequence
 
     @classmethod
     def of(cls, config: PlatformConfig, day: date, *, judged_days: int) -> "ProgressiveLog":
@@ -67,7 +66,7 @@ class ProgressiveLog:
             config, day, judged_days, judged["label"].to_numpy().astype(np.float32), judged["user_id"].to_numpy(), truth
         )
 
-    def run(self, foundation: FoundationModel, *, seed: int, what: str) -> Judged:
+    def run(self, foundation: FoundationSettings, *, seed: int, what: str) -> Judged:
         """Trains a fresh model over the log.
 
         Args:
@@ -96,19 +95,19 @@ class ProgressiveLog:
         return Judged(figures | sizes | {"rows_learnt": sum(e.size for day in days for e in day)}, said)
 
     def _days(self, config: PlatformConfig) -> list[list[Examples]]:
-        steps = reads_sequence(config.foundation_model)
-        if steps not in self._encoded:
+        sequence = reads_sequence(config.foundation_model)
+        if sequence not in self._encoded:
             start, end = storage.day_window(self.config, self.day)
-            one = timedelta(days=1)
-            self._encoded[steps] = [
-                list(foundation_batches(config, self.day, start=start + n * one, end=start + (n + 1) * one))
-                for n in range((end - start) // one)
+            length = timedelta(days=1)
+            self._encoded[sequence] = [
+                list(foundation_batches(config, self.day, start=start + n * length, end=start + (n + 1) * length))
+                for n in range((end - start) // length)
             ]
-        return self._encoded[steps]
+        return self._encoded[sequence]
 
 
-def dense_size(module: FoundationModule, batch: FoundationBatch) -> tuple[int, int]:
-    """Parameters of a model's dense networks, and the floating-point operations of an example's forward pass in them.
+def dense_size(module: FoundationModel, batch: FoundationBatch) -> tuple[int, int]:
+    """Counts a model's dense parameters, and the floating-point operations of an example's forward pass in them.
 
     Tables, look-ups and the compressor of the codes are not counted; of the rest, matrix products are.
 
@@ -128,7 +127,7 @@ def dense_size(module: FoundationModule, batch: FoundationBatch) -> tuple[int, i
 
 @torch.no_grad()
 def forward_flops(network: nn.Module, batch: Inputs) -> int:
-    """Floating-point operations of the matrix products of a forward pass, of one example: 2 for each multiplication."""
+    """Counts floating-point operations of a forward pass's matrix products, of one example: 2 a multiplication."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the one whose parts are counted
         network(batch)
     return int(counter.get_total_flops()) // len(batch.dense)

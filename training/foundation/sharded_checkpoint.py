@@ -46,7 +46,7 @@ def load_sharded(folder: Path, model: DistributedModelParallel, optimizer: torch
 
 
 def sharded_state(model: DistributedModelParallel) -> dict[str, Any]:
-    """Weights and sparse optimizer state by flat names, sharded as the model is."""
+    """Returns weights and sparse optimizer state by flat names, sharded as the model is."""
     weights = {f"model/{name}": value for name, value in model.state_dict().items()}
     return weights | {f"sparse_optimizer/{key}": value for key, value in _fused_state(model).items()}
 
@@ -68,14 +68,14 @@ def _save(folder: Path, stem: str, state: dict[str, Any]) -> str:
 
 
 def _known_to_any(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Sizes of the tensors that any rank has a part of."""
+    """Returns the sizes of the tensors that any rank holds a shard of."""
     everyone: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(everyone, {name: tuple(value.size()) for name, value in state.items()})
     return {name: size for rank in everyone for name, size in rank.items()}
 
 
 def _gathered(value: Any | None) -> Tensor | None:
-    """The full tensor on the CPU of rank 0; None on the other ranks.
+    """Returns the full tensor on the CPU of rank 0; None on the other ranks.
 
     Args:
         value: what this rank has of it; None: nothing.
@@ -92,14 +92,14 @@ def _gathered(value: Any | None) -> Tensor | None:
 
 
 def _local_parts(value: Any) -> list[tuple[tuple[int, ...], Tensor]]:
-    """Offsets and content of what this rank holds of a tensor."""
+    """Returns offsets and content of what this rank holds of a tensor."""
     if isinstance(value, ShardedTensor):
         return [(tuple(part.metadata.shard_offsets), part.tensor.detach().cpu()) for part in value.local_shards()]
     return [((0,) * value.dim(), value.detach().cpu())]
 
 
 def _fused_state(model: DistributedModelParallel) -> dict[str, Any]:
-    """Tensors of the fused sparse optimizer by a flat name."""
+    """Returns tensors of the fused sparse optimizer by a flat name."""
     state = model.fused_optimizer.state_dict()["state"]
     return {f"{table}/{key}": value for table, values in state.items() for key, value in values.items()}
 

@@ -32,8 +32,8 @@ class Progress:
     """How far a run has come; saved with every checkpoint."""
 
     phase: int = 0  # phases done
-    step: int = 0  # steps done of the next one
-    steps: int = 0  # steps done of all
+    phase_step: int = 0  # optimizer steps done of the next one
+    total_steps: int = 0  # optimizer steps done of all phases
     loss: float = 0.0  # sum of LogLoss over what this rank learnt, each before it was learnt
     examples: int = 0  # how many that were
 
@@ -67,7 +67,7 @@ class FoundationTrainer:
 
     @property
     def whole_steps(self) -> int:
-        """A checkpoint after any multiple of these steps holds all of the run's state.
+        """Returns the number of steps after any multiple of which a checkpoint holds all of the run's state.
 
         Tables that hand rows out count the ids they see between two hand-outs in memory only.
         """
@@ -76,7 +76,7 @@ class FoundationTrainer:
 
     @property
     def part(self) -> dict[str, int]:
-        """Which slice of each batch is this rank's, as `foundation_batches` wants it."""
+        """Returns which slice of each batch is this rank's, as `foundation_batches` wants it."""
         return {"rank": dist.get_rank(), "world_size": dist.get_world_size()}
 
     def learn(
@@ -104,13 +104,13 @@ class FoundationTrainer:
         recent = RecentNE()
         ranks = dist.get_world_size()
         self.model.train()
-        ahead = prefetched(islice(iter(batches), progress.step, None))
+        ahead = prefetched(islice(iter(batches), progress.phase_step, None))
         for examples in track(
             ahead,
             what,
             size=settings.batch_size,
             total=total,
-            done=progress.step * settings.batch_size,
+            done=progress.phase_step * settings.batch_size,
             status=lambda: _shown(recent),
         ):
             examples = examples.to(self.device)
@@ -119,7 +119,7 @@ class FoundationTrainer:
             # DistributedDataParallel and torchrec average gradients over ranks, whose slices may differ in size.
             loss = loss_of_each.sum() * (ranks / examples.size)
             if not torch.isfinite(loss):
-                self._stop_at(examples, what, progress.step)
+                self._stop_at(examples, what, progress.phase_step)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             for part in self._parts():
@@ -129,16 +129,16 @@ class FoundationTrainer:
                 logits = coded.output.logits.float()
                 click = float(binary_cross_entropy_with_logits(logits, examples.labels, reduction="sum"))
             recent.add(click, float(examples.labels.sum()), len(examples.labels))
-            progress.step += 1
-            progress.steps += 1
+            progress.phase_step += 1
+            progress.total_steps += 1
             progress.loss += click
             progress.examples += len(examples.labels)
             after_step(recent.value())
-        progress.phase, progress.step = progress.phase + 1, 0
+        progress.phase, progress.phase_step = progress.phase + 1, 0
 
     @torch.no_grad()
     def score(self, batches: Iterable[Examples], what: str, *, total: int | None = None) -> Iterator[Scored]:
-        """What the FM says of this rank's slices, without learning."""
+        """Yields the FM's predictions on this rank's slices, without learning."""
         self.model.eval()
         self.module.compressor.start()
         size = self.config.foundation_model.optimizer.batch_size
@@ -177,7 +177,7 @@ class FoundationTrainer:
         return Drift(*(float((energy - 2 * overlap) / then_energy) for overlap in overlaps))
 
     def _parts(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
-        """Dense parameters of network and compressor: clipped together, the one would slow the other."""
+        """Returns the dense parameters of network and of compressor: clipped together, one would slow the other."""
         compressor = {id(p) for p in self.module.compressor.parameters()}
         dense = dense_parameters(self.model)
         return [p for p in dense if id(p) not in compressor], [p for p in dense if id(p) in compressor]
@@ -199,7 +199,7 @@ class FoundationTrainer:
 
 @contextmanager
 def foundation_trainer(config: PlatformConfig, schema: Schema) -> Iterator[FoundationTrainer]:
-    """A fresh FM of the configured architecture, sharded over the process group, seeded by `runtime.seed`."""
+    """Builds a fresh FM of the configured architecture, sharded over the process group, seeded by `runtime.seed`."""
     features = FoundationFeatures.of(schema, config.foundation_model, config.features)
     settings = config.foundation_model.optimizer
     with process_group(config.runtime) as device:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from config import VerticalModel
+from config import VerticalSettings
 from data.batches.impression_history import Slots
 from models.vertical.network import VerticalNetwork
 from quality.intervals import Interval, PairedBootstrap
@@ -69,17 +69,17 @@ class Explanation:
     skipped: list[str]  # what was not measured, and why
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         return asdict(self)
 
 
 def metric_name(kind: str, name: str) -> str:
-    """What MLflow calls a figure of a model or part."""
+    """Returns the name of a model's or part's figure in MLflow."""
     return f"{kind}_{name}".replace(",", "").replace("-", "_").replace(" ", "_")
 
 
 def gain_parts(learn: LoggedRows, judge: LoggedRows, *, seeds: int, passes: int) -> tuple[dict[str, float], list[Part]]:
-    """The first part of `explain` alone: NE of each model from no FM to the VM that ships, and what each step gains."""
+    """Computes the first part of `explain`: NE of each model from no FM to the VM that ships, and each step's gain."""
     world = _World(learn, judge, seeds, passes)
     losses = _on_the_way(world, world.served(), keep=[])
     bootstrap = _bootstrap(judge, losses)
@@ -157,7 +157,7 @@ class _World:
         arm: Arm,
         rows: Rows,
         *,
-        settings: VerticalModel | None = None,
+        settings: VerticalSettings | None = None,
         passes: int | None = None,
         keep: list[VerticalNetwork] | None = None,
     ) -> Losses:
@@ -181,7 +181,7 @@ class _World:
 
 
 def _on_the_way(world: _World, served: Rows, *, keep: list[VerticalNetwork]) -> dict[str, Losses]:
-    """Losses of the models from no FM to the VM that ships, and of the FM; the VMs that ship are put into `keep`."""
+    """Computes losses of the models from no FM to the VM that ships, and of the FM; adds VMs that ship to `keep`."""
     return {
         "none": world.losses("nothing of the FM", NONE, served),
         "raw": world.losses("raw history", RAW, served),
@@ -197,8 +197,8 @@ def _losses(probabilities: npt.NDArray[np.float32], judge: LoggedRows) -> Losses
     return row_losses(judge.labels.numpy(), probabilities)
 
 
-def _wider(settings: VerticalModel) -> VerticalModel:
-    """Twice the width of history encoder and trunk."""
+def _wider(settings: VerticalSettings) -> VerticalSettings:
+    """Doubles the width of history encoder and trunk."""
     known = settings.hyperparameters.keys() & VerticalNetwork.Config.model_fields.keys()
     shipped = VerticalNetwork.Config.model_validate({name: settings.hyperparameters[name] for name in known})
     twice = {"history_dim": 2 * shipped.history_dim, "hidden": [2 * width for width in shipped.hidden]}
@@ -206,7 +206,7 @@ def _wider(settings: VerticalModel) -> VerticalModel:
 
 
 def _other_histories(rows: VerticalRows, seed: int) -> Iterator[tuple[str, VerticalRows]]:
-    """The judged rows with no history, with another user's, with the codes dealt out anew."""
+    """Yields the judged rows with no history, with another user's, with the codes shuffled."""
     generator = torch.Generator().manual_seed(seed)
     empty = Slots(torch.full_like(rows.slots.positions, -1), torch.zeros_like(rows.slots.ages))
     yield "no history", replace(rows, slots=empty)

@@ -58,7 +58,7 @@ from training.foundation.run_checkpoint import RunCheckpoint
 save, saved = RunCheckpoint.save, []
 def save_and_stop(checkpoint, trainer, progress):
     save(checkpoint, trainer, progress)
-    saved.append(progress.steps)
+    saved.append(progress.total_steps)
     if len(saved) == {saves}:
         os.kill(os.getpid(), {signal})
 RunCheckpoint.save = save_and_stop
@@ -290,7 +290,7 @@ def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(
 
     def breaks_off(checkpoint: RunCheckpoint, trainer: FoundationTrainer, progress: Progress) -> None:
         after_step(checkpoint, trainer, progress)
-        gone_on.append(progress.steps)
+        gone_on.append(progress.total_steps)
         if len(gone_on) == 9:
             raise RuntimeError("broken off")
 
@@ -341,13 +341,13 @@ def test_compiled_networks_keep_their_names(config: PlatformConfig):
 def codes_after(config: PlatformConfig, day: date) -> tuple[np.ndarray, np.ndarray]:
     """Codes of a day's impressions by the snapshot that ends it, and those that were logged."""
     logged = storage.read_partition(config, "fm_outputs", day)
-    logged = logged.filter(pc.is_valid(logged["embedding"]))
+    logged = logged.filter(pc.is_valid(logged["code"]))
     with foundation_trainer(config, source_schema(config)) as trainer:
         load_sharded(storage.partition_dir(config, "fm_snapshots", day), trainer.model, trainer.optimizer)
         scored = list(trainer.score(foundation_batches(config, day), "score"))
     ids = pa.chunked_array([part.keys["impression_id"] for part in scored])
     places = pc.index_in(logged["impression_id"], ids.combine_chunks()).to_numpy()
-    then = logged["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    then = logged["code"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return np.concatenate([part.codes for part in scored])[places], then.reshape(logged.num_rows, -1)
 
 
