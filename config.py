@@ -37,8 +37,8 @@ class Section(BaseModel):
             return self.model_validate(_merged(self, nested))
         except ValidationError as error:
             name = type(self).__name__
-            said = (_explain(type(self), e) for e in error.errors())
-            raise ConfigError("\n".join(f"{'.'.join((name, *key))}: {message}" for key, message in said)) from None
+            mistakes = (_explain(type(self), e) for e in error.errors())
+            raise ConfigError("\n".join(f"{'.'.join((name, *key))}: {message}" for key, message in mistakes)) from None
 
 
 class Vertical(Section):
@@ -105,7 +105,7 @@ class Source(Section):
 
 
 class Storage(Section):
-    """Where everything is kept; each source has a folder of its own below `root`."""
+    """Where everything is kept; each source has its own folder below `root`."""
 
     root: str = ".headwater"  # local path; lake, Feast, MLflow, reports
     cache: str = ".headwater/cache"  # downloaded source files
@@ -151,10 +151,10 @@ class Optimizer(Section):
 
 
 class ManagedCollision(Section):
-    """Zero-collision hashing: a table's rows are handed out to ids, and taken back from ids that no longer come."""
+    """Zero-collision hashing: a table's rows are assigned to ids, and reclaimed from ids that no longer come."""
 
     tables: list[Name] = ["user_id", "item_id"]  # the others hash
-    eviction_interval: int = Field(default=100, ge=1)  # steps between two hand-outs; until then new ids share a row
+    eviction_interval: int = Field(default=100, ge=1)  # steps between two assignments; until then new ids share a row
 
 
 class FoundationTraining(Section):
@@ -171,7 +171,7 @@ class Codes(Section):
 
     dim: int = Field(default=32, gt=0)  # width of a code
     prefixes: list[Annotated[int, Field(ge=1)]] = []  # shorter widths whose first values are a code, too
-    alignment: Literal["none", "rotation"] = "rotation"  # each day's codes are turned to be nearest to yesterday's
+    alignment: Literal["none", "rotation"] = "rotation"  # each day's codes are rotated to match yesterday's
 
 
 class FoundationSettings(Section):
@@ -188,7 +188,7 @@ class FoundationSettings(Section):
     num_embeddings: NumEmbeddings = NumEmbeddings()
     managed_collision: ManagedCollision | None = None  # None: every id is hashed to a row
     optimizer: Optimizer
-    eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day kept from learning until the next
+    eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day, held out until the next day
     training: FoundationTraining = FoundationTraining()
     codes: Codes = Codes()
 
@@ -214,12 +214,12 @@ class Transfer(Section):
     loss_weight: float = Field(default=1.0, ge=0)  # ExFM eq. 5, w
     label_scale: float = Field(default=1.0, gt=0)  # ExFM eq. 4, alpha
     gradient_scale: float = Field(default=1.0, ge=0)  # ExFM, beta
-    history: bool = True  # LoopFM: target attention over the FM embeddings of past impressions
+    history: bool = True  # LoopFM: target attention over the FM's codes of past impressions
     code_dim: int | None = Field(default=None, gt=0)  # first values of a code that are served; None: all
     code_bits: Literal[4, 8] = 8  # of a served value
     history_length: int = Field(default=20, ge=1)  # newest impressions kept a user
     history_days: int = Field(default=30, ge=1)  # oldest impression kept, days
-    delay_s: int = Field(default=0, ge=0)  # an embedding is in the history this long after its impression, seconds
+    delay_s: int = Field(default=0, ge=0)  # a code is in the history this long after its impression, seconds
 
 
 class Calibration(Section):
@@ -344,10 +344,11 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
         return PlatformConfig.model_validate(tree)
     except ValidationError as error:
         lines = _key_lines(yaml.compose(text))
-        said = (_explain(PlatformConfig, e) for e in error.errors())
+        mistakes = (_explain(PlatformConfig, e) for e in error.errors())
         raise ConfigError(
             "\n".join(
-                f"{path}:{_line(lines, key)}: {'.'.join(key) or 'platform file'}: {message}" for key, message in said
+                f"{path}:{_line(lines, key)}: {'.'.join(key) or 'platform file'}: {message}"
+                for key, message in mistakes
             )
         ) from None
 
@@ -379,13 +380,13 @@ def _merged(old: Any, new: Any) -> Any:
     if not isinstance(new, Mapping):
         return new
     if isinstance(old, Section):
-        there = dict(old)
-        kept = {name: there[name] for name in old.model_fields_set}
+        current = dict(old)
+        kept = {name: current[name] for name in old.model_fields_set}
     elif isinstance(old, dict) and all(isinstance(value, Section) for value in old.values()):
-        there = kept = old
+        current = kept = old
     else:
         return new
-    return kept | {name: _merged(there.get(name), value) for name, value in new.items()}
+    return kept | {name: _merged(current.get(name), value) for name, value in new.items()}
 
 
 def _explain(root: type[Section], error: Any) -> tuple[tuple[str, ...], str]:
@@ -407,13 +408,13 @@ def _explain(root: type[Section], error: Any) -> tuple[tuple[str, ...], str]:
 def _section_at(root: type[Section], location: tuple[str, ...]) -> type[Section]:
     """Returns the section at `location`, walked through the pydantic fields."""
     annotation: Any = root
-    for part in location:
+    for key in location:
         if isinstance(annotation, type) and issubclass(annotation, Section):
-            annotation = annotation.model_fields[part].annotation
+            annotation = annotation.model_fields[key].annotation
         else:  # dict[Name, Section]: any key leads to the value type
             annotation = annotation.__args__[1]
         options = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, Section)]
         if options and getattr(annotation, "__origin__", None) is not dict:
             annotation = options[0]
-    found: type[Section] = annotation
-    return found
+    section: type[Section] = annotation
+    return section
