@@ -74,4 +74,4 @@ def days_back(config: PlatformConfig, day: date, days: int) -> list[date]:
     """
     first = max(config.source.bootstrap_day, day - timedelta(days=days))
     before = [first + timedelta(days=n) for n in range((day - first).days)]
-    return [*(one for one in before if skip_reason(config, one) is None), day]
+    return [*(earlier for earlier in before if skip_reason(config, earlier) is None), day]

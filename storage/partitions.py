@@ -127,8 +127,8 @@ def has_partition(config: PlatformConfig, table: str, day: date) -> bool:
 
 def committed_days(config: PlatformConfig, table: str) -> list[date]:
     """Returns the days of a table's committed partitions, oldest first."""
-    found = table_dir(config, table).glob(f"ds=*/{MANIFEST}")
-    return sorted(date.fromisoformat(path.parent.name.removeprefix("ds=")) for path in found)
+    manifests = table_dir(config, table).glob(f"ds=*/{MANIFEST}")
+    return sorted(date.fromisoformat(path.parent.name.removeprefix("ds=")) for path in manifests)
 
 
 def tables_of(config: PlatformConfig, day: date) -> list[str]:
