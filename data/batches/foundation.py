@@ -55,8 +55,8 @@ class FoundationFeatures:
 
     def ids(self, name: str, column: pa.Array | pa.ChunkedArray) -> Ids:
         """Computes the ids of a feature in its table."""
-        handed_out = self.managed is not None and name in self.managed.tables
-        return hash_ids(column, ID_RANGE if handed_out else self.num_embeddings.rows(name))
+        assigned = self.managed is not None and name in self.managed.tables
+        return hash_ids(column, ID_RANGE if assigned else self.num_embeddings.rows(name))
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,11 @@ def _chunks(
     file: pa.parquet.ParquetFile, columns: list[str], start: datetime | None, end: datetime | None
 ) -> Iterator[pa.RecordBatch]:
     """Reads the rows of a file; row groups that lie wholly outside [start, end) are skipped."""
-    place = file.schema.names.index("event_timestamp")  # among the leaves
+    leaf = file.schema.names.index("event_timestamp")
     groups = []
     for number in range(file.num_row_groups):
-        known = file.metadata.row_group(number).column(place).statistics
-        outside = known is not None and ((start and known.max < start) or (end and known.min >= end))
+        times = file.metadata.row_group(number).column(leaf).statistics
+        outside = times is not None and ((start and times.max < start) or (end and times.min >= end))
         if not outside:
             groups.append(number)
     return file.iter_batches(CHUNK_ROWS, row_groups=groups, columns=columns)
@@ -154,14 +154,14 @@ def _encode(table: pa.Table, features: FoundationFeatures, size: int, rank: int,
     keys = table.select(KEYS).combine_chunks()
     for batch_first in range(0, table.num_rows, size):
         count = min(size, table.num_rows - batch_first)
-        first, last = (batch_first + count * part // world_size for part in (rank, rank + 1))
+        first, last = (batch_first + count * number // world_size for number in (rank, rank + 1))
         names, values = list(features.sparse), [ids[:, first:last].flatten()]
         lengths = [torch.ones(len(names) * (last - first), dtype=torch.int64)]
-        parts = {CLICKED: history.clicked} | ({SEQUENCE: history.items} if features.sequence_length else {})
-        for name, part in parts.items():
+        histories = {CLICKED: history.clicked} | ({SEQUENCE: history.items} if features.sequence_length else {})
+        for name, ids_of_rows in histories.items():
             names.append(name)
-            values.append(part.values[part.offsets[first] : part.offsets[last]])
-            lengths.append(part.lengths[first:last])
+            values.append(ids_of_rows.values[ids_of_rows.offsets[first] : ids_of_rows.offsets[last]])
+            lengths.append(ids_of_rows.lengths[first:last])
         sparse = KeyedJaggedTensor(keys=names, values=torch.cat(values), lengths=torch.cat(lengths))
         extras = history.extras[history.items.offsets[first] : history.items.offsets[last]]
         slice_keys = keys.slice(first, last - first).combine_chunks()

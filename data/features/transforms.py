@@ -66,8 +66,8 @@ def examples(
         _spark(packed_schema(examples_columns(schema, features))),
     )
     # Cuts known beforehand save the second computation that Spark's sort by range takes to find them.
-    part = sum((when(col("event_timestamp") >= cut, 1).otherwise(0) for cut in cuts), start=lit(0))
-    return described.repartitionById(len(cuts) + 1, part).sortWithinPartitions(*ORDER)
+    partition = sum((when(col("event_timestamp") >= cut, 1).otherwise(0) for cut in cuts), start=lit(0))
+    return described.repartitionById(len(cuts) + 1, partition).sortWithinPartitions(*ORDER)
 
 
 def activity(

@@ -1,6 +1,6 @@
 """The original files of a public data set, which the user downloads: where they are, and that they have their columns.
 
-Nothing is fetched: these data sets ask for a registration, or are handed out by others than their authors.
+Nothing is fetched: these data sets ask for a registration, or are distributed by others than their authors.
 """
 
 from collections.abc import Mapping

@@ -117,7 +117,7 @@ def labelled(reviews: pl.DataFrame) -> pl.DataFrame:
     positives = (
         reviews.sort("user_id", "log_day", "item_id")
         .unique(["user_id", "item_id"], keep="first", maintain_order=True)
-        .with_columns(place=pl.int_range(pl.len()).over("user_id"))
+        .with_columns(number=pl.int_range(pl.len()).over("user_id"))
     )
     items = positives["item_id"].unique().sort()
     users = positives.group_by("user_id", maintain_order=True).agg(pl.len().alias("reviews"))
@@ -129,8 +129,8 @@ def labelled(reviews: pl.DataFrame) -> pl.DataFrame:
         pl.DataFrame({"user_id": users["user_id"].gather(user), "item_id": items.gather(drawn)})
         .unique(["user_id", "item_id"], keep="first", maintain_order=True)
         .join(positives, on=["user_id", "item_id"], how="anti", maintain_order="left")
-        .with_columns(place=pl.int_range(pl.len()).over("user_id"))
-        .join(positives.select("user_id", "place", "log_day"), on=["user_id", "place"])
+        .with_columns(number=pl.int_range(pl.len()).over("user_id"))
+        .join(positives.select("user_id", "number", "log_day"), on=["user_id", "number"])
     )
     LOG.info("%d reviews, %d negatives", positives.height, negatives.height)
     columns = ["user_id", "item_id", "log_day"]
@@ -159,8 +159,8 @@ def _products(path: Path, wanted: set[str]) -> pl.DataFrame:
     """Reads the features of the reviewed products; the metadata hold eight times as many."""
     rows = []
     for number, line in _lines(path):
-        found = ASIN.search(line)
-        if found and found[1] not in wanted:
+        asin = ASIN.search(line)
+        if asin and asin[1] not in wanted:
             continue
         try:
             product = ast.literal_eval(line)

@@ -105,9 +105,9 @@ def _read_file(config: PlatformConfig, path: Path, day: date) -> pl.DataFrame:
         missing = [f"{source!r} (for {name})" for name, source in wanted.items() if source not in present]
         if missing:
             LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(present))
-        found = {name: pl.col(source) for name, source in wanted.items() if source in present}
+        columns = {name: pl.col(source) for name, source in wanted.items() if source in present}
         # Without any mapped column the rows keep their own, or they would vanish instead of being quarantined.
-        rows = (scan.select(**found) if found else scan).collect()
+        rows = (scan.select(**columns) if columns else scan).collect()
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     return rows if _date(config.source, path) else rows.filter(_belongs(config, rows, day))
@@ -143,8 +143,8 @@ def _files(config: PlatformConfig) -> list[Path]:
     if config.source.path is None:
         raise FileNotFoundError(f"platform.yaml: {where} is not set; name your Parquet or CSV file, or their folder")
     root = ROOT / config.source.path
-    found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
-    files = [path for path in found if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "_"))]
+    paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    files = [path for path in paths if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "_"))]
     if not files:
         raise FileNotFoundError(f"platform.yaml: {where} is {root}, where there is no {' or '.join(SUFFIXES)} file")
     undated = [path for path in files if _date(config.source, path) is None]

@@ -168,8 +168,8 @@ def _words(source: Source, videos: pl.DataFrame) -> pl.DataFrame:
 def _headerless(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.LazyFrame:
     """Scans a tab-separated file without a header, which has exactly these columns."""
     try:
-        found = pl.scan_csv(path, separator="\t", has_header=False, infer_schema=False, quote_char=None)
-        width = len(found.collect_schema())
+        scan = pl.scan_csv(path, separator="\t", has_header=False, infer_schema=False, quote_char=None)
+        width = len(scan.collect_schema())
     except pl.exceptions.PolarsError as error:
         raise ValueError(ORIGINAL.unreadable(path, error)) from error
     if width != len(columns):

@@ -116,7 +116,7 @@ class Ads:
 
 
 def _day(source: Source, day: date, shown: dict[date, Exposures]) -> tuple[Exposures, Floats]:
-    """Exposures of a log day and their click probabilities, (N,); `shown` keeps exposures for the next days."""
+    """Draws a log day's exposures and click probabilities, (N,); `shown` keeps exposures for the next days."""
     past_days = [
         day - timedelta(days=n) for n in range(MEMORY_DAYS, 0, -1) if day - timedelta(days=n) >= source.first_day
     ]
@@ -281,7 +281,7 @@ def _age_groups(users: int) -> Ints:
 
 
 def _weighted(uniform: Floats, weights: Floats) -> Ints:
-    """Indices drawn by weight from numbers in [0, 1), (N,)."""
+    """Draws indices by weight from numbers in [0, 1), (N,)."""
     cumulative = np.cumsum(weights)
     return np.searchsorted(cumulative[:-1], uniform * cumulative[-1], side="right")
 
