@@ -36,10 +36,10 @@ def distillation_loss(logits: Tensor, soft_labels: Tensor, *, label_scale: float
     Returns:
         Scalar; 0 where no row has a soft label.
     """
-    known = ~torch.isnan(soft_labels)
-    targets = (label_scale * soft_labels).clamp(max=1.0).where(known, torch.zeros_like(soft_labels))
+    labelled = ~torch.isnan(soft_labels)
+    targets = (label_scale * soft_labels).clamp(max=1.0).where(labelled, torch.zeros_like(soft_labels))
     losses = binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return (losses * known).sum() / known.sum().clamp(min=1)
+    return (losses * labelled).sum() / labelled.sum().clamp(min=1)
 
 
 class AuxiliaryHead(nn.Module):
@@ -89,7 +89,7 @@ class StudentAdapter(nn.Module):
 
     def loss(self, soft_labels: Tensor, labels: Tensor) -> Tensor:
         """Computes the click loss of the corrected probability, mean over rows with a soft label; 0 if none has one."""
-        known = ~torch.isnan(soft_labels)
-        if not known.any():
+        labelled = ~torch.isnan(soft_labels)
+        if not labelled.any():
             return self.correction.bias.sum() * 0.0
-        return binary_cross_entropy_with_logits(self(soft_labels[known]), labels[known])
+        return binary_cross_entropy_with_logits(self(soft_labels[labelled]), labels[labelled])

@@ -103,10 +103,10 @@ class HistorySummary(nn.Module):
 
     def forward(self, history: Tensor, mask: Tensor) -> Tensor:
         """Maps (B, P, d) and (B, P) to (B, n_cls + n_pma + K, d)."""
-        parts = [history[:, : self.num_cls], history[:, self.num_cls : self.plain]]
+        rows = [history[:, : self.num_cls], history[:, self.num_cls : self.plain]]
         if self.pma is not None:
-            parts.insert(1, self.pma(history, mask))
-        return self.gate(torch.cat(parts, dim=1))
+            rows.insert(1, self.pma(history, mask))
+        return self.gate(torch.cat(rows, dim=1))
 
 
 class SequenceArch(nn.Module):
@@ -199,7 +199,7 @@ class InterFormer(Architecture):
         num_tokens = sizes.num_sparse + (2 if self.pools_early else 1)
         num_layers = config.num_layers - (config.last_layer == "literal")
         self.layers = nn.ModuleList(
-            Layer(config, sizes, num_tokens=num_tokens, gives_cls=place == 0) for place in range(num_layers)
+            Layer(config, sizes, num_tokens=num_tokens, gives_cls=number == 0) for number in range(num_layers)
         )
         self.feature_summary = FeatureSummary(config, num_tokens, embedding_dim)
         self.history_summary = None if self.pools_early else HistorySummary(config, sizes)

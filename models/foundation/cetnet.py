@@ -104,7 +104,7 @@ class CETNet(nn.Module):
         return torch.logit(p, eps=CLAMP)
 
     def loss(self, output: FoundationOutput, labels: Tensor) -> Tensor:
-        """Loss of each example, (B,): of the fused prediction, of each member, and their divergence."""
+        """Computes the loss of each example, (B,): of the fused prediction, of each member, and their divergence."""
         config = self.config
         logits = [member.float() for member in output.members]
         collaboration_weight = self._collaboration_weight()

@@ -1,4 +1,4 @@
-"""Embedding tables of a foundation model: fixed hashing, or rows handed out to the ids that come."""
+"""Embedding tables of a foundation model: fixed hashing, or rows assigned to the ids that come."""
 
 import hashlib
 import math
@@ -39,11 +39,11 @@ class FirstWeights:
 
     @torch.no_grad()
     def fill(self, weight: Tensor, row: int = 0, column: int = 0) -> None:
-        """Writes first weights into a part of the table.
+        """Writes first weights into a shard of the table.
 
         Args:
-            weight: the part, on any device, (n, up to embedding_dim).
-            row: of the table, where the part begins.
+            weight: the shard, on any device, (n, up to embedding_dim).
+            row: of the table, where the shard begins.
             column: likewise.
         """
         end = row + len(weight)

@@ -44,7 +44,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
         """Maps (B, L, d) to (B, L, d); mask: True where a key may be read, (B, L), one at least in each row."""
-        query, key, value = (_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, dim=-1))
+        query, key, value = (_heads(chunk, self.num_heads) for chunk in self.query_key_value(x).chunk(3, dim=-1))
         if positions is not None:
             query, key = rotate(query, positions), rotate(key, positions)
         attended = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
@@ -63,7 +63,7 @@ class AttentionPooling(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Maps (B, L, d) to (B, n, d); mask: True where a key may be read, (B, L), one at least in each row."""
-        key, value = (_heads(part, self.num_heads) for part in self.key_value(x).chunk(2, dim=-1))
+        key, value = (_heads(chunk, self.num_heads) for chunk in self.key_value(x).chunk(2, dim=-1))
         query = _heads(self.queries, self.num_heads).expand(x.shape[0], -1, -1, -1)  # (B, heads, n, D)
         attended = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
         return self.output(attended.transpose(1, 2).flatten(2))

@@ -146,8 +146,8 @@ class MultiInterest(HistoryEncoder):
 
     def _attend(self, query_key_value: Tensor, allowed: Tensor) -> Tensor:
         """Maps (B, L, 3D) to (B, heads, L, D/heads)."""
-        parts = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in query_key_value.chunk(3, dim=-1))
-        q, k, v = parts
+        chunks = query_key_value.chunk(3, dim=-1)
+        q, k, v = (chunk.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for chunk in chunks)
         return scaled_dot_product_attention(q, k, v, attn_mask=allowed)
 
 

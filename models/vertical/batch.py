@@ -30,7 +30,7 @@ class VerticalBatch(NamedTuple):
 
 
 class VerticalOutput(NamedTuple):
-    """What a vertical model says of B examples; H: width of the trunk's output."""
+    """A vertical model's predictions for B examples; H: width of the trunk's output."""
 
     logits: Tensor  # (B,)
     hidden: Tensor  # (B, H)
