@@ -1,4 +1,4 @@
-"""Places tables whose rows are handed out to ids (zero-collision hashing), on CPUs as on GPUs.
+"""Places tables whose rows are assigned to ids (zero-collision hashing), on CPUs as on GPUs.
 
 torchrec offers the row-wise sharding that such tables need for GPUs only, and resets evicted rows by a CUDA kernel.
 """
@@ -32,7 +32,7 @@ class _RowWiseSteps(EmbeddingCollectionSharder):
 
 
 class _Evicts:
-    """A row that is handed to another id starts anew: fresh weights, no optimizer state.
+    """A row that is assigned to another id starts anew: fresh weights, no optimizer state.
 
     The weights are those of the id, so it starts the same whichever row, on whichever process, it gets.
     """

@@ -1,4 +1,4 @@
-"""What the foundation model says of a day, as tables: soft labels and codes, and its figures on held-out rows."""
+"""The foundation model's outputs of a day, as tables: soft labels and codes, and its figures on held-out rows."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -93,10 +93,10 @@ def evaluate_outputs(config: PlatformConfig, day: date) -> dict[str, float]:
     return _metrics(rows.filter(pc.is_valid(rows["soft_label"])), "soft_label")
 
 
-def _write(folder: Path, schema: pa.Schema, parts: Iterable[pa.Table]) -> None:
+def _write(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     """Writes this rank's rows, in a file of its own."""
     with pa.parquet.ParquetWriter(folder / f"part-{dist.get_rank()}.parquet", schema, compression="zstd") as writer:
-        for rows in parts:
+        for rows in tables:
             writer.write_table(rows)
 
 

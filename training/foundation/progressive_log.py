@@ -32,7 +32,7 @@ Probabilities = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Judged:
-    """A trained model's figures, and what it said of the n judged rows."""
+    """A trained model's figures, and its predictions for the n judged rows."""
 
     figures: dict[str, Any]
     probabilities: Probabilities  # (n,)
@@ -77,22 +77,22 @@ class ProgressiveLog:
         runtime = {"seed": seed, "torch_threads": 1, "device": "cpu"}
         config = self.config.changed(foundation_model=foundation, runtime=runtime)
         days = self._days(config)
-        parts: list[Scored] = []
+        scored: list[Scored] = []
         with foundation_trainer(config, source_schema(config)) as trainer:
             parameters, flops = dense_size(trainer.module, days[0][0].batch)
             before = time.perf_counter()
             for number, examples in enumerate(days):
                 if number >= len(days) - self.judged_days:
-                    parts += trainer.score(examples, f"{what}: score day {number + 1}")
+                    scored += trainer.score(examples, f"{what}: score day {number + 1}")
                 trainer.learn(examples, f"{what}: day {number + 1} of {len(days)}", progress=Progress())
             seconds = time.perf_counter() - before
-        said = np.concatenate([part.probabilities for part in parts])
-        labels = np.concatenate([part.keys["label"].to_numpy() for part in parts])
+        probabilities = np.concatenate([batch.probabilities for batch in scored])
+        labels = np.concatenate([batch.keys["label"].to_numpy() for batch in scored])
         if not np.array_equal(labels, self.labels):
             raise RuntimeError("the judged rows are in another order than their labels: remove the work folder")
-        figures = evaluate(self.labels, said, users=self.users).as_dict()
+        figures = evaluate(self.labels, probabilities, users=self.users).as_dict()
         sizes = {"dense_parameters": parameters, "flops_per_example": flops, "seconds": round(seconds, 1)}
-        return Judged(figures | sizes | {"rows_learnt": sum(e.size for day in days for e in day)}, said)
+        return Judged(figures | sizes | {"rows_learnt": sum(e.size for day in days for e in day)}, probabilities)
 
     def _days(self, config: PlatformConfig) -> list[list[Examples]]:
         sequence = reads_sequence(config.foundation_model)

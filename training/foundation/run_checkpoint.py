@@ -67,18 +67,18 @@ class RunCheckpoint:
         saved = self.folder / PROGRESS_FILE
         if not saved.is_file():
             return None
-        found = json.loads(saved.read_text())
-        if found["key"] != self.key:
+        content = json.loads(saved.read_text())
+        if content["key"] != self.key:
             LOG.info("the checkpoint %s is of a run on other data or settings; starting anew", self.folder)
             return None
         state_dict_loader.load(sharded_state(trainer.model), checkpoint_id=self.folder / "tables")
         load_optimizers(self.folder, {"dense": trainer.optimizer})
-        # Sums go on on rank 0, however many ranks there are now.
+        # Sums continue on rank 0, however many ranks there are now.
         leads = dist.get_rank() == 0
-        progress = Progress(**found["ranks"][0])
-        progress.loss = sum(rank["loss"] for rank in found["ranks"]) if leads else 0.0
-        progress.examples = sum(rank["examples"] for rank in found["ranks"]) if leads else 0
-        LOG.info("going on from the checkpoint of phase %d, step %d", progress.phase, progress.phase_step)
+        progress = Progress(**content["ranks"][0])
+        progress.loss = sum(rank["loss"] for rank in content["ranks"]) if leads else 0.0
+        progress.examples = sum(rank["examples"] for rank in content["ranks"]) if leads else 0
+        LOG.info("continuing from the checkpoint of phase %d, step %d", progress.phase, progress.phase_step)
         return progress
 
     def after_step(self, trainer: FoundationTrainer, progress: Progress) -> None:
@@ -95,8 +95,8 @@ class RunCheckpoint:
             self.save(trainer, progress)
         if stop:
             raise StoppedBySignal(
-                f"stopped by SIGTERM after step {progress.phase_step} of phase {progress.phase + 1}; run the job again, and "
-                "it goes on from there"
+                f"stopped by SIGTERM after step {progress.phase_step} of phase {progress.phase + 1}; "
+                "run the job again, and it continues from there"
             )
 
     def save(self, trainer: FoundationTrainer, progress: Progress) -> None:

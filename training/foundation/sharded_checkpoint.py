@@ -80,21 +80,21 @@ def _gathered(value: Any | None) -> Tensor | None:
     Args:
         value: what this rank has of it; None: nothing.
     """
-    mine = None if value is None else (tuple(value.size()), _local_parts(value))
+    mine = None if value is None else (tuple(value.size()), _local_shards(value))
     everyone: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
     dist.gather_object(mine, everyone)
     whole: Tensor | None = None
-    for size, parts in filter(None, everyone or []):
-        for offsets, part in parts:
-            whole = torch.empty(size, dtype=part.dtype) if whole is None else whole
-            whole[tuple(slice(o, o + n) for o, n in zip(offsets, part.shape, strict=True))] = part
+    for size, shards in filter(None, everyone or []):
+        for offsets, shard in shards:
+            whole = torch.empty(size, dtype=shard.dtype) if whole is None else whole
+            whole[tuple(slice(o, o + n) for o, n in zip(offsets, shard.shape, strict=True))] = shard
     return whole
 
 
-def _local_parts(value: Any) -> list[tuple[tuple[int, ...], Tensor]]:
+def _local_shards(value: Any) -> list[tuple[tuple[int, ...], Tensor]]:
     """Returns offsets and content of what this rank holds of a tensor."""
     if isinstance(value, ShardedTensor):
-        return [(tuple(part.metadata.shard_offsets), part.tensor.detach().cpu()) for part in value.local_shards()]
+        return [(tuple(shard.metadata.shard_offsets), shard.tensor.detach().cpu()) for shard in value.local_shards()]
     return [((0,) * value.dim(), value.detach().cpu())]
 
 
@@ -115,19 +115,19 @@ def _load(folder: Path, stem: str, targets: dict[str, Any]) -> None:
                 if not isinstance(target, ShardedTensor):
                     target.copy_(saved[name].get_tensor(name))
                     continue
-                for part in target.local_shards():
-                    place = zip(part.metadata.shard_offsets, part.metadata.shard_sizes, strict=True)
-                    window = tuple(slice(offset, offset + size) for offset, size in place)
-                    part.tensor.copy_(saved[name].get_slice(name)[window])
+                for shard in target.local_shards():
+                    bounds = zip(shard.metadata.shard_offsets, shard.metadata.shard_sizes, strict=True)
+                    window = tuple(slice(offset, offset + size) for offset, size in bounds)
+                    shard.tensor.copy_(saved[name].get_slice(name)[window])
 
 
-def _check(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], folder: Path) -> None:
-    if wanted == found:
+def _check(wanted: dict[str, tuple[int, ...]], saved: dict[str, tuple[int, ...]], folder: Path) -> None:
+    if wanted == saved:
         return
-    differing = sorted(n for n in wanted.keys() | found.keys() if wanted.get(n) != found.get(n))
+    differing = sorted(n for n in wanted.keys() | saved.keys() if wanted.get(n) != saved.get(n))
     name = differing[0]
     raise ValueError(
         f"checkpoint {folder} is of another model: {len(differing)} tensors differ, first {name}: "
-        f"the checkpoint has {found.get(name, 'none')}, platform.yaml describes {wanted.get(name, 'none')}. "
+        f"the checkpoint has {saved.get(name, 'none')}, platform.yaml describes {wanted.get(name, 'none')}. "
         "Set the model's section back, or start again from the bootstrap day with a new storage.root"
     )

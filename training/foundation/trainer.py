@@ -39,7 +39,7 @@ class Progress:
 
 
 class Scored(NamedTuple):
-    """What the FM says of b examples."""
+    """The FM's predictions for b examples."""
 
     keys: pa.RecordBatch  # of the rows
     probabilities: npt.NDArray[np.float32]  # (b,)
@@ -50,7 +50,7 @@ class Scored(NamedTuple):
 class Drift(NamedTuple):
     """Squared distance of codes from the earlier ones over their squared length: 0 the same, 2 unrelated."""
 
-    before: float  # they were turned
+    before: float  # the rotation
     after: float
 
 
@@ -69,7 +69,7 @@ class FoundationTrainer:
     def whole_steps(self) -> int:
         """Returns the number of steps after any multiple of which a checkpoint holds all of the run's state.
 
-        Tables that hand rows out count the ids they see between two hand-outs in memory only.
+        Tables that assign rows count the ids they see between two assignments in memory only.
         """
         managed = self.config.foundation_model.managed_collision
         return managed.eviction_interval if managed else 1
@@ -122,8 +122,8 @@ class FoundationTrainer:
                 self._stop_at(examples, what, progress.phase_step)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            for part in self._parts():
-                torch.nn.utils.clip_grad_norm_(part, settings.gradient_clip_norm)
+            for parameters in self._clipped_groups():
+                torch.nn.utils.clip_grad_norm_(parameters, settings.gradient_clip_norm)
             self.optimizer.step()
             with torch.no_grad():
                 logits = coded.output.logits.float()
@@ -151,7 +151,7 @@ class FoundationTrainer:
 
     @torch.no_grad()
     def align(self, batches: Iterable[Examples], what: str, *, ids: pa.Array, codes: npt.NDArray[np.float32]) -> Drift:
-        """Turns the codes to be nearest to those that an earlier snapshot gave the same impressions.
+        """Rotates the codes to match those that an earlier snapshot gave the same impressions.
 
         Args:
             batches: this rank's slices.
@@ -162,10 +162,11 @@ class FoundationTrainer:
         width = codes.shape[1]
         sums = torch.zeros(width + 2, width, dtype=torch.float64, device=self.device)  # moments, then both energies
         for scored in self.score(batches, what):
-            at = pc.index_in(scored.keys["impression_id"], ids)
-            known, places = np.flatnonzero(at.is_valid()), at.drop_null().to_numpy()
+            index = pc.index_in(scored.keys["impression_id"], ids)
+            rows, earlier = np.flatnonzero(index.is_valid()), index.drop_null().to_numpy()
             now, then = (
-                unsquashed(torch.from_numpy(of).double()).to(self.device) for of in (scored.codes[known], codes[places])
+                unsquashed(torch.from_numpy(matched).double()).to(self.device)
+                for matched in (scored.codes[rows], codes[earlier])
             )
             sums += torch.cat([now.T @ then, now.square().sum(dim=0, keepdim=True), then.square().sum(dim=0)[None]])
         if dist.get_world_size() > 1:
@@ -176,7 +177,7 @@ class FoundationTrainer:
         overlaps = float(moments.trace()), float(torch.linalg.svdvals(moments).sum())
         return Drift(*(float((energy - 2 * overlap) / then_energy) for overlap in overlaps))
 
-    def _parts(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+    def _clipped_groups(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
         """Returns the dense parameters of network and of compressor: clipped together, one would slow the other."""
         compressor = {id(p) for p in self.module.compressor.parameters()}
         dense = dense_parameters(self.model)
@@ -212,9 +213,9 @@ def foundation_trainer(config: PlatformConfig, schema: Schema) -> Iterator[Found
         )
         model = shard(module, device, embedding_learning_rate=settings.embedding_learning_rate)
         if config.foundation_model.training.compile:
-            for part in module.modules():
-                if isinstance(part, DenseNetwork):
-                    part.compile(dynamic=True)  # in place: names in checkpoints stay
+            for network in module.modules():
+                if isinstance(network, DenseNetwork):
+                    network.compile(dynamic=True)  # in place: names in checkpoints stay
         optimizer = torch.optim.Adam(
             dense_parameters(model), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )

@@ -37,10 +37,10 @@ LOOPFM, WITH_ITEM = Arm(codes="codes"), Arm(ids="item", codes="codes")
 
 @dataclass(frozen=True)
 class OneSnapshot:
-    """What one FM snapshot says of the logged impressions after its day."""
+    """One FM snapshot's codes of the logged impressions after its day."""
 
     since: int  # end of that day, microseconds since 1970
-    codes: Tensor  # zeros where it said nothing, (N, code_dim)
+    codes: Tensor  # zeros where it gave none, (N, code_dim)
     hidden: Tensor  # what the codes are made of, (N, H)
 
 
@@ -169,15 +169,15 @@ class _World:
             self.learn.features.num_embeddings,
             self.learn.history_ids,
         )
-        found = []
+        losses = []
         for seed in range(self.seeds):
-            told = f"learn with {what}, seed {seed + 1} of {self.seeds}"
-            trainer = student.fit(rows[0], seed=config.runtime.seed + seed, what=told, epochs=passes or self.passes)
+            progress = f"learn with {what}, seed {seed + 1} of {self.seeds}"
+            trainer = student.fit(rows[0], seed=config.runtime.seed + seed, what=progress, epochs=passes or self.passes)
             network = trainer.network
-            found.append(_losses(predict(network, rows[1]), self.judge))
+            losses.append(_losses(predict(network, rows[1]), self.judge))
             if keep is not None:
                 keep.append(network)
-        return np.mean(found, axis=0)
+        return np.mean(losses, axis=0)
 
 
 def _on_the_way(world: _World, served: Rows, *, keep: list[VerticalNetwork]) -> dict[str, Losses]:
@@ -199,8 +199,8 @@ def _losses(probabilities: npt.NDArray[np.float32], judge: LoggedRows) -> Losses
 
 def _wider(settings: VerticalSettings) -> VerticalSettings:
     """Doubles the width of history encoder and trunk."""
-    known = settings.hyperparameters.keys() & VerticalNetwork.Config.model_fields.keys()
-    shipped = VerticalNetwork.Config.model_validate({name: settings.hyperparameters[name] for name in known})
+    names = settings.hyperparameters.keys() & VerticalNetwork.Config.model_fields.keys()
+    shipped = VerticalNetwork.Config.model_validate({name: settings.hyperparameters[name] for name in names})
     twice = {"history_dim": 2 * shipped.history_dim, "hidden": [2 * width for width in shipped.hidden]}
     return settings.changed(hyperparameters=settings.hyperparameters | twice)
 
@@ -211,8 +211,8 @@ def _other_histories(rows: VerticalRows, seed: int) -> Iterator[tuple[str, Verti
     empty = Slots(torch.full_like(rows.slots.positions, -1), torch.zeros_like(rows.slots.ages))
     yield "no history", replace(rows, slots=empty)
     yield "another user", replace(rows, slots=rows.slots.part(torch.randperm(len(rows), generator=generator)))
-    dealt = rows.codes[torch.randperm(len(rows.codes), generator=generator)]
-    yield "shuffled codes", replace(rows, codes=dealt)
+    shuffled = rows.codes[torch.randperm(len(rows.codes), generator=generator)]
+    yield "shuffled codes", replace(rows, codes=shuffled)
 
 
 def _bootstrap(judge: LoggedRows, losses: dict[str, Losses]) -> PairedBootstrap:

@@ -27,7 +27,7 @@ ROWS_AT_ONCE = 8192
 class LoggedRows:
     """Q impressions of a vertical, and the N impressions of every vertical that the FM logged.
 
-    N is sorted by user, then time; Q by time. Numbers of users and items are places in `all_users`, `all_items`.
+    N is sorted by user, then time; Q by time. Numbers of users and items are indices into `all_users`, `all_items`.
     """
 
     config: PlatformConfig
@@ -120,7 +120,7 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
         [epoch_us(at) for at in (begin, *(e for day in logged_days for e in storage.snapshot_ends(config, day)))]
     )
     instants = rows["event_timestamp"].cast(pa.int64()).to_numpy()
-    parts = [batch for _, batch in features.batches(rows, ROWS_AT_ONCE)] or [features.batch(rows)]
+    batches = [batch for _, batch in features.batches(rows, ROWS_AT_ONCE)] or [features.batch(rows)]
     all_users = pc.unique(pa.chunked_array([*log["user_id"].chunks, *rows["user_id"].chunks]))
     all_items = pc.unique(pa.chunked_array([*log["item_id"].chunks, *rows["item_id"].chunks]))
     all_users = all_users.take(pc.sort_indices(all_users))  # numbers in the order of the log
@@ -144,8 +144,8 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
         asked=_indices(rows["item_id"], all_items),
         instants=instants,
         snapshots=ends[np.searchsorted(ends, instants, side="right") - 1],
-        sparse=torch.cat([batch.sparse for batch in parts]),
-        dense=torch.cat([batch.dense for batch in parts]),
+        sparse=torch.cat([batch.sparse for batch in batches]),
+        dense=torch.cat([batch.dense for batch in batches]),
         labels=torch.from_numpy(rows["label"].to_numpy().astype(np.float32)),
         soft_labels=torch.from_numpy(rows["soft_label"].to_numpy().astype(np.float32)),
     )

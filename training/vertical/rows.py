@@ -73,8 +73,8 @@ class ServedRows:
 
     def batches(self, size: int) -> Iterator[LearntBatch]:
         """Yields the impressions in their order, `size` at a time."""
-        for part, batch in self.features.batches(self.table, size):
-            labels, soft = (part[name].to_numpy().astype(np.float32) for name in ("label", "soft_label"))
+        for rows, batch in self.features.batches(self.table, size):
+            labels, soft = (rows[name].to_numpy().astype(np.float32) for name in ("label", "soft_label"))
             yield LearntBatch(batch, torch.from_numpy(labels), torch.from_numpy(soft))  # null has become NaN
 
     def where(self, first: int) -> str:

@@ -75,5 +75,5 @@ class Student:
 def predict(network: VerticalNetwork, rows: VerticalRows) -> npt.NDArray[np.float32]:
     """Returns click probabilities of rows, (Q,)."""
     network.eval()
-    parts = (rows.part(slice(first, first + SCORED_AT_ONCE)) for first in range(0, len(rows), SCORED_AT_ONCE))
-    return np.concatenate([torch.sigmoid(network(part.batch()).logits).numpy() for part in parts])
+    slices = (rows.part(slice(first, first + SCORED_AT_ONCE)) for first in range(0, len(rows), SCORED_AT_ONCE))
+    return np.concatenate([torch.sigmoid(network(some.batch()).logits).numpy() for some in slices])
