@@ -144,7 +144,7 @@ def test_two_processes_learn_what_one_learns(config: PlatformConfig, model: str)
 
 @pytest.mark.e2e
 def test_two_processes_hand_out_rows_to_the_ids_to_which_one_does(config: PlatformConfig):
-    # At once, so that no ids share a row until theirs is handed out: each process has a shared row of its own.
+    # At once, so that no ids share a row until theirs is assigned: each process has a shared row of its own.
     config = config.changed(foundation_model={"managed_collision": ManagedCollision(eviction_interval=1)})
     (one, held_by_one), (two, held_by_two) = in_processes(config)
     assert held_by_one == held_by_two and {table: len(ids) for table, ids in held_by_one.items()} == {
@@ -182,7 +182,7 @@ def test_a_snapshot_in_many_files_is_the_same_model(config: PlatformConfig, monk
     found, files = [], []
     for most in (1 << 30, 1):
         monkeypatch.setattr("training.foundation.sharded_checkpoint.FILE_BYTES", most)
-        for day in (FIRST, SECOND):  # the second goes on from the first's snapshot
+        for day in (FIRST, SECOND):  # the second continues from the first's snapshot
             train_foundation.main(config, day=day)
         found.append(results(config, SECOND))
         files.append(len(list(storage.partition_dir(config, "fm_snapshots", SECOND).glob("*.safetensors"))))
@@ -351,7 +351,7 @@ def codes_after(config: PlatformConfig, day: date) -> tuple[np.ndarray, np.ndarr
     return np.concatenate([part.codes for part in scored])[places], then.reshape(logged.num_rows, -1)
 
 
-def test_a_days_codes_are_turned_towards_those_of_the_snapshot_that_scored_it(config: PlatformConfig, tmp_path: Path):
+def test_a_days_codes_are_rotated_to_match_those_of_the_snapshot_that_scored_it(config: PlatformConfig, tmp_path: Path):
     apart, scores = {}, {}
     for alignment in ("none", "rotation"):
         of = config.changed(foundation_model={"codes": {"alignment": alignment}})
