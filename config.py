@@ -37,8 +37,8 @@ class Section(BaseModel):
             return self.model_validate(_merged(self, nested))
         except ValidationError as error:
             name = type(self).__name__
-            said = (_explain(type(self), e) for e in error.errors())
-            raise ConfigError("\n".join(f"{'.'.join((name, *key))}: {message}" for key, message in said)) from None
+            mistakes = (_explain(type(self), e) for e in error.errors())
+            raise ConfigError("\n".join(f"{'.'.join((name, *key))}: {message}" for key, message in mistakes)) from None
 
 
 class Vertical(Section):
@@ -100,12 +100,12 @@ class Source(Section):
 
     @property
     def bootstrap_day(self) -> date:
-        """The first platform day: its partition covers first_day up to and including this day."""
+        """Returns the first platform day: its partition covers first_day up to and including this day."""
         return self.first_day + timedelta(days=self.bootstrap_days - 1)
 
 
 class Storage(Section):
-    """Where everything is kept; each source has a folder of its own below `root`."""
+    """Where everything is kept; each source has its own folder below `root`."""
 
     root: str = ".headwater"  # local path; lake, Feast, MLflow, reports
     cache: str = ".headwater/cache"  # downloaded source files
@@ -136,7 +136,7 @@ class NumEmbeddings(Section):
     other: int = Field(default=4_096, ge=2)  # every other categorical feature
 
     def rows(self, feature: str) -> int:
-        """Rows of a feature's table."""
+        """Returns the number of rows of a feature's table."""
         return {"user_id": self.user_id, "item_id": self.item_id}.get(feature, self.other)
 
 
@@ -151,10 +151,10 @@ class Optimizer(Section):
 
 
 class ManagedCollision(Section):
-    """Zero-collision hashing: a table's rows are handed out to ids, and taken back from ids that no longer come."""
+    """Zero-collision hashing: a table's rows are assigned to ids, and reclaimed from ids that no longer come."""
 
     tables: list[Name] = ["user_id", "item_id"]  # the others hash
-    eviction_interval: int = Field(default=100, ge=1)  # steps between two hand-outs; until then new ids share a row
+    eviction_interval: int = Field(default=100, ge=1)  # steps between two assignments; until then new ids share a row
 
 
 class FoundationTraining(Section):
@@ -171,10 +171,10 @@ class Codes(Section):
 
     dim: int = Field(default=32, gt=0)  # width of a code
     prefixes: list[Annotated[int, Field(ge=1)]] = []  # shorter widths whose first values are a code, too
-    alignment: Literal["none", "rotation"] = "rotation"  # each day's codes are turned to be nearest to yesterday's
+    alignment: Literal["none", "rotation"] = "rotation"  # each day's codes are rotated to match yesterday's
 
 
-class FoundationModel(Section):
+class FoundationSettings(Section):
     """The foundation model (FM): network, tables, training, codes."""
 
     moved: ClassVar[Mapping[str, str]] = {
@@ -188,12 +188,12 @@ class FoundationModel(Section):
     num_embeddings: NumEmbeddings = NumEmbeddings()
     managed_collision: ManagedCollision | None = None  # None: every id is hashed to a row
     optimizer: Optimizer
-    eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day kept from learning until the next
+    eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day, held out until the next day
     training: FoundationTraining = FoundationTraining()
     codes: Codes = Codes()
 
 
-class VerticalModel(Section):
+class VerticalSettings(Section):
     """The vertical models (VM): network, tables, training."""
 
     architecture: Name
@@ -214,12 +214,12 @@ class Transfer(Section):
     loss_weight: float = Field(default=1.0, ge=0)  # ExFM eq. 5, w
     label_scale: float = Field(default=1.0, gt=0)  # ExFM eq. 4, alpha
     gradient_scale: float = Field(default=1.0, ge=0)  # ExFM, beta
-    history: bool = True  # LoopFM: target attention over the FM embeddings of past impressions
+    history: bool = True  # LoopFM: target attention over the FM's codes of past impressions
     code_dim: int | None = Field(default=None, gt=0)  # first values of a code that are served; None: all
     code_bits: Literal[4, 8] = 8  # of a served value
     history_length: int = Field(default=20, ge=1)  # newest impressions kept a user
     history_days: int = Field(default=30, ge=1)  # oldest impression kept, days
-    delay_s: int = Field(default=0, ge=0)  # an embedding is in the history this long after its impression, seconds
+    delay_s: int = Field(default=0, ge=0)  # a code is in the history this long after its impression, seconds
 
 
 class Calibration(Section):
@@ -270,8 +270,8 @@ class PlatformConfig(Section):
     sources: dict[Name, Source]
     storage: Storage = Storage()
     features: Features = Features()
-    foundation_model: FoundationModel
-    vertical_model: VerticalModel
+    foundation_model: FoundationSettings
+    vertical_model: VerticalSettings
     transfer: Transfer = Transfer()
     calibration: Calibration = Calibration()
     gates: Gates = Gates()
@@ -279,7 +279,7 @@ class PlatformConfig(Section):
 
     @property
     def served_code_dim(self) -> int:
-        """Width of the codes that Feast serves and VMs read."""
+        """Returns the width of the codes that Feast serves and VMs read."""
         return self.transfer.code_dim or self.foundation_model.codes.dim
 
     @model_validator(mode="after")
@@ -304,12 +304,12 @@ class PlatformConfig(Section):
 
     @property
     def source(self) -> Source:
-        """The chosen data source."""
+        """Returns the chosen data source."""
         return self.sources[self.data_source]
 
     @property
     def verticals(self) -> list[str]:
-        """Names of the verticals of the chosen source."""
+        """Returns the names of the verticals of the chosen source."""
         return list(self.source.verticals)
 
 
@@ -344,21 +344,22 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
         return PlatformConfig.model_validate(tree)
     except ValidationError as error:
         lines = _key_lines(yaml.compose(text))
-        said = (_explain(PlatformConfig, e) for e in error.errors())
+        mistakes = (_explain(PlatformConfig, e) for e in error.errors())
         raise ConfigError(
             "\n".join(
-                f"{path}:{_line(lines, key)}: {'.'.join(key) or 'platform file'}: {message}" for key, message in said
+                f"{path}:{_line(lines, key)}: {'.'.join(key) or 'platform file'}: {message}"
+                for key, message in mistakes
             )
         ) from None
 
 
 def jobs_python() -> str:
-    """The Python of the jobs environment: $HEADWATER_JOBS_PYTHON, else the one that `make run` installs."""
+    """Returns the Python of the jobs environment: $HEADWATER_JOBS_PYTHON, else the one that `make run` installs."""
     return os.environ.get("HEADWATER_JOBS_PYTHON") or str(ROOT / ".venv" / "jobs" / "bin" / "python")
 
 
 def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
-    """Line number of every key of a YAML document, by its path."""
+    """Returns the line number of every key of a YAML document, by its path."""
     lines: dict[tuple[str, ...], int] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -368,28 +369,28 @@ def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tup
 
 
 def _line(lines: dict[tuple[str, ...], int], key: tuple[str, ...]) -> int:
-    """The line of a key, or of the innermost section around it that the file has."""
+    """Returns the line of a key, or of the innermost section around it that the file has."""
     while key and key not in lines:
         key = key[:-1]
     return lines.get(key, 1)
 
 
 def _merged(old: Any, new: Any) -> Any:
-    """What takes the place of `old`: a mapping over a section, or over a dict of sections, goes into what is there."""
+    """Returns what replaces `old`: a mapping is merged into a section or a dict of sections; all else replaces it."""
     if not isinstance(new, Mapping):
         return new
     if isinstance(old, Section):
-        there = dict(old)
-        kept = {name: there[name] for name in old.model_fields_set}
+        current = dict(old)
+        kept = {name: current[name] for name in old.model_fields_set}
     elif isinstance(old, dict) and all(isinstance(value, Section) for value in old.values()):
-        there = kept = old
+        current = kept = old
     else:
         return new
-    return kept | {name: _merged(there.get(name), value) for name, value in new.items()}
+    return kept | {name: _merged(current.get(name), value) for name, value in new.items()}
 
 
 def _explain(root: type[Section], error: Any) -> tuple[tuple[str, ...], str]:
-    """The key below `root` that pydantic refused, and why."""
+    """Returns the key below `root` that pydantic refused, and why."""
     key = tuple(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
@@ -405,15 +406,15 @@ def _explain(root: type[Section], error: Any) -> tuple[tuple[str, ...], str]:
 
 
 def _section_at(root: type[Section], location: tuple[str, ...]) -> type[Section]:
-    """The section at `location`, walked through the pydantic fields."""
+    """Returns the section at `location`, walked through the pydantic fields."""
     annotation: Any = root
-    for part in location:
+    for key in location:
         if isinstance(annotation, type) and issubclass(annotation, Section):
-            annotation = annotation.model_fields[part].annotation
+            annotation = annotation.model_fields[key].annotation
         else:  # dict[Name, Section]: any key leads to the value type
             annotation = annotation.__args__[1]
         options = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, Section)]
         if options and getattr(annotation, "__origin__", None) is not dict:
             annotation = options[0]
-    found: type[Section] = annotation
-    return found
+    section: type[Section] = annotation
+    return section

@@ -10,7 +10,7 @@ Codes = npt.NDArray[np.float32]
 
 
 def encode(codes: npt.NDArray[np.floating], bits: int) -> npt.NDArray[np.uint8]:
-    """Codes as bytes, a code after the other.
+    """Encodes codes as bytes, one code after the other.
 
     Args:
         codes: in [-1, 1], (n, d).
@@ -31,7 +31,7 @@ def encode(codes: npt.NDArray[np.floating], bits: int) -> npt.NDArray[np.uint8]:
 
 
 def decode(data: bytes, *, width: int, bits: int) -> Codes:
-    """What `encode` wrote, (n, width).
+    """Decodes what `encode` wrote, (n, width).
 
     Raises:
         ValueError: the bytes are no whole number of codes.

@@ -47,12 +47,12 @@ class FmLog:
 
     @classmethod
     def of(cls, outputs: pa.Table, config: PlatformConfig) -> "FmLog":
-        """From rows of `fm_outputs`; rows without a code are left out, codes cut to the width that is served."""
-        rows = outputs.filter(pc.is_valid(outputs["embedding"]))
+        """Reads rows of `fm_outputs`; rows without a code are left out, codes cut to the width that is served."""
+        rows = outputs.filter(pc.is_valid(outputs["code"]))
         rows = rows.sort_by(
             [("user_id", "ascending"), ("event_timestamp", "ascending"), ("impression_id", "ascending")]
         )
-        flat = rows["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        flat = rows["code"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return cls(
             users=rows["user_id"].combine_chunks(),
             items=rows["item_id"].combine_chunks(),
@@ -63,14 +63,14 @@ class FmLog:
         )
 
     def before(self, at: datetime, transfer: Transfer) -> npt.NDArray[np.int64]:
-        """Positions of the impressions a snapshot at `at` may use: [at − history_days, at − delay)."""
+        """Finds the positions of the impressions a snapshot at `at` may use: [at − history_days, at − delay)."""
         end = epoch_us(at - timedelta(seconds=transfer.delay_s))
         start = epoch_us(at - timedelta(days=transfer.history_days))
         return np.flatnonzero((self.micros >= start) & (self.micros < end))
 
 
 def user_fm_history(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
-    """Each user's newest `history_length` impressions, oldest first, as of `at`."""
+    """Builds each user's newest `history_length` impressions, oldest first, as of `at`."""
     rows = log.before(at, transfer)
     starts, counts = _runs(log.users.take(pa.array(rows)))
     from_end = np.repeat(starts + counts, counts) - 1 - np.arange(len(rows))
@@ -93,7 +93,7 @@ def user_fm_history(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
 
 
 def item_fm_embedding(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
-    """Each item's mean code as of `at`."""
+    """Computes each item's mean code as of `at`."""
     rows = log.before(at, transfer)
     encoded = log.items.take(pa.array(rows)).dictionary_encode()
     index = encoded.indices.to_numpy()
@@ -113,7 +113,7 @@ def item_fm_embedding(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
 
 
 def _runs(sorted_values: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Start and length of each run of equal values."""
+    """Returns start and length of each run of equal values."""
     if not len(sorted_values):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     runs = pc.run_end_encode(sorted_values, run_end_type=pa.int64())
@@ -128,7 +128,7 @@ def _stamps(at: datetime, count: int) -> tuple[pa.Array, pa.Array]:
 
 
 def _binary(packed: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> pa.Array:
-    """Row ranges of encoded codes, (n, bytes), as binary values."""
+    """Returns row ranges of encoded codes, (n, bytes), as binary values."""
     byte_offsets = (offsets * packed.shape[1]).astype(np.int32)
     buffers = [None, pa.py_buffer(byte_offsets.tobytes()), pa.py_buffer(np.ascontiguousarray(packed).tobytes())]
     return pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, buffers)

@@ -19,7 +19,7 @@ EVENT_COLUMNS: dict[str, pa.DataType] = {
 
 
 def epoch_us(instant: datetime) -> int:
-    """Whole microseconds since 1970, as TIMESTAMP holds them."""
+    """Returns whole microseconds since 1970, as TIMESTAMP holds them."""
     return (instant - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 
@@ -42,16 +42,16 @@ class Schema:
 
     @property
     def categorical(self) -> tuple[str, ...]:
-        """Every categorical feature column; string, null where unknown."""
+        """Returns every categorical feature column; string, null where unknown."""
         return self.user_categorical + self.item_categorical + self.context_categorical
 
     @property
     def dense(self) -> tuple[str, ...]:
-        """Every dense feature column; float32, null where unknown."""
+        """Returns every dense feature column; float32, null where unknown."""
         return self.user_dense + self.item_dense + self.context_dense
 
     def events(self) -> pa.Schema:
-        """Columns of the `events` table."""
+        """Returns the columns of the `events` table."""
         return pa.schema(
             EVENT_COLUMNS
             | {name: pa.string() for name in self.categorical}
@@ -59,15 +59,15 @@ class Schema:
         )
 
     def user_counts(self, windows_days: list[int]) -> tuple[str, ...]:
-        """Count and rate columns of a user, each window's impressions, clicks and click rate."""
+        """Returns the count and rate columns of a user: each window's impressions, clicks and click rate."""
         return _counts("user", windows_days)
 
     def item_counts(self, windows_days: list[int]) -> tuple[str, ...]:
-        """Count and rate columns of an item."""
+        """Returns the count and rate columns of an item."""
         return _counts("item", windows_days)
 
     def cross_counts(self) -> tuple[str, ...]:
-        """Count columns of (user, value of a cross column), over the whole history_days."""
+        """Returns the count columns of (user, value of a cross column), over the whole history_days."""
         return tuple(f"user_{cross}_{what}" for cross in self.crosses for what in ("impressions", "clicks"))
 
 

@@ -69,7 +69,7 @@ def split_rows(
 
 
 def as_quarantine(rows: pl.DataFrame, reason: str | pl.Series) -> pl.DataFrame:
-    """Rows for the quarantine table: every column as a string, and `reason`."""
+    """Returns rows for the quarantine table: every column as a string, and `reason`."""
     columns = [_as_text(rows[name]) for name in rows.columns]
     if isinstance(reason, str):
         reason = pl.Series("reason", [reason] * rows.height, dtype=pl.String)
@@ -132,7 +132,7 @@ def _type_of(name: str, schema: Schema) -> pl.DataType | type[pl.DataType]:
 
 
 def _read(column: pl.Series, name: str, schema: Schema) -> pl.Series:
-    """A raw column in the type of the common schema (the label still as a float); null where it cannot be read."""
+    """Reads a raw column in the type of the common schema (the label still as a float); null where it is none."""
     if name == "event_timestamp":
         return read_timestamps(column)
     if name == "label":
@@ -141,7 +141,7 @@ def _read(column: pl.Series, name: str, schema: Schema) -> pl.Series:
 
 
 def _given(column: pl.Series) -> pl.Series:
-    """Whether there is a value at all: not null, an empty string or, in a number, NaN."""
+    """Says whether there is a value at all: not null, an empty string or, in a number, NaN."""
     if column.dtype == pl.String:
         return column.str.strip_chars().fill_null("") != ""
     if column.dtype.is_float():
@@ -159,7 +159,7 @@ def _as_number(column: pl.Series) -> pl.Series:
 
 
 def _as_category(column: pl.Series) -> pl.Series:
-    """Strings; a whole number is written alike from an integer and a float column, so an id is one id in both."""
+    """Returns strings; a whole number is written alike from an integer and a float column, so an id is one in both."""
     kind = column.dtype
     if kind.is_float():
         value = pl.col("value").fill_nan(None)

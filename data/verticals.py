@@ -10,7 +10,7 @@ from config import Vertical
 def assign_verticals(events: pl.DataFrame, verticals: Mapping[str, Vertical]) -> pl.DataFrame:
     """Adds the column `vertical`, after item_id.
 
-    A row goes to the first vertical, as listed, whose filter takes it; else to the vertical without a filter; where
+    A row goes to the first vertical, as listed, whose filter matches it; else to the vertical without a filter; where
     there is none, its vertical is null.
 
     Raises:
@@ -29,5 +29,5 @@ def assign_verticals(events: pl.DataFrame, verticals: Mapping[str, Vertical]) ->
     ]
     rest = next((name for name, vertical in verticals.items() if vertical.column is None), None)
     chosen = pl.coalesce(*taken, pl.lit(rest, dtype=pl.String)).alias("vertical")
-    place = events.columns.index("item_id") + 1
-    return events.with_columns(chosen).select(*events.columns[:place], "vertical", *events.columns[place:])
+    position = events.columns.index("item_id") + 1
+    return events.with_columns(chosen).select(*events.columns[:position], "vertical", *events.columns[position:])

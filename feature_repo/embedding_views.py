@@ -11,7 +11,7 @@ CODES = {8: "INT8: value / 127", 4: "INT4, two a byte, the lower half first: val
 
 
 def embedding_views(config: PlatformConfig) -> list[FeatureView]:
-    """`user_fm_history` and `item_fm_embedding`."""
+    """Returns the views `user_fm_history` and `item_fm_embedding`."""
     width = {"code_dim": str(config.served_code_dim), "code_bits": str(config.transfer.code_bits)}
     codes = CODES[config.transfer.code_bits]
     return [

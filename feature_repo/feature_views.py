@@ -13,12 +13,12 @@ from feature_repo.entities import item, user
 
 
 def snapshot_ttl(config: PlatformConfig) -> timedelta:
-    """How long a snapshot holds: each day of the log has one, with every entity; two forgive a day that came late."""
+    """Returns how long a snapshot holds: each day of the log has one; two days forgive one that came late."""
     return 2 * timedelta(days=1) / config.source.days_per_day
 
 
 def snapshot_source(config: PlatformConfig, table: str) -> FileSource:
-    """The partitions of a snapshot table as a Feast source."""
+    """Returns the partitions of a snapshot table as a Feast source."""
     return FileSource(
         name=table,
         path=str(storage.table_dir(config, table) / "*" / "*.parquet"),
@@ -29,7 +29,7 @@ def snapshot_source(config: PlatformConfig, table: str) -> FileSource:
 
 
 def activity_views(config: PlatformConfig, schema: Schema) -> list[FeatureView]:
-    """`user_activity` and `item_activity`."""
+    """Returns the views `user_activity` and `item_activity`."""
     windows = config.features.windows_days
     user_fields = _fields(schema.user_counts(windows) + schema.user_dense, Float32)
     user_fields += _fields(schema.user_categorical, String)

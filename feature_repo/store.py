@@ -12,7 +12,7 @@ from feature_repo.store_file import write_feature_store_yaml
 
 
 def open_store(config: PlatformConfig) -> FeatureStore:
-    """The store of the chosen source; (re)writes feature_store.yaml from platform.yaml first."""
+    """Opens the store of the chosen source; (re)writes feature_store.yaml from platform.yaml first."""
     write_feature_store_yaml(config)
     return FeatureStore(str(storage.feature_repo_dir(config)))
 

@@ -30,17 +30,17 @@ def with_features(store: FeatureStore, impressions: pa.Table) -> Iterator[pa.Tab
 def _joined(store: FeatureStore, impressions: pa.Table) -> pa.Table:
     keys = impressions.select(["user_id", "item_id", "event_timestamp"])
     asked = keys.append_column("row", pa.array(range(impressions.num_rows), pa.int64()))
-    found = store.get_historical_features(
+    features = store.get_historical_features(
         entity_df=asked.to_pandas(),
         features=store.get_feature_service(FEATURE_SERVICE),
         filter_by_created_timestamp=True,
     ).to_arrow()
-    if found.num_rows != impressions.num_rows:
+    if features.num_rows != impressions.num_rows:
         raise RuntimeError(
-            f"Feast returned {found.num_rows} rows for {impressions.num_rows} impressions; "
+            f"Feast returned {features.num_rows} rows for {impressions.num_rows} impressions; "
             "two snapshots of one entity carry the same timestamp: run materialize_features for the day again"
         )
-    found = found.sort_by("row").drop_columns(asked.column_names)
-    for name in found.column_names:
-        impressions = impressions.append_column(found.schema.field(name), found[name])
+    features = features.sort_by("row").drop_columns(asked.column_names)
+    for name in features.column_names:
+        impressions = impressions.append_column(features.schema.field(name), features[name])
     return impressions

@@ -90,7 +90,7 @@ def _run(config: PlatformConfig, day: date) -> None:
                 load_sharded(folder, trainer.model, trainer.optimizer)
         for number in range(progress.phase, len(phases)):
             phase = phases[number]
-            if phase.scores and progress.step == 0:
+            if phase.scores and progress.phase_step == 0:
                 scored_from = phase.start if number and phase.start else storage.day_window(config, day)[0]
                 version, until = _scoring_version(config, day), _learnt_until(config, day)
                 write_outputs(config, day, trainer, version=version, learnt_until=until, scored_from=scored_from)

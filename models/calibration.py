@@ -19,7 +19,7 @@ class CalibrationLayer:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether probabilities pass as they are."""
+        """Says whether probabilities pass as they are."""
         return self == CalibrationLayer()
 
     def apply(self, probabilities: Probabilities) -> Probabilities:
@@ -31,6 +31,6 @@ class CalibrationLayer:
 
 
 def logit(probabilities: npt.NDArray) -> npt.NDArray[np.float64]:
-    """Log odds, (n,); finite for 0 and 1, too."""
+    """Computes log odds, (n,); finite for 0 and 1, too."""
     clipped = np.asarray(probabilities, np.float64).clip(EDGE, 1 - EDGE)
     return np.log(clipped / (1 - clipped))

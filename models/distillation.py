@@ -27,7 +27,7 @@ class Distillation(nn.Module):
             self.adapted = AuxiliaryHead(hidden_dim, label_scale=1.0, gradient_scale=transfer.gradient_scale)
 
     def forward(self, output: VerticalOutput, soft_labels: Tensor) -> Tensor:
-        """The distillation loss times w (eq. 5), plus that of the corrected soft labels (eq. 7); scalar.
+        """Computes the distillation loss times w (eq. 5), plus that of the corrected soft labels (eq. 7); scalar.
 
         Args:
             output: of the student for B examples.
@@ -43,5 +43,5 @@ class Distillation(nn.Module):
         return loss
 
     def heads(self) -> list[nn.Parameter]:
-        """What learns with the student; the adapter learns by itself."""
+        """Returns the parameters that learn with the student; the adapter learns by itself."""
         return [p for name, p in self.named_parameters() if not name.startswith("adapter.")]

@@ -21,12 +21,12 @@ class _GradientScale(torch.autograd.Function):
 
 
 def gradient_scale(x: Tensor, scale: float) -> Tensor:
-    """Identity forward; the gradient is multiplied by `scale` on its way back (ExFM's β)."""
+    """Returns x; the gradient is multiplied by `scale` on its way back (ExFM's β)."""
     return _GradientScale.apply(x, scale)
 
 
 def distillation_loss(logits: Tensor, soft_labels: Tensor, *, label_scale: float = 1.0) -> Tensor:
-    """Cross-entropy against min(α·p, 1), mean over the rows that have a soft label (ExFM eq. 4).
+    """Computes cross-entropy against min(α·p, 1), mean over the rows that have a soft label (ExFM eq. 4).
 
     Args:
         logits: of the student, (B,).
@@ -36,10 +36,10 @@ def distillation_loss(logits: Tensor, soft_labels: Tensor, *, label_scale: float
     Returns:
         Scalar; 0 where no row has a soft label.
     """
-    known = ~torch.isnan(soft_labels)
-    targets = (label_scale * soft_labels).clamp(max=1.0).where(known, torch.zeros_like(soft_labels))
+    labelled = ~torch.isnan(soft_labels)
+    targets = (label_scale * soft_labels).clamp(max=1.0).where(labelled, torch.zeros_like(soft_labels))
     losses = binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return (losses * known).sum() / known.sum().clamp(min=1)
+    return (losses * labelled).sum() / labelled.sum().clamp(min=1)
 
 
 class AuxiliaryHead(nn.Module):
@@ -55,7 +55,7 @@ class AuxiliaryHead(nn.Module):
         self.gradient_scale = gradient_scale
 
     def forward(self, hidden: Tensor, soft_labels: Tensor) -> Tensor:
-        """Distillation loss, ExFM eq. 4: BCE(head(GS_β(h)), min(α·p, 1)).
+        """Computes the distillation loss, ExFM eq. 4: BCE(head(GS_β(h)), min(α·p, 1)).
 
         Args:
             hidden: output of the student's trunk, (B, H).
@@ -83,13 +83,13 @@ class StudentAdapter(nn.Module):
         nn.init.zeros_(self.correction.bias)
 
     def forward(self, soft_labels: Tensor) -> Tensor:
-        """Logits, (B,), of probabilities, (B,); NaN stays NaN."""
+        """Returns corrected logits, (B,), of probabilities, (B,); NaN stays NaN."""
         logits = torch.logit(soft_labels, eps=1e-6)
         return logits + self.correction(self.hidden(logits.unsqueeze(-1))).squeeze(-1)
 
     def loss(self, soft_labels: Tensor, labels: Tensor) -> Tensor:
-        """Click loss of the corrected probability, mean over rows with a soft label; 0 where none has one."""
-        known = ~torch.isnan(soft_labels)
-        if not known.any():
+        """Computes the click loss of the corrected probability, mean over rows with a soft label; 0 if none has one."""
+        labelled = ~torch.isnan(soft_labels)
+        if not labelled.any():
             return self.correction.bias.sum() * 0.0
-        return binary_cross_entropy_with_logits(self(soft_labels[known]), labels[known])
+        return binary_cross_entropy_with_logits(self(soft_labels[labelled]), labels[labelled])

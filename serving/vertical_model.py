@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from safetensors.torch import load_file, save_file
 
-from config import VerticalModel as VerticalConfig
+from config import VerticalSettings
 from data.batches.vertical import VerticalFeatures
 from models.calibration import CalibrationLayer
 from models.vertical import build_vertical
@@ -28,12 +28,12 @@ class VerticalModel:
 
     network: VerticalNetwork
     features: VerticalFeatures
-    settings: VerticalConfig
+    settings: VerticalSettings
     use_history: bool
     calibration: CalibrationLayer = field(default_factory=CalibrationLayer)
 
     @classmethod
-    def fresh(cls, settings: VerticalConfig, features: VerticalFeatures, *, use_history: bool) -> "VerticalModel":
+    def fresh(cls, settings: VerticalSettings, features: VerticalFeatures, *, use_history: bool) -> "VerticalModel":
         """Builds an untrained model."""
         network = build_vertical(
             settings,
@@ -67,7 +67,7 @@ class VerticalModel:
         features = description["features"]
         features["dense"] = tuple(features["dense"])
         model = cls.fresh(
-            VerticalConfig.model_validate(description["settings"]),
+            VerticalSettings.model_validate(description["settings"]),
             VerticalFeatures(**features),
             use_history=description["use_history"],
         )

@@ -9,7 +9,7 @@ SKIPPED = "skipped"  # in the manifest of a skipped day's `events`: why it was s
 
 
 def day_window(config: PlatformConfig, day: date) -> tuple[datetime, datetime]:
-    """The half-open UTC window [start, end) of a platform day.
+    """Returns the half-open UTC window [start, end) of a platform day.
 
     The bootstrap day's window covers all of `bootstrap_days`; every other day's covers 24 hours.
 
@@ -29,7 +29,7 @@ def day_window(config: PlatformConfig, day: date) -> tuple[datetime, datetime]:
 
 
 def day_ends(config: PlatformConfig, day: date) -> list[datetime]:
-    """Ends (UTC) of every day of the log inside a platform day's window, oldest first.
+    """Returns the ends (UTC) of every day of the log inside a platform day's window, oldest first.
 
     A platform day holds `days_per_day` of them, the bootstrap day `bootstrap_days` times as many.
     """
@@ -39,7 +39,7 @@ def day_ends(config: PlatformConfig, day: date) -> list[datetime]:
 
 
 def snapshot_ends(config: PlatformConfig, day: date) -> list[datetime]:
-    """Instants (UTC) of a platform day's snapshots of activity and history, oldest first: its `day_ends`.
+    """Returns the instants (UTC) of a day's snapshots of activity and history, oldest first: its `day_ends`.
 
     After a skipped day there is one more, as the day begins: nobody else takes it, and the newest older snapshot may
     be too old to be served.
@@ -59,7 +59,7 @@ def skip_reason(config: PlatformConfig, day: date) -> str | None:
 
 
 def previous_day(config: PlatformConfig, day: date) -> date | None:
-    """The newest platform day before that was not skipped, or None on the bootstrap day, which never is."""
+    """Returns the newest earlier platform day that was not skipped; None on the bootstrap day, which never is."""
     while day > config.source.bootstrap_day:
         day -= timedelta(days=1)
         if skip_reason(config, day) is None:
@@ -68,10 +68,10 @@ def previous_day(config: PlatformConfig, day: date) -> date | None:
 
 
 def days_back(config: PlatformConfig, day: date, days: int) -> list[date]:
-    """The platform days whose windows reach into the `days` days before `day` ends, oldest first.
+    """Returns the platform days whose windows reach into the `days` days before `day` ends, oldest first.
 
     `day` is included; of the days before it, those that were skipped are not.
     """
     first = max(config.source.bootstrap_day, day - timedelta(days=days))
     before = [first + timedelta(days=n) for n in range((day - first).days)]
-    return [*(one for one in before if skip_reason(config, one) is None), day]
+    return [*(earlier for earlier in before if skip_reason(config, earlier) is None), day]

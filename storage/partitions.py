@@ -84,7 +84,7 @@ def drop_partition(config: PlatformConfig, table: str, day: date) -> None:
 
 
 def finite(value: Any) -> Any:
-    """A result as strict JSON can hold it: numbers that are not finite become null, in mappings and lists too."""
+    """Makes a result fit strict JSON: numbers that are not finite become null, in mappings and lists too."""
     if isinstance(value, Mapping):
         return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -121,23 +121,23 @@ def peek_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, An
 
 
 def has_partition(config: PlatformConfig, table: str, day: date) -> bool:
-    """Whether a partition is committed."""
+    """Says whether a partition is committed."""
     return (partition_dir(config, table, day) / MANIFEST).is_file()
 
 
 def committed_days(config: PlatformConfig, table: str) -> list[date]:
-    """Days of a table's committed partitions, oldest first."""
-    found = table_dir(config, table).glob(f"ds=*/{MANIFEST}")
-    return sorted(date.fromisoformat(path.parent.name.removeprefix("ds=")) for path in found)
+    """Returns the days of a table's committed partitions, oldest first."""
+    manifests = table_dir(config, table).glob(f"ds=*/{MANIFEST}")
+    return sorted(date.fromisoformat(path.parent.name.removeprefix("ds=")) for path in manifests)
 
 
 def tables_of(config: PlatformConfig, day: date) -> list[str]:
-    """Names of all tables that have a committed partition of a day, sorted."""
+    """Returns the names of all tables that have a committed partition of a day, sorted."""
     return sorted(p.parent.parent.name for p in table_dir(config, "").glob(f"*/ds={day}/{MANIFEST}"))
 
 
 def dataset(config: PlatformConfig, table: str, days: list[date]) -> pyarrow.dataset.Dataset:
-    """Committed partitions as one Arrow dataset, in the order of `days` and of the file names.
+    """Opens committed partitions as one Arrow dataset, in the order of `days` and of the file names.
 
     Raises:
         PartitionMissing: one of them is not committed.
@@ -157,7 +157,7 @@ def partition_folder(config: PlatformConfig, table: str, day: date) -> Path:
 
 
 def read_partition(config: PlatformConfig, table: str, day: date, *, columns: list[str] | None = None) -> pa.Table:
-    """All rows of one committed partition."""
+    """Reads all rows of one committed partition."""
     return dataset(config, table, [day]).to_table(columns=columns)
 
 
@@ -182,6 +182,6 @@ def _manifest(folder: Path, inputs: Reads, extra: Mapping[str, Any]) -> dict[str
 
 @cache
 def code_version() -> str:
-    """The checkout's commit, or "unknown" outside git."""
+    """Returns the checkout's commit, or "unknown" outside git."""
     result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return result.stdout.strip() if result.returncode == 0 else "unknown"

@@ -8,65 +8,65 @@ from config import ROOT, PlatformConfig
 
 
 def source_root(config: PlatformConfig) -> Path:
-    """Folder of everything kept for the chosen data source."""
+    """Returns the folder of everything kept for the chosen data source."""
     return ROOT / config.storage.root / config.data_source
 
 
 def cache_dir(config: PlatformConfig) -> Path:
-    """Folder of downloaded source files."""
+    """Returns the folder of downloaded source files."""
     return ROOT / config.storage.cache
 
 
 def table_dir(config: PlatformConfig, table: str) -> Path:
-    """Folder of a table's partitions."""
+    """Returns the folder of a table's partitions."""
     return source_root(config) / "lake" / table
 
 
 def partition_dir(config: PlatformConfig, table: str, day: date) -> Path:
-    """Folder of one partition; only committed partitions have it."""
+    """Returns the folder of one partition; it exists once the partition is committed."""
     return table_dir(config, table) / f"ds={day}"
 
 
 def feast_dir(config: PlatformConfig) -> Path:
-    """Folder of Feast's registry and online store."""
+    """Returns the folder of Feast's registry and online store."""
     return source_root(config) / "feast"
 
 
 def feature_repo_dir(config: PlatformConfig) -> Path:
-    """Folder whose feature_store.yaml describes the Feast store of the chosen source."""
+    """Returns the folder whose feature_store.yaml describes the Feast store of the chosen source."""
     return ROOT / config.storage.feature_repo
 
 
 def mlflow_dir(config: PlatformConfig) -> Path:
-    """Folder of MLflow's database and artifacts."""
+    """Returns the folder of MLflow's database and artifacts."""
     return source_root(config) / "mlflow"
 
 
 def mlflow_tracking_uri(config: PlatformConfig) -> str:
-    """MLflow's backend store."""
+    """Returns the URI of MLflow's backend store."""
     return f"sqlite:///{mlflow_dir(config) / 'mlflow.db'}"
 
 
 def docs_dir(config: PlatformConfig) -> Path:
-    """Folder of pages for people: run reports and Great Expectations' Data Docs."""
+    """Returns the folder of pages for people: run reports and Great Expectations' Data Docs."""
     return source_root(config) / "docs"
 
 
 def report_dir(config: PlatformConfig, day: date) -> Path:
-    """Folder of a day's report: index.html for people, summary.json for programs. The day is done once it is there."""
+    """Returns the folder of a day's report: index.html and summary.json. The day is done once it is there."""
     return docs_dir(config) / "reports" / f"ds={day}"
 
 
 def checkpoint_dir(config: PlatformConfig, job: str, day: date) -> Path:
-    """Folder where a job that runs for long keeps what a retry goes on from."""
+    """Returns the folder where a long job keeps the checkpoint that a retry continues from."""
     return source_root(config) / "checkpoints" / f"{job}.ds={day}"
 
 
 def failure_dir(config: PlatformConfig, what: str) -> Path:
-    """Folder for what a failed step leaves to be looked at."""
+    """Returns the folder for what a failed step leaves to be inspected."""
     return source_root(config) / "failures" / "-".join(re.findall(r"[a-z0-9]+", what.lower()))
 
 
 def registered_model(vertical: str) -> str:
-    """A vertical model's name in the MLflow registry."""
+    """Returns a vertical model's name in the MLflow registry."""
     return f"vertical_{vertical}"

@@ -75,8 +75,8 @@ def needed_tables(config: PlatformConfig, day: date, verticals: Sequence[str]) -
     for table in TABLES:
         if table.needed:
             models = table.name in ("candidates", "baselines")
-            of = [v for v in verticals if not (models and no_candidate(config, v, day))]
-            needed += names(table, of)
+            with_models = [v for v in verticals if not (models and no_candidate(config, v, day))]
+            needed += names(table, with_models)
     return needed
 
 

@@ -88,7 +88,7 @@ def test_every_slot_is_an_impression_before_the_snapshot(two_futures: Futures):
     config = two_futures[0]
     rows = rows_of(config, "vertical_examples").to_pandas()
     log = storage.dataset(config, "fm_outputs", DAYS).to_table().to_pandas()
-    log = log[log.embedding.notna()].sort_values(["event_timestamp", "impression_id"])
+    log = log[log.code.notna()].sort_values(["event_timestamp", "impression_id"])
     midnight = storage.day_window(config, DAYS[1])[0]  # the snapshot that every row of the second day is served
     past = log[log.event_timestamp < midnight]
     slots = 0

@@ -29,7 +29,7 @@ class FittedLayer:
     clicks: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         return {
             "slope": self.layer.slope,
             "intercept": self.layer.intercept,
@@ -56,11 +56,11 @@ def fit_layer(
     from sklearn.linear_model import LogisticRegression  # takes a second to import; few jobs fit
 
     labels = np.asarray(labels, np.float64)
-    found = int(labels.sum()) if clicks is None else clicks
-    if settings.method == "none" or min(found, len(labels) - found) < settings.min_clicks:
+    clicks = int(labels.sum()) if clicks is None else clicks
+    if settings.method == "none" or min(clicks, len(labels) - clicks) < settings.min_clicks:
         return CalibrationLayer()
     predicted = np.asarray(probabilities, np.float64)
-    weight = settings.prior_clicks / found  # of the row that turned out as predicted, beside each real one
+    weight = settings.prior_clicks / clicks  # of the row that turned out as predicted, beside each real one
     logits = logit(predicted)
     line = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
     line.fit(
@@ -83,24 +83,24 @@ def fitted_before(config: PlatformConfig, vertical: str, day: date, model: str) 
     settings = config.calibration
     table = "fm_evaluations" if model == "fm" else f"evaluations_{vertical}"
     column = "probability" if model == "fm" else f"{model}_raw"
-    parts: list[pa.Table] = []
+    tables: list[pa.Table] = []
     days: list[date] = []
     clicks = 0
     if settings.method != "none":
-        for before in reversed([one for one in storage.committed_days(config, table) if one < day]):
+        for before in reversed([earlier for earlier in storage.committed_days(config, table) if earlier < day]):
             if storage.no_candidate(config, vertical, before):
                 continue
             rows = storage.dataset(config, table, [before]).to_table(
                 columns=["label", column], filter=pc.field("vertical") == vertical
             )
-            parts.append(rows)
+            tables.append(rows)
             days.append(before)
             clicks += pc.sum(rows["label"]).as_py() or 0
             if clicks >= settings.min_clicks:
                 break
-    if not parts:
+    if not tables:
         return FittedLayer(CalibrationLayer(), [], 0, 0)
-    rows = pa.concat_tables(parts)
+    rows = pa.concat_tables(tables)
     layer = fit_layer(rows["label"].to_numpy(), rows[column].to_numpy(), settings, clicks=clicks)
     return FittedLayer(layer, days[::-1], rows.num_rows, clicks)
 

@@ -49,12 +49,12 @@ class WeightsVersion:
         self._digest.update(weight.contiguous().numpy().data)
 
     def __str__(self) -> str:
-        """Of those added so far."""
+        """Returns the version of the weights added so far."""
         return self._digest.hexdigest()[:12]
 
 
 def weights_version(weights: dict[str, Tensor]) -> str:
-    """The first 12 hex digits of the SHA-256 of named weights."""
+    """Returns the first 12 hex digits of the SHA-256 of named weights."""
     version = WeightsVersion()
     for name in sorted(weights):
         version.add(name, weights[name])

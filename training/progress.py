@@ -26,7 +26,7 @@ class RecentNE:
         self._sums.append((loss, clicks, examples))
 
     def value(self) -> float | None:
-        """None until there is a click and an impression without one."""
+        """Returns the NE; None until there is a click and an impression without one."""
         loss, clicks, examples = (sum(values) for values in zip(*self._sums, strict=True)) if self._sums else (0, 0, 0)
         if not 0 < clicks < examples:
             return None

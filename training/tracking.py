@@ -33,8 +33,8 @@ class TrackedRun:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Logs settings; nested ones as JSON. Settings logged by an earlier attempt of the run are kept."""
-        known = self.client.get_run(self.run_id).data.params
-        new = {k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in params.items() if k not in known}
+        logged = self.client.get_run(self.run_id).data.params
+        new = {k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in params.items() if k not in logged}
         mlflow.log_params(new, run_id=self.run_id, synchronous=True) if new else None
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
@@ -44,7 +44,7 @@ class TrackedRun:
 
 
 def tracking_client(config: PlatformConfig) -> MlflowClient:
-    """Client of the platform's MLflow backend; also makes it the default of this process."""
+    """Returns a client of the platform's MLflow backend; also makes it the default of this process."""
     storage.mlflow_dir(config).mkdir(parents=True, exist_ok=True)
     uri = storage.mlflow_tracking_uri(config)
     mlflow.set_tracking_uri(uri)
@@ -88,14 +88,14 @@ def tracked_run(
 
 
 def experiment_named(config: PlatformConfig, client: MlflowClient, name: str) -> str:
-    """Id of an experiment, made on first use with its artifacts below the storage root."""
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return found.experiment_id
+    """Returns the id of an experiment, made on first use with its artifacts below the storage root."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return experiment.experiment_id
     return client.create_experiment(name, artifact_location=(storage.mlflow_dir(config) / "artifacts" / name).as_uri())
 
 
 def _find(client: MlflowClient, experiment_id: str, key: Mapping[str, str]) -> Run | None:
     query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in key.items())
-    found = client.search_runs([experiment_id], query, max_results=1)
-    return found[0] if found else None
+    runs = client.search_runs([experiment_id], query, max_results=1)
+    return runs[0] if runs else None

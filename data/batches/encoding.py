@@ -13,7 +13,7 @@ Values = npt.NDArray[np.float32]
 
 
 def hash_ids(column: pa.Array | pa.ChunkedArray, rows: int) -> Ids:
-    """Ids of a string column in an embedding table.
+    """Computes the ids of a string column in an embedding table.
 
     Args:
         column: strings, (n,).
@@ -31,7 +31,7 @@ def hash_ids(column: pa.Array | pa.ChunkedArray, rows: int) -> Ids:
 
 
 def dense_values(table: pa.Table | pa.RecordBatch, columns: tuple[str, ...]) -> Values:
-    """Dense features as a matrix: null → 0, x → sign(x)·log(1 + |x|), which tames counts and leaves rates nearly as is.
+    """Returns dense features as a matrix: null → 0, x → sign(x)·log(1 + |x|), taming counts, hardly changing rates.
 
     Returns:
         (n, len(columns)).
@@ -43,7 +43,7 @@ def dense_values(table: pa.Table | pa.RecordBatch, columns: tuple[str, ...]) -> 
 
 
 def history_steps(lengths: Ids, slots: int) -> tuple[Ids, Ids]:
-    """Row and slot of every element of a ragged column that is laid into a (n, slots) matrix, newest first.
+    """Computes row and slot of every element of a ragged column laid into a (n, slots) matrix, newest first.
 
     Args:
         lengths: elements of each row, (n,), none above `slots`.
@@ -57,7 +57,7 @@ def history_steps(lengths: Ids, slots: int) -> tuple[Ids, Ids]:
 
 
 def ragged(column: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, Ids]:
-    """Flat values and lengths of a list column; a null list is empty."""
+    """Returns flat values and lengths of a list column; a null list is empty."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     return array.flatten(), lengths

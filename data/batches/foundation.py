@@ -13,7 +13,7 @@ from torch import Tensor
 from torchrec import KeyedJaggedTensor
 
 import storage
-from config import Features, FoundationModel, ManagedCollision, NumEmbeddings, PlatformConfig
+from config import Features, FoundationSettings, ManagedCollision, NumEmbeddings, PlatformConfig
 from data.batches.encoding import Ids, dense_values, hash_ids, ragged
 from data.schema import HISTORY_COLUMNS, Schema
 from data.sources import source_schema
@@ -37,8 +37,8 @@ class FoundationFeatures:
     sequence_length: int  # most history steps of a row; 0: the architecture reads none
 
     @classmethod
-    def of(cls, schema: Schema, foundation: FoundationModel, features: Features) -> "FoundationFeatures":
-        """The features of a source."""
+    def of(cls, schema: Schema, foundation: FoundationSettings, features: Features) -> "FoundationFeatures":
+        """Returns the features of a source."""
         windows = features.windows_days
         return cls(
             sparse=("user_id", "item_id", "vertical", *schema.categorical),
@@ -50,13 +50,13 @@ class FoundationFeatures:
 
     @property
     def columns(self) -> list[str]:
-        """Columns of `examples` to read."""
+        """Returns the columns of `examples` to read."""
         return list(dict.fromkeys([*KEYS, *self.sparse, *self.dense, *HISTORY_COLUMNS]))
 
     def ids(self, name: str, column: pa.Array | pa.ChunkedArray) -> Ids:
-        """Ids of a feature in its table."""
-        handed_out = self.managed is not None and name in self.managed.tables
-        return hash_ids(column, ID_RANGE if handed_out else self.num_embeddings.rows(name))
+        """Computes the ids of a feature in its table."""
+        assigned = self.managed is not None and name in self.managed.tables
+        return hash_ids(column, ID_RANGE if assigned else self.num_embeddings.rows(name))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Examples:
     size: int  # B
 
     def to(self, device: torch.device) -> "Examples":
-        """The batch on a device."""
+        """Returns the batch on a device."""
         return Examples(
             FoundationBatch(*(t.to(device) for t in self.batch)), self.labels.to(device), self.keys, self.size
         )
@@ -84,7 +84,7 @@ def foundation_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[Examples]:
-    """Batches of a day's examples with start <= event_timestamp < end, in time order, with constant memory.
+    """Yields batches of a day's examples with start <= event_timestamp < end, in time order, with constant memory.
 
     Args:
         config: the platform.
@@ -113,7 +113,7 @@ def foundation_batches(
 
 
 def count_examples(config: PlatformConfig, day: date, *, start: datetime | None, end: datetime | None) -> int:
-    """How many examples `foundation_batches` gives, for all processes together."""
+    """Counts the examples that `foundation_batches` yields, for all processes together."""
     where = pc.scalar(True)
     if start is not None:
         where &= pc.field("event_timestamp") >= start
@@ -125,12 +125,12 @@ def count_examples(config: PlatformConfig, day: date, *, start: datetime | None,
 def _chunks(
     file: pa.parquet.ParquetFile, columns: list[str], start: datetime | None, end: datetime | None
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of a file; row groups that lie wholly outside [start, end) are not read."""
-    place = file.schema.names.index("event_timestamp")  # among the leaves
+    """Reads the rows of a file; row groups that lie wholly outside [start, end) are skipped."""
+    leaf = file.schema.names.index("event_timestamp")
     groups = []
     for number in range(file.num_row_groups):
-        known = file.metadata.row_group(number).column(place).statistics
-        outside = known is not None and ((start and known.max < start) or (end and known.min >= end))
+        times = file.metadata.row_group(number).column(leaf).statistics
+        outside = times is not None and ((start and times.max < start) or (end and times.min >= end))
         if not outside:
             groups.append(number)
     return file.iter_batches(CHUNK_ROWS, row_groups=groups, columns=columns)
@@ -154,19 +154,19 @@ def _encode(table: pa.Table, features: FoundationFeatures, size: int, rank: int,
     keys = table.select(KEYS).combine_chunks()
     for batch_first in range(0, table.num_rows, size):
         count = min(size, table.num_rows - batch_first)
-        first, last = (batch_first + count * part // world_size for part in (rank, rank + 1))
+        first, last = (batch_first + count * number // world_size for number in (rank, rank + 1))
         names, values = list(features.sparse), [ids[:, first:last].flatten()]
         lengths = [torch.ones(len(names) * (last - first), dtype=torch.int64)]
-        parts = {CLICKED: history.clicked} | ({SEQUENCE: history.steps} if features.sequence_length else {})
-        for name, part in parts.items():
+        histories = {CLICKED: history.clicked} | ({SEQUENCE: history.items} if features.sequence_length else {})
+        for name, ids_of_rows in histories.items():
             names.append(name)
-            values.append(part.values[part.offsets[first] : part.offsets[last]])
-            lengths.append(part.lengths[first:last])
+            values.append(ids_of_rows.values[ids_of_rows.offsets[first] : ids_of_rows.offsets[last]])
+            lengths.append(ids_of_rows.lengths[first:last])
         sparse = KeyedJaggedTensor(keys=names, values=torch.cat(values), lengths=torch.cat(lengths))
-        steps = history.extras[history.steps.offsets[first] : history.steps.offsets[last]]
+        extras = history.extras[history.items.offsets[first] : history.items.offsets[last]]
         slice_keys = keys.slice(first, last - first).combine_chunks()
         yield Examples(
-            FoundationBatch(sparse, dense[first:last], steps),
+            FoundationBatch(sparse, dense[first:last], extras),
             labels[first:last],
             slice_keys.to_batches()[0] if len(slice_keys) else pa.RecordBatch.from_pylist([], schema=keys.schema),
             count,
@@ -187,8 +187,8 @@ class _History:
     """The histories of n rows."""
 
     clicked: _Ragged  # the clicked items
-    steps: _Ragged  # all items, newest first
-    extras: Tensor  # label and log(1 + age in hours) of each step, (steps, 2)
+    items: _Ragged  # all items, newest first
+    extras: Tensor  # label and log(1 + age in hours) of each element of `items`, (elements, 2)
 
     @classmethod
     def of(cls, table: pa.Table, features: FoundationFeatures) -> "_History":

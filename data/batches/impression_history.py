@@ -1,4 +1,4 @@
-"""Histories of past impressions as of any instant: which impressions fill the slots, and what a slot says of one."""
+"""Histories of past impressions as of any instant: which impressions fill the slots, and what a slot holds."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Slots:
     ages: Tensor  # log(1 + hours) from the impression to the instant, (Q, L)
 
     def part(self, rows: slice | Tensor) -> "Slots":
-        """Some of the users."""
+        """Returns some of the users."""
         return Slots(self.positions[rows], self.ages[rows])
 
 
@@ -37,7 +37,7 @@ class ImpressionLog:
     def newest_before(
         self, users: Ints, instants: Ints, *, length: int, days: int, delay_us: int = 0, among: Ints | None = None
     ) -> Slots:
-        """Each user's newest impressions with instant − days ≤ time < instant − delay.
+        """Finds each user's newest impressions with instant − days ≤ time < instant − delay.
 
         Args:
             users: numbers as in `self.users`; one that is not there has no history, (Q,).
@@ -51,15 +51,15 @@ class ImpressionLog:
         micros = self.micros[kept]
         timeline = Timeline(self.users[kept], micros)
         low, high = timeline.window(users, instants, reach_us=days * DAY_US, delay_us=delay_us)
-        places = high[:, None] - 1 - np.arange(length)
-        empty = places < low[:, None]
-        places[empty] = -1
-        hours = (instants[:, None] - np.append(micros, 0)[places]) / HOUR_US
+        positions = high[:, None] - 1 - np.arange(length)
+        empty = positions < low[:, None]
+        positions[empty] = -1
+        hours = (instants[:, None] - np.append(micros, 0)[positions]) / HOUR_US
         ages = np.log1p(np.where(empty, 0.0, hours)).astype(np.float32)
-        return Slots(torch.from_numpy(np.append(kept, -1)[places]), torch.from_numpy(ages))
+        return Slots(torch.from_numpy(np.append(kept, -1)[positions]), torch.from_numpy(ages))
 
     def history(self, slots: Slots, codes: Tensor, item_codes: Tensor) -> History:
-        """What the slots hold, as a vertical model reads it.
+        """Returns what the slots hold, as a vertical model reads it.
 
         Args:
             slots: of Q users.
@@ -115,11 +115,11 @@ class HistoryBuilder:
             asked: numbers of items, (Q,).
             instants: microseconds since 1970, few different ones, (Q,).
         """
-        known = np.flatnonzero(self._counts)
+        counted = np.flatnonzero(self._counts)
         return item_means(
-            self.items[known],
-            self.log.micros[known],
-            codes[torch.from_numpy(known)],
+            self.items[counted],
+            self.log.micros[counted],
+            codes[torch.from_numpy(counted)],
             asked=asked,
             instants=instants,
             days=self.days,
@@ -136,7 +136,7 @@ class HistoryBuilder:
 def item_means(
     items: Ints, micros: Ints, codes: Tensor, *, asked: Ints, instants: Ints, days: int, delay_us: int = 0
 ) -> Tensor:
-    """Mean code of an item's impressions with instant − days ≤ time < instant − delay; zeros where there is none.
+    """Computes items' mean codes over instant − days ≤ time < instant − delay; zeros where there is no impression.
 
     Args:
         items: number of each logged impression's item, (N,).
@@ -153,10 +153,10 @@ def item_means(
     result = torch.zeros(len(asked), codes.shape[1])
     count = int(max(items.max(initial=-1), asked.max(initial=-1))) + 1
     for instant in np.unique(instants):
-        known = np.flatnonzero((micros >= instant - days * DAY_US) & (micros < instant - delay_us))
-        of = torch.from_numpy(items[known])
-        sums = torch.zeros(count, codes.shape[1]).index_add_(0, of, codes[torch.from_numpy(known)])
-        means = sums / torch.bincount(of, minlength=count).clamp(min=1).unsqueeze(1)
+        counted = np.flatnonzero((micros >= instant - days * DAY_US) & (micros < instant - delay_us))
+        counted_items = torch.from_numpy(items[counted])
+        sums = torch.zeros(count, codes.shape[1]).index_add_(0, counted_items, codes[torch.from_numpy(counted)])
+        means = sums / torch.bincount(counted_items, minlength=count).clamp(min=1).unsqueeze(1)
         rows = np.flatnonzero(instants == instant)
         result[torch.from_numpy(rows)] = means[torch.from_numpy(asked[rows])]
     return result

@@ -29,7 +29,7 @@ class VerticalFeatures:
 
     @classmethod
     def of(cls, schema: Schema, config: PlatformConfig) -> "VerticalFeatures":
-        """The features of the chosen source."""
+        """Returns the features of the chosen source."""
         rows = config.vertical_model.num_embeddings
         windows = config.features.windows_days
         return cls(
@@ -43,12 +43,12 @@ class VerticalFeatures:
 
     @property
     def columns(self) -> list[str]:
-        """Columns a table of rows must have."""
+        """Returns the columns a table of rows must have."""
         history = ["fm_history_codes", "fm_history_item_ids", "fm_history_labels", "fm_history_ages_h", "fm_item_code"]
         return [*self.num_embeddings, *self.dense, *history]
 
     def batch(self, rows: pa.Table) -> VerticalBatch:
-        """Rows as one batch; nulls (an entity Feast does not know) become id 0, dense 0, an empty history."""
+        """Encodes rows as one batch; nulls (an entity Feast does not know) become id 0, dense 0, an empty history."""
         sparse = np.stack([hash_ids(rows[name], count) for name, count in self.num_embeddings.items()], axis=1)
         return VerticalBatch(
             dense=torch.from_numpy(dense_values(rows, self.dense)),
@@ -57,7 +57,7 @@ class VerticalFeatures:
         )
 
     def batches(self, rows: pa.Table, size: int) -> Iterator[tuple[pa.Table, VerticalBatch]]:
-        """Rows in their order, `size` at a time, each slice beside its batch."""
+        """Yields rows in their order, `size` at a time, each slice beside its batch."""
         at_once = max(1, ROWS_ENCODED // size) * size
         for first in range(0, rows.num_rows, at_once):
             encoded = rows.slice(first, at_once)
@@ -92,6 +92,6 @@ class VerticalFeatures:
         )
 
     def _codes(self, column: pa.ChunkedArray) -> Codes:
-        """All codes of a binary column, one after the other, (codes, width)."""
+        """Decodes all codes of a binary column, one after the other, (codes, width)."""
         data = b"".join(value for value in column.to_pylist() if value is not None)
         return decode(data, width=self.code_dim, bits=self.code_bits)

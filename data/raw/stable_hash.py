@@ -28,5 +28,5 @@ def stable_hash(*columns: NDArray[np.integer], seed: int = 0) -> NDArray[np.uint
 
 
 def stable_uniform(*columns: NDArray[np.integer], seed: int = 0) -> NDArray[np.float64]:
-    """The same as numbers in [0, 1), (N,)."""
+    """Returns the same as numbers in [0, 1), (N,)."""
     return (stable_hash(*columns, seed=seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53

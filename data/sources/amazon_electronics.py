@@ -58,7 +58,7 @@ SCHEMA = Schema(
 
 
 def schema(source: Source) -> Schema:
-    """Second, third and last level of the product's category, brand, price; month. Nothing is known of the users."""
+    """Returns second, third and last level of the product's category, brand, price; month. Users have no features."""
     return SCHEMA
 
 
@@ -81,7 +81,7 @@ def fetch(config: PlatformConfig) -> None:
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The reviews that the replay puts into a platform day and their negatives, with product features."""
+    """Reads the reviews that the replay puts into a platform day and their negatives, with product features."""
     impressions = pl.scan_parquet(_built(config) / "impressions.parquet")
     replay = Replay.of(config, impressions.select("log_day").collect()["log_day"].to_numpy())
     start, end = replay.window(config, day)
@@ -105,7 +105,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
 
 
 def labelled(reviews: pl.DataFrame) -> pl.DataFrame:
-    """Reviews and as many products that their users did not review.
+    """Returns reviews and as many products that their users did not review.
 
     Args:
         reviews: user_id, item_id, log_day (days since 1970), in any order; the first of a user and product counts.
@@ -117,7 +117,7 @@ def labelled(reviews: pl.DataFrame) -> pl.DataFrame:
     positives = (
         reviews.sort("user_id", "log_day", "item_id")
         .unique(["user_id", "item_id"], keep="first", maintain_order=True)
-        .with_columns(place=pl.int_range(pl.len()).over("user_id"))
+        .with_columns(number=pl.int_range(pl.len()).over("user_id"))
     )
     items = positives["item_id"].unique().sort()
     users = positives.group_by("user_id", maintain_order=True).agg(pl.len().alias("reviews"))
@@ -129,8 +129,8 @@ def labelled(reviews: pl.DataFrame) -> pl.DataFrame:
         pl.DataFrame({"user_id": users["user_id"].gather(user), "item_id": items.gather(drawn)})
         .unique(["user_id", "item_id"], keep="first", maintain_order=True)
         .join(positives, on=["user_id", "item_id"], how="anti", maintain_order="left")
-        .with_columns(place=pl.int_range(pl.len()).over("user_id"))
-        .join(positives.select("user_id", "place", "log_day"), on=["user_id", "place"])
+        .with_columns(number=pl.int_range(pl.len()).over("user_id"))
+        .join(positives.select("user_id", "number", "log_day"), on=["user_id", "number"])
     )
     LOG.info("%d reviews, %d negatives", positives.height, negatives.height)
     columns = ["user_id", "item_id", "log_day"]
@@ -156,11 +156,11 @@ def _reviews(path: Path) -> pl.DataFrame:
 
 
 def _products(path: Path, wanted: set[str]) -> pl.DataFrame:
-    """Features of the reviewed products; the metadata hold eight times as many."""
+    """Reads the features of the reviewed products; the metadata hold eight times as many."""
     rows = []
     for number, line in _lines(path):
-        found = ASIN.search(line)
-        if found and found[1] not in wanted:
+        asin = ASIN.search(line)
+        if asin and asin[1] not in wanted:
             continue
         try:
             product = ast.literal_eval(line)
@@ -173,7 +173,7 @@ def _products(path: Path, wanted: set[str]) -> pl.DataFrame:
 
 
 def _levels(paths: list[list[str]]) -> tuple[str | None, str | None, str | None]:
-    """Second and third level of a product's first place below Electronics, and, as DIN takes it, its last leaf."""
+    """Returns second and third level of a product's first category below Electronics, and, as in DIN, its last leaf."""
     paths = [path for path in paths if path]
     if not paths:
         return None, None, None
@@ -183,7 +183,7 @@ def _levels(paths: list[list[str]]) -> tuple[str | None, str | None, str | None]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not empty, with their numbers."""
+    """Yields the lines that are not empty, with their numbers."""
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
         yield from ((number, line) for number, line in enumerate(file, start=1) if line.strip())
 
@@ -205,7 +205,7 @@ def _originals(source: Source) -> tuple[Path, Path]:
 
 
 def _built(config: PlatformConfig) -> Path:
-    """Folder of the log built from the files as they are now."""
+    """Returns the folder of the log built from the files as they are now."""
     sizes = [path.stat().st_size for path in _originals(config.source)]
     digest = hashlib.sha256(repr((RULES, SEED, sizes)).encode()).hexdigest()[:12]
     return storage.cache_dir(config) / f"amazon_electronics_{digest}"

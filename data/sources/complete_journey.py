@@ -55,7 +55,7 @@ SCHEMA = Schema(
 
 
 def schema(source: Source) -> Schema:
-    """Demographics (known for a third of the households), the product's place in the range, place and time."""
+    """Returns demographics (known for a third of the households), product hierarchy, store, display and time."""
     return SCHEMA
 
 
@@ -81,7 +81,7 @@ def fetch(config: PlatformConfig) -> None:
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The impressions of a platform day, with household and product features."""
+    """Reads the impressions of a platform day, with household and product features."""
     origin = storage.day_window(config, config.source.bootstrap_day)[0]
     start, end = storage.day_window(config, day)
     factor = config.source.days_per_day
@@ -169,7 +169,7 @@ def build_ads_log(folder: Path) -> pl.DataFrame:
 
 
 def _promoted(folder: Path, pools: pl.DataFrame) -> pl.DataFrame:
-    """The products on promotion in each store and week that has transactions, by pool and product.
+    """Reads the products on promotion in each store and week that has transactions, by pool and product.
 
     Returns:
         promotion (row number), pool, product_id, display_location, mailer_location.
@@ -224,7 +224,7 @@ def _negatives(baskets: pl.DataFrame, bought: pl.DataFrame, promoted: pl.DataFra
 
 
 def _bounds(groups: NDArray[np.uint32], wanted: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First row and number of rows of each wanted group in the sorted column `groups`."""
+    """Finds first row and number of rows of each wanted group in the sorted column `groups`."""
     first = np.searchsorted(groups, wanted, side="left")
     return first, np.searchsorted(groups, wanted, side="right") - first
 

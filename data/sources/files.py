@@ -33,7 +33,7 @@ DATE = re.compile(r"(?<!\d)(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?!\
 
 
 def schema(source: Source) -> Schema:
-    """The features that `columns` names; the crosses are (user, item) where it names none.
+    """Returns the features that `columns` names; the crosses are (user, item) where it names none.
 
     Raises:
         ValueError: `columns` is missing, or uses a name twice, or a name the platform needs for itself.
@@ -79,7 +79,7 @@ def fetch(config: PlatformConfig) -> None:
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The rows of a platform day, core columns renamed, in the order of file names and of the files.
+    """Reads the rows of a platform day, core columns renamed, in the order of file names and of the files.
 
     A mapped column that a file lacks is left out, with a warning; row checks then say which rows lack it.
 
@@ -105,16 +105,16 @@ def _read_file(config: PlatformConfig, path: Path, day: date) -> pl.DataFrame:
         missing = [f"{source!r} (for {name})" for name, source in wanted.items() if source not in present]
         if missing:
             LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(present))
-        found = {name: pl.col(source) for name, source in wanted.items() if source in present}
+        columns = {name: pl.col(source) for name, source in wanted.items() if source in present}
         # Without any mapped column the rows keep their own, or they would vanish instead of being quarantined.
-        rows = (scan.select(**found) if found else scan).collect()
+        rows = (scan.select(**columns) if columns else scan).collect()
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     return rows if _date(config.source, path) else rows.filter(_belongs(config, rows, day))
 
 
 def _belongs(config: PlatformConfig, rows: pl.DataFrame, day: date) -> pl.Series:
-    """Which rows of a file without a date belong to the day, by their timestamps or those of their neighbours."""
+    """Says which rows of a file without a date belong to the day, by their own or their neighbours' timestamps."""
     if "event_timestamp" not in rows.columns:
         return pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True)
     start, end = storage.day_window(config, day)
@@ -132,7 +132,7 @@ def _may_hold(source: Source, path: Path, day: date) -> bool:
 
 
 def _date(source: Source, path: Path) -> date | None:
-    """The date in a file's name, or in the name of a folder below `path`; None where there is none."""
+    """Returns the date in a file's name, or in the name of a folder below `path`; None where there is none."""
     root = ROOT / (source.path or "")
     stamps = DATE.findall(path.name if path == root else str(path.relative_to(root)))
     return date.fromisoformat(stamps[-1]) if stamps else None
@@ -143,8 +143,8 @@ def _files(config: PlatformConfig) -> list[Path]:
     if config.source.path is None:
         raise FileNotFoundError(f"platform.yaml: {where} is not set; name your Parquet or CSV file, or their folder")
     root = ROOT / config.source.path
-    found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
-    files = [path for path in found if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "_"))]
+    paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    files = [path for path in paths if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "_"))]
     if not files:
         raise FileNotFoundError(f"platform.yaml: {where} is {root}, where there is no {' or '.join(SUFFIXES)} file")
     undated = [path for path in files if _date(config.source, path) is None]
@@ -157,7 +157,7 @@ def _files(config: PlatformConfig) -> list[Path]:
 
 
 def _sources(source: Source) -> dict[str, str]:
-    """Column of the common schema -> column of the user's files."""
+    """Maps each column of the common schema to the column of the user's files."""
     columns = _mapping(source)
     features = schema(source)
     return {name: getattr(columns, name) for name in CORE} | {n: n for n in (*features.categorical, *features.dense)}

@@ -48,7 +48,7 @@ VIDEO_COLUMNS = ("author_id", "video_type", "upload_type", "music_id", "music_ty
 
 
 def schema(source: Source) -> Schema:
-    """The published user features, static video features, tab and hour; counts and durations as log(1 + x)."""
+    """Returns the published user features, static video features, tab and hour; counts and durations as log(1 + x)."""
     return SCHEMA
 
 
@@ -62,7 +62,7 @@ def fetch(config: PlatformConfig) -> None:
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The impressions of a platform day, with user and video features."""
+    """Reads the impressions of a platform day, with user and video features."""
     logs, users, videos = _files(config.source)
     start, end = storage.day_window(config, day)
     window = pl.col("time_ms").is_between(int(start.timestamp() * 1000), int(end.timestamp() * 1000), "left")
@@ -111,7 +111,7 @@ def _scan(path: Path) -> pl.LazyFrame:
 
 
 def _files(source: Source) -> tuple[list[Path], Path, Path]:
-    """The log files, the user file and the video file."""
+    """Returns the log files, the user file and the video file."""
     advice = (
         "download KuaiRand-Pure from https://kuairand.com and name its folder as sources.kuairand.path in "
         "platform.yaml, or `make run SOURCE=kuairand DATA_PATH=...`"

@@ -46,7 +46,7 @@ SCHEMA = Schema(
 
 
 def schema(source: Source) -> Schema:
-    """Length of the video, faces and first word of its cover, hour. Nothing is published of the users."""
+    """Returns length of the video, faces and first word of its cover, hour. Nothing is published of the users."""
     return SCHEMA
 
 
@@ -61,7 +61,7 @@ def fetch(config: PlatformConfig) -> None:
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The impressions that the replay puts into a platform day.
+    """Reads the impressions that the replay puts into a platform day.
 
     Held at once are the times of the whole log, and the impressions of the day.
 
@@ -100,7 +100,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
 
 
 def _log(source: Source) -> pl.LazyFrame:
-    """All impressions: user_id, item_id, time, label, duration_s."""
+    """Reads all impressions: user_id, item_id, time, label, duration_s."""
     folder = ORIGINAL.folder(source)
     if (folder / "train.csv").is_file() and not (folder / "train_interaction.txt").is_file():
         files = ORIGINAL.find(source, "train.csv", "test.csv")
@@ -122,7 +122,7 @@ def _log(source: Source) -> pl.LazyFrame:
 
 
 def _faces(source: Source, videos: pl.DataFrame) -> pl.DataFrame:
-    """Number of faces on the covers of some videos, and the share of the cover that the largest takes."""
+    """Reads the number of faces on the covers of some videos, and the share of the cover that the largest takes."""
     path = ORIGINAL.folder(source) / "train_face.txt"
     if not path.is_file():
         return videos.clear().with_columns(
@@ -144,7 +144,7 @@ def _faces(source: Source, videos: pl.DataFrame) -> pl.DataFrame:
 
 
 def _words(source: Source, videos: pl.DataFrame) -> pl.DataFrame:
-    """First word on the covers of some videos, null where there is none, and their number."""
+    """Reads the first word on the covers of some videos, null where there is none, and the number of words."""
     path = ORIGINAL.folder(source) / "train_text.txt"
     if not path.is_file():
         return videos.clear().with_columns(
@@ -166,10 +166,10 @@ def _words(source: Source, videos: pl.DataFrame) -> pl.DataFrame:
 
 
 def _headerless(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.LazyFrame:
-    """A tab-separated file without a header, which has exactly these columns."""
+    """Scans a tab-separated file without a header, which has exactly these columns."""
     try:
-        found = pl.scan_csv(path, separator="\t", has_header=False, infer_schema=False, quote_char=None)
-        width = len(found.collect_schema())
+        scan = pl.scan_csv(path, separator="\t", has_header=False, infer_schema=False, quote_char=None)
+        width = len(scan.collect_schema())
     except pl.exceptions.PolarsError as error:
         raise ValueError(ORIGINAL.unreadable(path, error)) from error
     if width != len(columns):

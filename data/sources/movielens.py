@@ -35,7 +35,7 @@ SCHEMA = Schema(
 
 
 def schema(source: Source) -> Schema:
-    """Demographics; first genre, all genres and year of the film; hour and weekday (UTC) of the rating."""
+    """Returns demographics; first genre, all genres and year of the film; hour and weekday (UTC) of the rating."""
     return SCHEMA
 
 
@@ -55,7 +55,7 @@ def fetch(config: PlatformConfig) -> None:
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The ratings that the replay puts into a platform day, with user and film features."""
+    """Reads the ratings that the replay puts into a platform day, with user and film features."""
     start, end = storage.day_window(config, day)
     folder = _folder(config)
     users = _table(folder / "ml-100k.user").select(
@@ -116,7 +116,7 @@ def _replayed(config: PlatformConfig, ratings: pl.DataFrame) -> pl.DataFrame:
 
 
 def _table(path: Path) -> pl.DataFrame:
-    """A tab-separated file whose header cells read name:type; every column as strings."""
+    """Reads a tab-separated file whose header cells read name:type; every column as strings."""
     table = pl.read_csv(path, separator="\t", infer_schema=False, quote_char=None)
     return table.rename(lambda cell: cell.split(":")[0])
 

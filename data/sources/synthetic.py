@@ -56,16 +56,16 @@ SCHEMA = Schema(
 
 
 def schema(source: Source) -> Schema:
-    """User, ad and context features; `shown_today` counts the user's earlier impressions of the log's day."""
+    """Returns user, ad and context features; `shown_today` counts the user's earlier impressions of the log's day."""
     return SCHEMA
 
 
 def fetch(config: PlatformConfig) -> None:
-    """Nothing to fetch: the log is generated."""
+    """Does nothing: the log is generated."""
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The impressions of a platform day."""
+    """Generates the impressions of a platform day."""
     source = config.source
     frames = []
     shown: dict[date, Exposures] = {}
@@ -77,7 +77,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
 
 
 def true_probability(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The probability that each impression of a platform day was clicked.
+    """Returns the probability that each impression of a platform day was clicked.
 
     Returns:
         impression_id and probability, in the order of `read`.
@@ -116,7 +116,7 @@ class Ads:
 
 
 def _day(source: Source, day: date, shown: dict[date, Exposures]) -> tuple[Exposures, Floats]:
-    """Exposures of a log day and their click probabilities, (N,); `shown` keeps exposures for the next days."""
+    """Draws a log day's exposures and click probabilities, (N,); `shown` keeps exposures for the next days."""
     past_days = [
         day - timedelta(days=n) for n in range(MEMORY_DAYS, 0, -1) if day - timedelta(days=n) >= source.first_day
     ]
@@ -168,14 +168,14 @@ def _expose(source: Source, day: date) -> Exposures:
 
 
 def _seen_before(past: list[Exposures], now: Exposures) -> Ints:
-    """How often each impression's user had been shown its advertiser, on the past days and earlier today, (N,)."""
+    """Counts how often each impression's user had been shown its advertiser, on past days and earlier today, (N,)."""
     user = np.concatenate([e.user for e in [*past, now]])
     advertiser = np.concatenate([e.advertiser for e in [*past, now]])
     return _occurrence(user * (advertiser.max() + 1) + advertiser)[-len(now.user) :]
 
 
 def _occurrence(keys: Ints) -> Ints:
-    """How many earlier entries of `keys` equal each entry, (N,)."""
+    """Counts how many earlier entries of `keys` equal each entry, (N,)."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
@@ -186,7 +186,7 @@ def _occurrence(keys: Ints) -> Ints:
 
 
 def _population(source: Source, day: date) -> tuple[int, int]:
-    """Number of users and of ads that exist on a log day."""
+    """Returns the number of users and of ads that exist on a log day."""
     age = (day - source.first_day).days
     users = min(MAX_USERS, max(60, source.events_per_day // EVENTS_PER_USER))
     ads = min(MAX_ADS, max(40, source.events_per_day // EVENTS_PER_AD))
@@ -194,7 +194,7 @@ def _population(source: Source, day: date) -> tuple[int, int]:
 
 
 def _interests(users: int, day: date) -> tuple[Floats, Floats]:
-    """The users' latent interests on a day, (users, INTERESTS) of length near 1, and their logit biases, (users,).
+    """Draws users' latent interests on a day, (users, INTERESTS) of length near 1, and logit biases, (users,).
 
     Interests turn from one random direction to another and back, in 40 to 120 days, each user at their own pace.
     """
@@ -208,7 +208,7 @@ def _interests(users: int, day: date) -> tuple[Floats, Floats]:
 
 
 def _ads(source: Source, day: date) -> Ads:
-    """The ads of a log day: each belongs to an advertiser, whose category and quality it shares in part."""
+    """Draws the ads of a log day: each belongs to an advertiser, whose category and quality it shares in part."""
     count = _population(source, day)[1]
     advertisers = max(20, _population(source, source.first_day)[1] // 8)
     advertiser = _generator("ad advertiser").integers(0, advertisers, count)
@@ -265,13 +265,13 @@ def _features(source: Source, day: date, now: Exposures, label: NDArray[np.bool_
 
 
 def _log_days(config: PlatformConfig, day: date) -> list[date]:
-    """Log days inside a platform day's window."""
+    """Returns the log days inside a platform day's window."""
     count = len(storage.day_ends(config, day))
     return [day - timedelta(days=n) for n in range(count - 1, -1, -1)]
 
 
 def _generator(*stream: str | date) -> np.random.Generator:
-    """Random numbers of one purpose, and day where it has one; arrays of it may grow without changing their start."""
+    """Returns random numbers of one purpose, and day if it has one; a larger array of them starts the same."""
     words = [item.toordinal() if isinstance(item, date) else int.from_bytes(item.encode()) for item in stream]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([SEED, *words])))
 
@@ -281,7 +281,7 @@ def _age_groups(users: int) -> Ints:
 
 
 def _weighted(uniform: Floats, weights: Floats) -> Ints:
-    """Indices drawn by weight from numbers in [0, 1), (N,)."""
+    """Draws indices by weight from numbers in [0, 1), (N,)."""
     cumulative = np.cumsum(weights)
     return np.searchsorted(cumulative[:-1], uniform * cumulative[-1], side="right")
 

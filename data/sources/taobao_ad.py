@@ -44,7 +44,7 @@ USERS = {"userid": pl.Int64, **dict.fromkeys(SCHEMA.user_categorical, pl.String)
 
 
 def schema(source: Source) -> Schema:
-    """The published user and ad features, the ad's position (`pid`) and the hour."""
+    """Returns the published user and ad features, the ad's position (`pid`) and the hour."""
     return SCHEMA
 
 
@@ -59,7 +59,7 @@ def fetch(config: PlatformConfig) -> None:
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
-    """The impressions of a platform day, with user and ad features; other days pass by without being held.
+    """Reads the impressions of a platform day, with user and ad features; other days pass by without being held.
 
     Raises:
         ValueError: a value is no number where its column holds numbers.
@@ -93,7 +93,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
 
 
 def _scans(source: Source) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
-    """The sample, the ads and the users."""
+    """Scans the sample, the ads and the users."""
     sample, ads, users = ORIGINAL.find(source, *FILES)
     return (
         ORIGINAL.scan(sample, SAMPLE),

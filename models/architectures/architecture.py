@@ -26,12 +26,12 @@ class Sizes:
 
     @property
     def features_dim(self) -> int:
-        """Width of all features side by side, F·e + N."""
+        """Returns the width of all features side by side, F·e + N."""
         return self.num_sparse * self.embedding_dim + self.num_dense
 
     @property
     def step_dim(self) -> int:
-        """Width of a history step, e + 2."""
+        """Returns the width of a history step, e + 2."""
         return self.embedding_dim + STEP_SCALARS
 
 

@@ -38,7 +38,7 @@ class DCNv2(Architecture):
         self.output_dim = [width, *config.deep][-1] + (0 if self.stacked else width)
 
     def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, output_dim); the history is not read."""
+        """Returns (B, output_dim); the history is not read."""
         padding = dense.new_zeros(len(dense), self.padding)
         features = torch.cat([tokens.flatten(1), dense, padding], dim=1)  # (B, F·e + N, rounded up)
         crossed = self.cross(features)

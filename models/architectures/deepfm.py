@@ -29,6 +29,6 @@ class DeepFM(Architecture):
         self.output_dim = config.deep[-1] + self.machine.output_dim
 
     def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, last of deep + (F + 2)·e); the history is not read."""
+        """Returns (B, last of deep + (F + 2)·e); the history is not read."""
         deep = self.deep(torch.cat([tokens.flatten(1), dense], dim=1))
         return torch.cat([deep, self.machine(tokens, dense, sequence, mask)], dim=1)

@@ -48,7 +48,7 @@ class EnsembleLayer(nn.Module):
         self.norm = nn.LayerNorm(embedding_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, d) -> (B, m, d)."""
+        """Maps (B, n, d) to (B, m, d)."""
         total = self.shortcut(x)
         for branch in self.branches.values():
             total = total + branch(x).unflatten(1, (-1, x.shape[2]))
@@ -83,6 +83,6 @@ class DHEN(Architecture):
         self.output_dim = config.num_tokens * sizes.embedding_dim
 
     def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, n·e), the last layer's tokens side by side; the history is not read."""
+        """Returns (B, n·e), the last layer's tokens side by side; the history is not read."""
         tokens = torch.cat([tokens, self.dense(dense).unsqueeze(1)], dim=1)  # (B, F + 1, e)
         return self.layers(tokens).flatten(1)

@@ -29,6 +29,6 @@ class DIN(Architecture):
         self.output_dim = sizes.features_dim + self.attention.output_dim
 
     def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, F·e + N + e + 2)."""
+        """Returns (B, F·e + N + e + 2)."""
         interest = self.attention(tokens[:, self.target], sequence, mask)  # (B, e + 2)
         return torch.cat([tokens.flatten(1), dense, interest], dim=1)

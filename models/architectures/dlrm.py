@@ -27,6 +27,6 @@ class DLRM(Architecture):
         self.output_dim = sizes.embedding_dim + self.dots.output_dim
 
     def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, e + (F + 1)F/2); the history is not read."""
+        """Returns (B, e + (F + 1)F/2); the history is not read."""
         vector = self.bottom(dense)  # (B, e)
         return torch.cat([vector, self.dots(torch.cat([vector.unsqueeze(1), tokens], dim=1))], dim=1)

@@ -21,5 +21,5 @@ class DNN(Architecture):
         self.output_dim = sizes.features_dim
 
     def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, F·e + N); the history is not read."""
+        """Returns (B, F·e + N); the history is not read."""
         return torch.cat([tokens.flatten(1), dense], dim=1)

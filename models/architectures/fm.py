@@ -26,6 +26,6 @@ class FM(Architecture):
         self.output_dim = (sizes.num_sparse + 2) * sizes.embedding_dim
 
     def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, (F + 2)·e); the history is not read."""
+        """Returns (B, (F + 2)·e); the history is not read."""
         vectors = torch.cat([tokens, self.dense(dense).unsqueeze(1)], dim=1)  # (B, F + 1, e)
         return torch.cat([vectors.flatten(1), bi_interaction(vectors)], dim=1)

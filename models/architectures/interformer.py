@@ -44,12 +44,12 @@ class InterFormerConfig(Section):
 
     @property
     def to_history(self) -> bool:
-        """Whether the features' summary goes into the history."""
+        """Says whether the features' summary goes into the history."""
         return self.flow in ("int", "n2s")
 
     @property
     def to_features(self) -> bool:
-        """Whether the history's summary goes into the features' interaction."""
+        """Says whether the history's summary goes into the features' interaction."""
         return self.flow in ("int", "s2n")
 
 
@@ -70,7 +70,7 @@ class MaskNet(nn.Module):
         self.compress = mlp(step_dim, [embedding_dim], embedding_dim, activation=nn.SiLU)
 
     def forward(self, steps: Tensor) -> Tensor:
-        """(B, T, d + 2) -> (B, T, d)."""
+        """Maps (B, T, d + 2) to (B, T, d)."""
         return self.compress(steps * 2 * torch.sigmoid(self.mask(steps)))
 
 
@@ -83,7 +83,7 @@ class FeatureSummary(nn.Module):
         self.gate = Gating(embedding_dim, config.gate)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, N, d) -> (B, n_sum, d)."""
+        """Maps (B, N, d) to (B, n_sum, d)."""
         return self.gate(self.compress(features))
 
 
@@ -102,11 +102,11 @@ class HistorySummary(nn.Module):
         self.num_rows = self.plain + config.num_pma
 
     def forward(self, history: Tensor, mask: Tensor) -> Tensor:
-        """(B, P, d) and (B, P) -> (B, n_cls + n_pma + K, d)."""
-        parts = [history[:, : self.num_cls], history[:, self.num_cls : self.plain]]
+        """Maps (B, P, d) and (B, P) to (B, n_cls + n_pma + K, d)."""
+        rows = [history[:, : self.num_cls], history[:, self.num_cls : self.plain]]
         if self.pma is not None:
-            parts.insert(1, self.pma(history, mask))
-        return self.gate(torch.cat(parts, dim=1))
+            rows.insert(1, self.pma(history, mask))
+        return self.gate(torch.cat(rows, dim=1))
 
 
 class SequenceArch(nn.Module):
@@ -128,7 +128,7 @@ class SequenceArch(nn.Module):
         self.attention = SelfAttention(embedding_dim, num_heads=config.num_heads)
 
     def forward(self, history: Tensor, mask: Tensor, summary: Tensor | None) -> Tensor:
-        """(B, P, d), (B, P) and, for the PFFN, (B, n_sum, d) -> (B, P, d)."""
+        """Maps (B, P, d), (B, P) and, for the PFFN, (B, n_sum, d) to (B, P, d)."""
         if self.pffn is not None and summary is not None:
             history = self.pffn(summary, history)
         positions = None
@@ -170,7 +170,7 @@ class Layer(nn.Module):
         self.sequence = None if config.flow == "sole" else SequenceArch(config, sizes.embedding_dim)
 
     def forward(self, x: Streams) -> Streams:
-        """One step of both streams."""
+        """Takes one step of both streams."""
         summary = self.feature_summary(x.features) if self.feature_summary is not None else None
         features = x.features
         if self.history_summary is not None:
@@ -199,7 +199,7 @@ class InterFormer(Architecture):
         num_tokens = sizes.num_sparse + (2 if self.pools_early else 1)
         num_layers = config.num_layers - (config.last_layer == "literal")
         self.layers = nn.ModuleList(
-            Layer(config, sizes, num_tokens=num_tokens, gives_cls=place == 0) for place in range(num_layers)
+            Layer(config, sizes, num_tokens=num_tokens, gives_cls=number == 0) for number in range(num_layers)
         )
         self.feature_summary = FeatureSummary(config, num_tokens, embedding_dim)
         self.history_summary = None if self.pools_early else HistorySummary(config, sizes)
@@ -210,7 +210,7 @@ class InterFormer(Architecture):
         self.output_dim = rows * embedding_dim
 
     def start(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Streams:
-        """X⁽¹⁾ and S⁽¹⁾, which begins with X_sum⁽¹⁾ as CLS."""
+        """Returns X⁽¹⁾ and S⁽¹⁾, which begins with X_sum⁽¹⁾ as CLS."""
         features = torch.cat([tokens, self.dense(dense).unsqueeze(1)], dim=1)  # (B, F + 1, d)
         filled = mask.unsqueeze(-1)  # (B, T, 1)
         history = self.steps(sequence.masked_fill(~filled, 0.0)).masked_fill(~filled, 0.0)
@@ -227,14 +227,14 @@ class InterFormer(Architecture):
         return Streams(features, torch.cat([cls, history], dim=1), mask)
 
     def streams(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Streams:
-        """Both streams after the last layer."""
+        """Returns both streams after the last layer."""
         streams = self.start(tokens, dense, sequence, mask)
         for layer in self.layers:
             streams = layer(streams)
         return streams
 
     def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, rows of both summaries · d)."""
+        """Returns (B, rows of both summaries · d)."""
         streams = self.streams(tokens, dense, sequence, mask)
         summary = self.feature_summary(streams.features)
         if self.history_summary is not None:

@@ -38,7 +38,7 @@ class Wukong(Architecture):
 
         @property
         def machine(self) -> Machine:
-            """Which factorization machine a layer has."""
+            """Says which factorization machine a layer has."""
             return "attentive" if self.attentive_projection else self.interaction
 
     def __init__(self, config: Config, sizes: Sizes) -> None:
@@ -64,6 +64,6 @@ class Wukong(Architecture):
         self.output_dim = num_tokens * embedding_dim
 
     def forward(self, tokens: Tensor, dense: Tensor, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, n·e), the last layer's tokens side by side; the history is not read."""
+        """Returns (B, n·e), the last layer's tokens side by side; the history is not read."""
         tokens = torch.cat([tokens, self.bottom(dense).unflatten(1, (-1, self.embedding_dim))], dim=1)
         return self.layers(tokens).flatten(1)

@@ -28,13 +28,13 @@ class Member(Section):
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Entropy of a Bernoulli of the given logit, in nats; exact for large logits too."""
+    """Computes the entropy of a Bernoulli of the given logit, in nats; exact for large logits too."""
     size = logits.abs()
     return softplus(-size) + size * torch.sigmoid(-size)
 
 
 def confidence(logits: Tensor, base_rate: Tensor | None = None) -> Tensor:
-    """How sure a prediction is: −H(p), or KL(p ‖ base rate), which does not favour low p where clicks are rare."""
+    """Computes how sure a prediction is: −H(p), or KL(p ‖ base rate), which favours no low p where clicks are rare."""
     if base_rate is None:
         return -entropy(logits)
     p = torch.sigmoid(logits)
@@ -42,12 +42,12 @@ def confidence(logits: Tensor, base_rate: Tensor | None = None) -> Tensor:
 
 
 def symmetric_divergence(a: Tensor, b: Tensor) -> Tensor:
-    """½[KL(p_a ‖ p_b) + KL(p_b ‖ p_a)] of two Bernoullis, given by their logits: ½(p_a − p_b)(s_a − s_b)."""
+    """Computes ½[KL(p_a ‖ p_b) + KL(p_b ‖ p_a)] of two Bernoullis from their logits: ½(p_a − p_b)(s_a − s_b)."""
     return 0.5 * (torch.sigmoid(a) - torch.sigmoid(b)) * (a - b)
 
 
 def divergence_from_teacher(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL(p_teacher ‖ p_student), whose gradient reaches the student only."""
+    """Computes KL(p_teacher ‖ p_student), whose gradient reaches the student only."""
     teacher = teacher.detach()
     return binary_cross_entropy_with_logits(student, torch.sigmoid(teacher), reduction="none") - entropy(teacher)
 
@@ -90,7 +90,7 @@ class CETNet(nn.Module):
         return FoundationOutput(self.fuse(torch.stack(logits)), torch.cat([o.hidden for o in outputs], dim=1), logits)
 
     def weights(self, logits: Tensor) -> Tensor:
-        """Weight of each member, (K, B); no gradient, as a member could lower the loss by seeming sure.
+        """Computes the weight of each member, (K, B); no gradient, as a member could lower the loss by seeming sure.
 
         Args:
             logits: the members', (K, B).
@@ -99,12 +99,12 @@ class CETNet(nn.Module):
         return torch.softmax(confidence(logits.detach().float(), base_rate) / self.config.temperature, dim=0)
 
     def fuse(self, logits: Tensor) -> Tensor:
-        """(K, B) -> logit of Σ w p, (B,), in float32 whatever the members' precision."""
+        """Maps (K, B) to the logit of Σ w p, (B,), in float32 whatever the members' precision."""
         p = (self.weights(logits) * torch.sigmoid(logits.float())).sum(dim=0)
         return torch.logit(p, eps=CLAMP)
 
     def loss(self, output: FoundationOutput, labels: Tensor) -> Tensor:
-        """Loss of each example, (B,): of the fused prediction, of each member, and their divergence."""
+        """Computes the loss of each example, (B,): of the fused prediction, of each member, and their divergence."""
         config = self.config
         logits = [member.float() for member in output.members]
         collaboration_weight = self._collaboration_weight()
@@ -119,7 +119,7 @@ class CETNet(nn.Module):
         )
 
     def _collaboration(self, logits: list[Tensor]) -> Tensor:
-        """Mean over pairs of members, (B,)."""
+        """Computes the mean divergence over pairs of members, (B,)."""
         if self.config.gradient == "mutual":
             pairs = [symmetric_divergence(a, b) for a, b in combinations(logits, 2)]
         else:

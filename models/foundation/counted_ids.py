@@ -1,4 +1,4 @@
-"""Which ids came since rows were last handed out: all of them, however many a step brings."""
+"""Which ids came since rows were last assigned: all of them, however many a step brings."""
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ class CountedIds(MCHManagedCollisionModule):
 
     def _grow(self, more: int) -> None:
         self._history_accumulator = torch.cat([self._history_accumulator, self._history_accumulator.new_zeros(more)])
-        for name, known in self._history_metadata.items():
-            self._history_metadata[name] = torch.cat([known, known.new_zeros(more)])
+        for name, values in self._history_metadata.items():
+            self._history_metadata[name] = torch.cat([values, values.new_zeros(more)])
             setattr(self, f"_history_{name}", self._history_metadata[name])
         self._input_history_buffer_size += more

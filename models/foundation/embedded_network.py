@@ -23,7 +23,7 @@ class FoundationBatch(NamedTuple):
 
     sparse: KeyedJaggedTensor  # one id of each sparse feature, and of CLICKED and SEQUENCE any number
     dense: Tensor  # (B, N)
-    steps: Tensor  # label and log(1 + age in hours) of each element of SEQUENCE, flat, (elements, 2)
+    history_extras: Tensor  # label and log(1 + age in hours) of each element of SEQUENCE, flat, (elements, 2)
 
 
 class EmbeddedNetwork(nn.Module):
@@ -56,7 +56,7 @@ class EmbeddedNetwork(nn.Module):
             num_embeddings: rows of each table.
             embedding_dim: width of every table.
             sequence_length: most history steps of a row.
-            managed: which tables hand their rows out; their ids are below `tables.ID_RANGE`.
+            managed: which tables assign their rows to ids; their ids are below `tables.ID_RANGE`.
             prefix: of the tables' names; tells the members of an ensemble apart.
 
         Raises:
@@ -64,21 +64,21 @@ class EmbeddedNetwork(nn.Module):
         """
         super().__init__()
         self.sparse, self.sequence_length = sparse, sequence_length if architecture.reads_sequence else 0
-        handed_out = set(managed.tables) if managed else set()
+        assigned = set(managed.tables) if managed else set()
 
-        def of(name: str) -> dict[str, Any]:
+        def table(name: str) -> dict[str, Any]:
             features = [name] if name != ITEM else [ITEM, SEQUENCE if architecture.reads_sequence else CLICKED]
             rows = num_embeddings.rows(name)
             return tables.table(prefix + name, features, rows=rows, embedding_dim=embedding_dim)
 
         bagged = [name for name in sparse if name != ITEM or not architecture.reads_sequence]
-        hashed = [name for name in bagged if name not in handed_out]
-        taken = [name for name in bagged if name in handed_out]
-        self.pooled = tables.bags([of(name) for name in hashed]) if hashed else None
-        self.managed = tables.bags([of(name) for name in taken], managed) if taken else None
-        self.steps: nn.Module | None = None
+        hashed = [name for name in bagged if name not in assigned]
+        by_assignment = [name for name in bagged if name in assigned]
+        self.pooled = tables.bags([table(name) for name in hashed]) if hashed else None
+        self.managed = tables.bags([table(name) for name in by_assignment], managed) if by_assignment else None
+        self.history_table: nn.Module | None = None
         if architecture.reads_sequence:
-            self.steps = tables.steps(of(ITEM), managed if ITEM in handed_out else None)
+            self.history_table = tables.unpooled(table(ITEM), managed if ITEM in assigned else None)
         self.network = DenseNetwork(
             architecture,
             hyperparameters,
@@ -94,25 +94,25 @@ class EmbeddedNetwork(nn.Module):
 
     def embed(self, batch: FoundationBatch) -> Inputs:
         """Looks the ids up."""
-        found: dict[str, Tensor] = {}
+        embedded: dict[str, Tensor] = {}
         if self.pooled is not None:
-            found |= self.pooled(batch.sparse).to_dict()
+            embedded |= self.pooled(batch.sparse).to_dict()
         if self.managed is not None:
-            found |= self.managed(batch.sparse)[0].to_dict()
+            embedded |= self.managed(batch.sparse)[0].to_dict()
         B = batch.dense.shape[0]
-        if self.steps is None:
+        if self.history_table is None:
             sequence, mask = batch.dense.new_zeros(B, 0, 0), batch.dense.new_zeros(B, 0, dtype=torch.bool)
         else:
-            looked_up = self.steps(batch.sparse)
+            looked_up = self.history_table(batch.sparse)
             if isinstance(looked_up, tuple):  # managed tables give the rows they took, too
                 looked_up = looked_up[0]
-            found[ITEM] = looked_up[ITEM].values()
+            embedded[ITEM] = looked_up[ITEM].values()
             history = looked_up[SEQUENCE]
-            sequence, mask = self._padded(history.values(), batch.steps, history.lengths())
+            sequence, mask = self._padded(history.values(), batch.history_extras, history.lengths())
             clicked = sequence[..., -2:-1]  # labels, 0 where padded, (B, T, 1)
             count = clicked.sum(dim=1).clamp(min=1)
-            found[CLICKED] = (sequence[..., :-2] * clicked).sum(dim=1) / count
-        tokens = torch.stack([found[name] for name in (*self.sparse, CLICKED)], dim=1)  # (B, F, d)
+            embedded[CLICKED] = (sequence[..., :-2] * clicked).sum(dim=1) / count
+        tokens = torch.stack([embedded[name] for name in (*self.sparse, CLICKED)], dim=1)  # (B, F, d)
         return Inputs(tokens, batch.dense, sequence, mask)
 
     def forward(self, batch: FoundationBatch) -> FoundationOutput:
@@ -120,13 +120,13 @@ class EmbeddedNetwork(nn.Module):
         return self.network(self.embed(batch))
 
     def loss(self, output: FoundationOutput, labels: Tensor) -> Tensor:
-        """Loss of each example, (B,); labels: 0 or 1, (B,)."""
+        """Computes the loss of each example, (B,); labels: 0 or 1, (B,)."""
         return binary_cross_entropy_with_logits(output.logits, labels, reduction="none")
 
-    def _padded(self, embedded: Tensor, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, d + 2) and its mask (B, T)."""
+    def _padded(self, embedded: Tensor, extras: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the padded history, (B, T, d + 2), and its mask, (B, T)."""
         position = torch.arange(self.sequence_length, device=lengths.device)
         mask = position < lengths.unsqueeze(1)  # (B, T)
-        values = torch.cat([embedded, steps.to(embedded.dtype)], dim=1)  # (elements, d + 2)
+        values = torch.cat([embedded, extras.to(embedded.dtype)], dim=1)  # (elements, d + 2)
         laid = values.new_zeros(*mask.shape, values.shape[1])
         return laid.masked_scatter(mask.unsqueeze(-1), values), mask

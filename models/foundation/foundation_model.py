@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from config import FoundationModel as FoundationConfig
+from config import FoundationSettings
 from models.architectures import architecture_named
 from models.architectures.architecture import Architecture
 from models.foundation.cetnet import CETNet, Member
@@ -16,7 +16,7 @@ ENSEMBLES: dict[str, type[CETNet]] = {"cetnet": CETNet}  # their members are ARC
 
 
 class CodedOutput(NamedTuple):
-    """What the FM says of a batch of B examples, with what LoopFM keeps of it."""
+    """The FM's predictions for B examples, with the codes that LoopFM keeps."""
 
     output: FoundationOutput
     code: Tensor  # compressed representation in (-1, 1), (B, code_dim)
@@ -27,7 +27,7 @@ class FoundationModel(nn.Module):
     """torchrec tables -> architecture -> logits and codes."""
 
     def __init__(
-        self, config: FoundationConfig, *, sparse: tuple[str, ...], num_dense: int, sequence_length: int
+        self, config: FoundationSettings, *, sparse: tuple[str, ...], num_dense: int, sequence_length: int
     ) -> None:
         """Builds the module; the tables stay on the meta device until they are sharded.
 
@@ -45,16 +45,16 @@ class FoundationModel(nn.Module):
         networks = [
             EmbeddedNetwork(
                 architecture,
-                part.hyperparameters,
+                member.hyperparameters,
                 sparse=sparse,
                 num_dense=num_dense,
                 num_embeddings=config.num_embeddings,
-                embedding_dim=part.embedding_dim or config.embedding_dim,
+                embedding_dim=member.embedding_dim or config.embedding_dim,
                 sequence_length=sequence_length,
                 managed=config.managed_collision,
-                prefix=f"member{place}_" if ensemble else "",
+                prefix=f"member{number}_" if ensemble else "",
             )
-            for place, (part, architecture) in enumerate(_parts(config))
+            for number, (member, architecture) in enumerate(_members(config))
         ]
         self.network: EmbeddedNetwork | CETNet = networks[0]
         if ensemble:
@@ -67,27 +67,27 @@ class FoundationModel(nn.Module):
         return CodedOutput(output, *self.compressor(output.hidden))
 
     def loss(self, output: FoundationOutput, labels: Tensor) -> Tensor:
-        """Loss of each example, (B,)."""
+        """Computes the loss of each example, (B,)."""
         return self.network.loss(output, labels)
 
 
-def reads_sequence(config: FoundationConfig) -> bool:
+def reads_sequence(config: FoundationSettings) -> bool:
     """Returns whether the architecture, or a member of the ensemble, reads every step of the history.
 
     Raises:
         ValueError: an architecture is unknown.
     """
-    return any(architecture.reads_sequence for _, architecture in _parts(config))
+    return any(architecture.reads_sequence for _, architecture in _members(config))
 
 
-def _parts(config: FoundationConfig) -> list[tuple[Member, type[Architecture]]]:
-    """What the model is built of: the ensemble's members, or the one architecture."""
+def _members(config: FoundationSettings) -> list[tuple[Member, type[Architecture]]]:
+    """Returns what the model is built of: the ensemble's members, or the one architecture."""
     if config.architecture not in ENSEMBLES:
         named = architecture_named(config.architecture, key="foundation_model.architecture", others=ENSEMBLES)
         return [(Member(architecture=config.architecture, hyperparameters=config.hyperparameters), named)]
     members = ENSEMBLES[config.architecture].Config.model_validate(config.hyperparameters).members
     key = "foundation_model.hyperparameters.members"
     return [
-        (member, architecture_named(member.architecture, key=f"{key}.{place}.architecture"))
-        for place, member in enumerate(members)
+        (member, architecture_named(member.architecture, key=f"{key}.{number}.architecture"))
+        for number, member in enumerate(members)
     ]

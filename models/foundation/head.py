@@ -10,7 +10,7 @@ from models.layers.mlp import mlp
 
 
 class FoundationOutput(NamedTuple):
-    """What a network says of B examples; H: width of the representation."""
+    """A network's predictions for B examples; H: width of the representation."""
 
     logits: Tensor  # (B,)
     hidden: Tensor  # the representation that codes are made of, (B, H)

@@ -1,4 +1,4 @@
-"""Embedding tables of a foundation model: fixed hashing, or rows handed out to the ids that come."""
+"""Embedding tables of a foundation model: fixed hashing, or rows assigned to the ids that come."""
 
 import hashlib
 import math
@@ -39,11 +39,11 @@ class FirstWeights:
 
     @torch.no_grad()
     def fill(self, weight: Tensor, row: int = 0, column: int = 0) -> None:
-        """Writes first weights into a part of the table.
+        """Writes first weights into a shard of the table.
 
         Args:
-            weight: the part, on any device, (n, up to embedding_dim).
-            row: of the table, where the part begins.
+            weight: the shard, on any device, (n, up to embedding_dim).
+            row: of the table, where the shard begins.
             column: likewise.
         """
         end = row + len(weight)
@@ -73,7 +73,7 @@ class FirstWeights:
 
 
 def table(name: str, features: list[str], *, rows: int, embedding_dim: int) -> dict[str, Any]:
-    """One table, as `bags` and `steps` take it."""
+    """Describes one table, as `bags` and `unpooled` take it."""
     return {
         "name": name,
         "feature_names": features,
@@ -84,7 +84,7 @@ def table(name: str, features: list[str], *, rows: int, embedding_dim: int) -> d
 
 
 def bags(tables: list[dict[str, Any]], managed: ManagedCollision | None = None) -> nn.Module:
-    """Tables that give the mean of each row's embeddings.
+    """Builds tables that give the mean of each row's embeddings.
 
     Args:
         tables: of `table`.
@@ -97,8 +97,8 @@ def bags(tables: list[dict[str, Any]], managed: ManagedCollision | None = None) 
     return ManagedCollisionEmbeddingBagCollection(collection, _managed(configs, managed))
 
 
-def steps(entry: dict[str, Any], managed: ManagedCollision | None = None) -> nn.Module:
-    """A table that gives the embedding of every id."""
+def unpooled(entry: dict[str, Any], managed: ManagedCollision | None = None) -> nn.Module:
+    """Builds a table that gives the embedding of every id."""
     configs = [EmbeddingConfig(**entry)]
     collection = EmbeddingCollection(tables=configs, device=META)
     if managed is None:

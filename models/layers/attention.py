@@ -9,7 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 def rotate(x: Tensor, positions: Tensor) -> Tensor:
-    """Rotary position embedding: dot products of rotated vectors depend on the distance only (arXiv:2104.09864).
+    """Applies rotary position embedding: dot products then depend on the distance only (arXiv:2104.09864).
 
     Args:
         x: queries or keys, (B, heads, L, D), D even.
@@ -43,8 +43,8 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
-        """(B, L, d) -> (B, L, d); mask: True where a key may be read, (B, L), one at least in each row."""
-        query, key, value = (_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, dim=-1))
+        """Maps (B, L, d) to (B, L, d); mask: True where a key may be read, (B, L), one at least in each row."""
+        query, key, value = (_heads(chunk, self.num_heads) for chunk in self.query_key_value(x).chunk(3, dim=-1))
         if positions is not None:
             query, key = rotate(query, positions), rotate(key, positions)
         attended = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
@@ -62,13 +62,13 @@ class AttentionPooling(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, L, d) -> (B, n, d); mask: True where a key may be read, (B, L), one at least in each row."""
-        key, value = (_heads(part, self.num_heads) for part in self.key_value(x).chunk(2, dim=-1))
+        """Maps (B, L, d) to (B, n, d); mask: True where a key may be read, (B, L), one at least in each row."""
+        key, value = (_heads(chunk, self.num_heads) for chunk in self.key_value(x).chunk(2, dim=-1))
         query = _heads(self.queries, self.num_heads).expand(x.shape[0], -1, -1, -1)  # (B, heads, n, D)
         attended = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
         return self.output(attended.transpose(1, 2).flatten(2))
 
 
 def _heads(x: Tensor, num_heads: int) -> Tensor:
-    """(B, L, d) -> (B, heads, L, D)."""
+    """Maps (B, L, d) to (B, heads, L, D)."""
     return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)

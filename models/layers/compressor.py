@@ -10,7 +10,7 @@ SMALLEST = 1e-4  # deviations are at least this, so that noise is not blown up
 
 
 def unsquashed(code: Tensor) -> Tensor:
-    """What tanh(½ ·) made a code of; values that were rounded to 1 are large, not infinite."""
+    """Inverts tanh(½ ·), which made the code; values that were rounded to 1 are large, not infinite."""
     return 2.0 * torch.atanh(code.clamp(-MOST, MOST))
 
 
@@ -44,11 +44,11 @@ class Compressor(nn.Module):
 
     LoopFM's autoencoder (section 4), but for the standardisation and for where it starts: when it is first asked for
     codes, at the best linear one, the principal components of what e has been (Baldi and Hornik 1989). After few steps
-    from random weights most of a code is −1 or 1 for every input, and the rest says one thing many times over, from
-    which a small VM learns badly (figures: docs/transfer.md).
+    from random weights most of a code is −1 or 1 for every input, and the rest is redundant, so that a small
+    VM learns badly from it (figures: docs/transfer.md).
 
-    The FM learns on, so its hidden layer says the same thing in another way every day. `align` turns the codes of a
-    later snapshot to be nearest to those of an earlier one; a rotation, so nothing of a code is lost.
+    The FM learns on, so its hidden layer encodes the same impression differently each day. `align` rotates the codes of
+    a later snapshot to match those of an earlier one; a rotation loses nothing of a code.
 
     With prefixes the first values of a code are a code of their own (Matryoshka), so a shorter one needs no retraining.
 
@@ -87,7 +87,7 @@ class Compressor(nn.Module):
         self.register_buffer("rotation", torch.eye(code_dim))
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes and the loss that trains them.
+        """Returns codes and the loss that trains them.
 
         Args:
             hidden: activations of the FM, (B, H). No gradient flows back into them.
@@ -109,7 +109,7 @@ class Compressor(nn.Module):
         mean, square = self.encoded.value
         deviation = (square - mean.square()).clamp(min=0).sqrt().clamp(min=SMALLEST)
         x = (x - mean) / deviation
-        own = torch.tanh(0.5 * x)  # before it is turned: what the decoders know
+        own = torch.tanh(0.5 * x)  # before the rotation: what the decoders read
         loss = sum(self.errors(own, target).values(), torch.zeros_like(own[:, 0]))
         return torch.tanh(0.5 * x @ self.rotation), loss
 
@@ -134,7 +134,7 @@ class Compressor(nn.Module):
 
     @torch.no_grad()
     def align(self, moments: Tensor) -> None:
-        """Turns the codes so that they come as near to earlier ones as a rotation can (orthogonal Procrustes problem).
+        """Rotates the codes to match earlier ones as closely as possible (orthogonal Procrustes problem).
 
         Args:
             moments: Σ unsquashed(code) unsquashed(earlier code)ᵀ over the same impressions, (d, d).
@@ -143,10 +143,10 @@ class Compressor(nn.Module):
         self.rotation.copy_(self.rotation.double() @ left @ right)
 
     def errors(self, code: Tensor, target: Tensor) -> dict[int, Tensor]:
-        """Squared error of each width's reconstruction of the normalised hidden layer, mean over H, (B,) by width.
+        """Computes each width's squared error of reconstructing the normalised hidden layer, mean over H; (B,) each.
 
         Args:
-            code: before it is turned, (B, d).
+            code: before the rotation, (B, d).
             target: normalised hidden layer, (B, H).
         """
         return {

@@ -17,7 +17,7 @@ class CrossNet(nn.Module):
         self.layers = nn.ModuleList(_linear(width, rank) for _ in range(num_layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D) -> (B, D)."""
+        """Maps (B, D) to (B, D)."""
         crossed = x
         for layer in self.layers:
             crossed = (x * layer(crossed)).add_(crossed)  # in place: one array less; addcmul has a slower backward

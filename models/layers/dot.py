@@ -18,6 +18,6 @@ class PairwiseDots(nn.Module):
         self.register_buffer("above_diagonal", torch.triu_indices(num_tokens, num_tokens, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, d) -> (B, n(n − 1)/2), pairs ordered by their first token, then by their second."""
+        """Maps (B, n, d) to (B, n(n − 1)/2), pairs ordered by their first token, then by their second."""
         dots = x @ x.transpose(1, 2)  # (B, n, n)
         return dots[:, self.above_diagonal[0], self.above_diagonal[1]]

@@ -4,7 +4,7 @@ from torch import Tensor
 
 
 def bi_interaction(tokens: Tensor) -> Tensor:
-    """Σ_{i<j} v_i ⊙ v_j; its sum over e is the FM's pairwise term (Rendle, ICDM 2010, eq. 5).
+    """Computes Σ_{i<j} v_i ⊙ v_j; its sum over e is the FM's pairwise term (Rendle, ICDM 2010, eq. 5).
 
     Args:
         tokens: F feature vectors, (B, F, e).

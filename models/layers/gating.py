@@ -22,7 +22,7 @@ class Gating(nn.Module):
         self.mlp = nn.Identity() if kind == "none" else mlp(width, [width], width, activation=nn.SiLU)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(…, d) -> (…, d)."""
+        """Maps (…, d) to (…, d)."""
         if self.kind == "none":
             return z
         if self.kind == "standard":

@@ -32,7 +32,7 @@ class MeanPool(HistoryEncoder):
         self.output_dim = model_dim
 
     def forward(self, query: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, D)."""
+        """Returns (B, D)."""
         return _total(self.value(_cleared(tokens, mask)), mask) / _length(mask).clamp(min=1)
 
 
@@ -45,7 +45,7 @@ class SumPool(MeanPool):
         self.output_dim = model_dim + 1
 
     def forward(self, query: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, D + 1)."""
+        """Returns (B, D + 1)."""
         total = self.norm(_total(self.value(_cleared(tokens, mask)), mask)) * mask.any(dim=1, keepdim=True)
         return torch.cat([total, torch.log1p(_length(mask))], dim=1)
 
@@ -61,7 +61,7 @@ class ActivationUnit(HistoryEncoder):
         self.output_dim = model_dim
 
     def forward(self, query: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, D)."""
+        """Returns (B, D)."""
         return self.unit(self.query(query), self.value(_cleared(tokens, mask)), mask)
 
 
@@ -82,7 +82,7 @@ class TargetAttention(HistoryEncoder):
         self.output_dim = 2 * model_dim + 1
 
     def forward(self, query: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, 2D + 1): attended values, mean value, log(1 + length)."""
+        """Returns (B, 2D + 1): attended values, mean value, log(1 + length)."""
         key, value = self.key_value(_cleared(tokens, mask)).chunk(2, dim=-1)  # (B, L, D) each
         heads = (len(value), -1, self.num_heads, value.shape[-1] // self.num_heads)
         q = self.query(query).view(heads).transpose(1, 2)  # (B, heads, 1, D/heads)
@@ -126,7 +126,7 @@ class MultiInterest(HistoryEncoder):
         self.output_dim = num_heads * model_dim + 1
 
     def forward(self, query: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, heads · D + 1): each interest pooled for the candidate, log(1 + length)."""
+        """Returns (B, heads · D + 1): each interest pooled for the candidate, log(1 + length)."""
         L = tokens.shape[1]
         older = torch.ones(
             L, L, dtype=torch.bool, device=mask.device
@@ -145,9 +145,9 @@ class MultiInterest(HistoryEncoder):
         return torch.cat([*pooled, torch.log1p(_length(mask))], dim=1)
 
     def _attend(self, query_key_value: Tensor, allowed: Tensor) -> Tensor:
-        """(B, L, 3D) -> (B, heads, L, D/heads)."""
-        parts = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in query_key_value.chunk(3, dim=-1))
-        q, k, v = parts
+        """Maps (B, L, 3D) to (B, heads, L, D/heads)."""
+        chunks = query_key_value.chunk(3, dim=-1)
+        q, k, v = (chunk.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for chunk in chunks)
         return scaled_dot_product_attention(q, k, v, attn_mask=allowed)
 
 

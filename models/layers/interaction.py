@@ -18,7 +18,7 @@ class NaiveMachine(nn.Module):
     """Basic FM: X Xᵀ, all pairwise dot products, O(n²d) (section 3.4)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, d) -> (B, n, n)."""
+        """Maps (B, n, d) to (B, n, n)."""
         return x @ x.transpose(1, 2)
 
 
@@ -34,7 +34,7 @@ class FactorizationMachine(nn.Module):
         self.projection = nn.Parameter(torch.randn(num_tokens, rank) / math.sqrt(num_tokens))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, d) -> (B, n, k)."""
+        """Maps (B, n, d) to (B, n, k)."""
         return x @ (x.transpose(1, 2) @ self.projection)
 
 
@@ -51,11 +51,11 @@ class AttentiveMachine(nn.Module):
         self.mlp = mlp(num_compressed * embedding_dim, [hidden], num_tokens * rank)
 
     def projection(self, x: Tensor) -> Tensor:
-        """Y of each example: (B, n, d) -> (B, n, k)."""
+        """Computes Y of each example, (B, n, k), from (B, n, d)."""
         return self.mlp(self.compress(x).flatten(1)).unflatten(1, (-1, self.rank))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, d) -> (B, n, k)."""
+        """Maps (B, n, d) to (B, n, k)."""
         return x @ (x.transpose(1, 2) @ self.projection(x))
 
 
@@ -85,7 +85,7 @@ class FactorizationMachineBlock(nn.Module):
         self.mlp = mlp(num_tokens * rank, hidden, num_outputs * embedding_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, d) -> (B, n_F, d)."""
+        """Maps (B, n, d) to (B, n_F, d)."""
         flat = self.machine(x).flatten(1)  # (B, n*k)
         return self.mlp(self.norm(flat)).unflatten(1, (-1, self.embedding_dim))
 
@@ -99,7 +99,7 @@ class LinearCompression(nn.Module):
         nn.init.xavier_uniform_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, d) -> (B, n_L, d)."""
+        """Maps (B, n, d) to (B, n_L, d)."""
         return self.weight @ x
 
 
@@ -130,6 +130,6 @@ class WukongLayer(nn.Module):
         self.norm = nn.LayerNorm(embedding_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, d) -> (B, n_F + n_L, d)."""
+        """Maps (B, n, d) to (B, n_F + n_L, d)."""
         x = x.transpose(1, 2).contiguous().transpose(1, 2)  # laid out once as each product over tokens wants it
         return self.norm(torch.cat([self.fmb(x), self.lcb(x)], dim=1) + self.residual(x))

@@ -8,7 +8,7 @@ from torch import nn
 def mlp(
     input_dim: int, hidden: list[int], output_dim: int | None = None, *, activation: type[nn.Module] = nn.ReLU
 ) -> nn.Sequential:
-    """Linear layers with an activation between them.
+    """Builds linear layers with an activation between them.
 
     Args:
         input_dim: width of the input, (B, input_dim).

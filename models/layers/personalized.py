@@ -32,12 +32,12 @@ class PersonalizedFeedForward(nn.Module):
         nn.init.normal_(self.projection, std=0.01 if residual else 1 / math.sqrt(len(self.projection)))
 
     def weight(self, summary: Tensor) -> Tensor:
-        """(B, n, d) -> (B, d, d)."""
+        """Maps (B, n, d) to (B, d, d)."""
         if self.kind == "lowrank":
             return summary.transpose(1, 2) @ self.projection
         return (self.mlp(summary.flatten(1)) @ self.projection).unflatten(1, (self.width, self.width))
 
     def forward(self, summary: Tensor, history: Tensor) -> Tensor:
-        """(B, n, d) and (B, L, d) -> (B, L, d)."""
+        """Maps (B, n, d) and (B, L, d) to (B, L, d)."""
         transformed = history @ self.weight(summary).transpose(1, 2)
         return history + transformed if self.residual else transformed

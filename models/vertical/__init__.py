@@ -1,12 +1,12 @@
 """The vertical models: small embeddings, an encoder of the FM history, trunk and head around an architecture."""
 
-from config import VerticalModel
+from config import VerticalSettings
 from models.architectures import architecture_named
 from models.vertical.network import VerticalNetwork, VerticalSizes
 
 
 def build_vertical(
-    settings: VerticalModel,
+    settings: VerticalSettings,
     *,
     num_embeddings: dict[str, int],
     num_dense: int,

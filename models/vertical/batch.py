@@ -24,13 +24,13 @@ class VerticalBatch(NamedTuple):
     history: History
 
     def part(self, start: int, size: int) -> "VerticalBatch":
-        """Examples start to start + size of the batch."""
+        """Returns examples start to start + size of the batch."""
         rows = slice(start, start + size)
         return VerticalBatch(self.dense[rows], self.sparse[rows], History(*(values[rows] for values in self.history)))
 
 
 class VerticalOutput(NamedTuple):
-    """What a vertical model says of B examples; H: width of the trunk's output."""
+    """A vertical model's predictions for B examples; H: width of the trunk's output."""
 
     logits: Tensor  # (B,)
     hidden: Tensor  # (B, H)

@@ -29,11 +29,11 @@ class VerticalSizes:
 
     @property
     def use_history(self) -> bool:
-        """False: the baseline, which takes nothing of the FM from `batch.history`."""
+        """Says whether the network reads the FM's history; False: the baseline, which takes nothing of the FM."""
         return bool(self.code_dim or self.history_ids)
 
     def of(self, architecture: type[Architecture]) -> Sizes:
-        """What the architecture must know of its part of the input."""
+        """Returns what the architecture must know of its input."""
         return Sizes(
             num_sparse=len(self.num_embeddings),
             num_dense=self.num_dense,
@@ -125,24 +125,24 @@ class VerticalNetwork(nn.Module):
         return Inputs(tokens, dense, sequence, history.mask)
 
     def _candidate(self, batch: VerticalBatch, tokens: Tensor) -> Tensor:
-        """What the history is asked about, (B, d + max(1, A)·e): the item's mean code and its embeddings."""
+        """Returns what the history is asked about, (B, d + max(1, A)·e): the item's mean code and its embeddings."""
         names = list(self.sizes.num_embeddings)
-        parts = [tokens[:, names.index(name)] for name in self.sizes.history_ids or ("item_id",)]
-        return torch.cat([batch.history.item_code, *parts] if self.sizes.code_dim else parts, dim=-1)
+        embeddings = [tokens[:, names.index(name)] for name in self.sizes.history_ids or ("item_id",)]
+        return torch.cat([batch.history.item_code, *embeddings] if self.sizes.code_dim else embeddings, dim=-1)
 
     def _slots(self, batch: VerticalBatch) -> Tensor:
-        """History tokens, (B, L, K): code, embeddings of the ids, label, age.
+        """Returns history tokens, (B, L, K): code, embeddings of the ids, label, age.
 
-        Beside them a token says outright which of its ids are the candidate's and how close its code is to the
+        Beside them a token says explicitly which of its ids are the candidate's and how close its code is to the
         candidate's: a small model cannot learn that comparison from few clicks.
         """
         history, names = batch.history, list(self.sizes.num_embeddings)
-        parts, scalars = [], [history.labels, history.ages]
+        vectors, scalars = [], [history.labels, history.ages]
         if self.sizes.code_dim:
-            parts.append(history.codes)
+            vectors.append(history.codes)
             scalars.append(cosine_similarity(history.codes, history.item_code.unsqueeze(1), dim=-1))
-        for place, name in enumerate(self.sizes.history_ids):
-            ids = history.ids[..., place]  # (B, L)
-            parts.append(self.embeddings[name](ids))
+        for index, name in enumerate(self.sizes.history_ids):
+            ids = history.ids[..., index]  # (B, L)
+            vectors.append(self.embeddings[name](ids))
             scalars.append((ids == batch.sparse[:, names.index(name)].unsqueeze(1)).to(history.labels.dtype))
-        return torch.cat([*parts, torch.stack(scalars, dim=-1)], dim=-1)
+        return torch.cat([*vectors, torch.stack(scalars, dim=-1)], dim=-1)

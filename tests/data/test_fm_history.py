@@ -24,7 +24,7 @@ def outputs(rows: list[tuple[str, str, float, int, list[float] | None]]) -> pa.T
             "item_id": [r[1] for r in rows],
             "event_timestamp": pa.array([START + timedelta(hours=r[2]) for r in rows], TIMESTAMP),
             "label": pa.array([r[3] for r in rows], pa.int32()),
-            "embedding": pa.array([r[4] for r in rows], pa.list_(pa.float32())),
+            "code": pa.array([r[4] for r in rows], pa.list_(pa.float32())),
         }
     )
 

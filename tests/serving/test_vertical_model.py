@@ -9,8 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from config import PlatformConfig
-from config import VerticalModel as VerticalConfig
+from config import PlatformConfig, VerticalSettings
 from data.batches.vertical import VerticalFeatures
 from data.sources import source_schema
 from models.architectures import ARCHITECTURES
@@ -21,7 +20,7 @@ FEATURES = VerticalFeatures({"item_id": 9}, ("ctr",), code_dim=4, code_bits=8, h
 
 
 def saved(architecture: str, folder: Path, **hyperparameters) -> VerticalModel:
-    settings = VerticalConfig.model_validate(
+    settings = VerticalSettings.model_validate(
         {
             "architecture": architecture,
             "hyperparameters": hyperparameters,

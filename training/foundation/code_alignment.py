@@ -1,7 +1,7 @@
-"""Codes that stay comparable while the FM learns on: each day's snapshot is turned towards what was logged that day.
+"""Codes that stay comparable while the FM learns on: each day's snapshot is rotated to match what was logged.
 
 A history holds codes of many days, each by the snapshot that scored the day, and a day of learning moves the codes of
-the same impressions (how far, and what turning them back is worth: docs/transfer.md).
+the same impressions (how far, and what rotating them back is worth: docs/transfer.md).
 """
 
 from datetime import date
@@ -18,21 +18,21 @@ ALIGNED_ROWS = 65_536  # the day's newest; a rotation of 32 values needs no more
 
 
 def align_codes(config: PlatformConfig, day: date, trainer: FoundationTrainer) -> Drift | None:
-    """Turns the codes of the FM that has learnt a day to those that the day's `fm_outputs` hold.
+    """Rotates the codes of the FM that has learnt a day to match those that the day's `fm_outputs` hold.
 
     Returns:
         How far apart they were; None where nothing was logged with a code.
     """
-    outputs, known = storage.dataset(config, "fm_outputs", [day]), pc.field("embedding").is_valid()
-    times = outputs.to_table(columns=["event_timestamp"], filter=known)
+    outputs, has_code = storage.dataset(config, "fm_outputs", [day]), pc.field("code").is_valid()
+    times = outputs.to_table(columns=["event_timestamp"], filter=has_code)
     if not times.num_rows:
         return None
     newest = times.take(pc.select_k_unstable(times, ALIGNED_ROWS, [("event_timestamp", "descending")]))
     since = pc.min(newest["event_timestamp"])
     logged = outputs.to_table(
-        columns=["impression_id", "embedding"], filter=known & (pc.field("event_timestamp") >= since)
+        columns=["impression_id", "code"], filter=has_code & (pc.field("event_timestamp") >= since)
     )
-    flat = logged["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    flat = logged["code"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return trainer.align(
         foundation_batches(config, day, start=since.as_py(), end=None, **trainer.part),
         "align codes",

@@ -1,4 +1,4 @@
-"""Places tables whose rows are handed out to ids (zero-collision hashing), on CPUs as on GPUs.
+"""Places tables whose rows are assigned to ids (zero-collision hashing), on CPUs as on GPUs.
 
 torchrec offers the row-wise sharding that such tables need for GPUs only, and resets evicted rows by a CUDA kernel.
 """
@@ -32,7 +32,7 @@ class _RowWiseSteps(EmbeddingCollectionSharder):
 
 
 class _Evicts:
-    """A row that is handed to another id starts anew: fresh weights, no optimizer state.
+    """A row that is assigned to another id starts anew: fresh weights, no optimizer state.
 
     The weights are those of the id, so it starts the same whichever row, on whichever process, it gets.
     """
@@ -77,11 +77,11 @@ class ManagedBagsSharder(ManagedCollisionEmbeddingBagCollectionSharder):
         super().__init__(ebc_sharder=_RowWiseBags())
 
     def compute_kernels(self, sharding_type: str, compute_device_type: str) -> list[str]:
-        """Fused, the one kernel that CPUs have too."""
+        """Returns the fused kernel, the one that CPUs have too."""
         return [EmbeddingComputeKernel.FUSED.value]
 
     def shard(self, module: Any, params: Any, env: Any, device: Any = None, module_fqn: Any = None) -> _ShardedBags:
-        """As torchrec's, but rows are reset on CPUs too."""
+        """Shards as torchrec does, but resets rows on CPUs too."""
         return _ShardedBags(
             module, params, ebc_sharder=self._e_sharder, mc_sharder=self._mc_sharder, env=env, device=device
         )
@@ -94,11 +94,11 @@ class ManagedStepsSharder(ManagedCollisionEmbeddingCollectionSharder):
         super().__init__(ec_sharder=_RowWiseSteps())
 
     def compute_kernels(self, sharding_type: str, compute_device_type: str) -> list[str]:
-        """Fused, the one kernel that CPUs have too."""
+        """Returns the fused kernel, the one that CPUs have too."""
         return [EmbeddingComputeKernel.FUSED.value]
 
     def shard(self, module: Any, params: Any, env: Any, device: Any = None, module_fqn: Any = None) -> _ShardedSteps:
-        """As torchrec's, but rows are reset on CPUs too."""
+        """Shards as torchrec does, but resets rows on CPUs too."""
         return _ShardedSteps(
             module, params, ec_sharder=self._e_sharder, mc_sharder=self._mc_sharder, env=env, device=device
         )

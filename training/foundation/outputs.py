@@ -1,4 +1,4 @@
-"""What the foundation model says of a day, as tables: soft labels and codes, and its figures on held-out rows."""
+"""The foundation model's outputs of a day, as tables: soft labels and codes, and its figures on held-out rows."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -32,7 +32,7 @@ OUTPUTS = pa.schema(
     KEY_FIELDS
     | {
         "soft_label": pa.float32(),
-        "embedding": pa.list_(pa.float32()),
+        "code": pa.list_(pa.float32()),
         "fm_version": pa.string(),
         "fm_learnt_until": TIMESTAMP,  # that FM had learnt impressions before this instant, none at or after it
     }
@@ -88,15 +88,15 @@ def evaluate_held_out(
 
 
 def evaluate_outputs(config: PlatformConfig, day: date) -> dict[str, float]:
-    """Metrics of the logged soft labels, which come from a snapshot that had not seen the impressions."""
+    """Measures the logged soft labels, which come from a snapshot that had not seen the impressions."""
     rows = storage.read_partition(config, "fm_outputs", day, columns=["label", "soft_label", "user_id"])
     return _metrics(rows.filter(pc.is_valid(rows["soft_label"])), "soft_label")
 
 
-def _write(folder: Path, schema: pa.Schema, parts: Iterable[pa.Table]) -> None:
+def _write(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     """Writes this rank's rows, in a file of its own."""
     with pa.parquet.ParquetWriter(folder / f"part-{dist.get_rank()}.parquet", schema, compression="zstd") as writer:
-        for rows in parts:
+        for rows in tables:
             writer.write_table(rows)
 
 
@@ -119,7 +119,7 @@ def _metrics(rows: pa.Table, column: str) -> dict[str, float]:
 def _unscored(batches: Iterable[Examples]) -> Iterator[pa.Table]:
     for examples in batches:
         rows = pa.Table.from_batches([examples.keys])
-        for name in ("soft_label", "embedding", "fm_version", "fm_learnt_until"):
+        for name in ("soft_label", "code", "fm_version", "fm_learnt_until"):
             rows = rows.append_column(OUTPUTS.field(name), pa.nulls(rows.num_rows, OUTPUTS.field(name).type))
         yield rows.cast(OUTPUTS)
 
@@ -139,7 +139,7 @@ def _scored(
         width = codes.shape[1]
         offsets = np.arange(0, len(codes) * width + 1, width, dtype=np.int32)
         rows = rows.append_column("soft_label", pa.array(probabilities, pa.float32()))
-        rows = rows.append_column("embedding", pa.ListArray.from_arrays(offsets, pa.array(codes.ravel())))
+        rows = rows.append_column("code", pa.ListArray.from_arrays(offsets, pa.array(codes.ravel())))
         rows = rows.append_column("fm_version", pa.repeat(pa.scalar(version), len(rows)))
         rows = rows.append_column("fm_learnt_until", pa.repeat(pa.scalar(learnt_until, TIMESTAMP), len(rows)))
         rows = rows.cast(OUTPUTS)

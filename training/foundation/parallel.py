@@ -33,17 +33,17 @@ from training.foundation.managed_collision import ManagedBagsSharder, ManagedSte
 
 
 def in_group() -> bool:
-    """Whether torchrun started this process."""
+    """Says whether torchrun started this process."""
     return "RANK" in os.environ
 
 
 def leads() -> bool:
-    """Whether this process is the group's first, which logs and commits."""
+    """Says whether this process is the group's first, which logs and commits."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def run_in_group(arguments: Sequence[str], *, processes: int) -> None:
-    """Runs `python -m ...` as several processes of this machine that form a group; a SIGTERM is handed on to them.
+    """Runs `python -m ...` as several processes of this machine that form a group; a SIGTERM is passed on to them.
 
     Args:
         arguments: after `python -m`.
@@ -131,7 +131,7 @@ def shard(model: nn.Module, device: torch.device, *, embedding_learning_rate: fl
 
 def _first_weights(model: nn.Module) -> dict[str, FirstWeights]:
     """Returns what each table of `models.foundation.tables` starts with, by the name of its parameter."""
-    found: dict[str, Any] = {}
+    starts: dict[str, Any] = {}
     for name, module in model.named_modules():
         if isinstance(module, EmbeddingBagCollection):
             kind, configs = "embedding_bags", module.embedding_bag_configs()
@@ -139,18 +139,18 @@ def _first_weights(model: nn.Module) -> dict[str, FirstWeights]:
             kind, configs = "embeddings", module.embedding_configs()
         else:
             continue
-        found |= {f"{name}.{kind}.{config.name}.weight": config.init_fn for config in configs}
-    return {name: first for name, first in found.items() if isinstance(first, FirstWeights)}
+        starts |= {f"{name}.{kind}.{config.name}.weight": config.init_fn for config in configs}
+    return {name: first for name, first in starts.items() if isinstance(first, FirstWeights)}
 
 
 def dense_parameters(model: DistributedModelParallel) -> list[nn.Parameter]:
-    """Parameters that no fused optimizer updates; the same on every rank, wherever the tables lie."""
+    """Returns the parameters that no fused optimizer updates; the same on every rank, wherever the tables lie."""
     sharded = {id(p) for module in model.modules() if isinstance(module, ShardedModule) for p in module.parameters()}
     return [p for p in model.parameters() if id(p) not in sharded]
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set on any rank; every rank gets the same answer."""
+    """Says whether the flag is set on any rank; every rank gets the same answer."""
     if dist.get_world_size() == 1:
         return flag
     value = torch.tensor([float(flag)], device=device)
@@ -159,7 +159,7 @@ def any_rank(flag: bool, device: torch.device) -> bool:
 
 
 def summed(values: Sequence[float], device: torch.device) -> list[float]:
-    """Sums over all ranks."""
+    """Returns sums over all ranks."""
     total = torch.tensor(values, dtype=torch.float64, device=device)
     if dist.get_world_size() > 1:
         dist.all_reduce(total)
@@ -171,13 +171,13 @@ def _device(runtime: Runtime) -> torch.device:
         raise RuntimeError("runtime.device is cuda, but torch finds no CUDA device here; set it to auto or cpu")
     if runtime.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    place, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if place >= devices:
+    local_rank, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if local_rank >= devices:
         raise RuntimeError(
-            f"process {place + 1} of this machine has no GPU to itself: torch finds {devices} CUDA devices here; lower "
-            "the number of processes under foundation_model in platform.yaml"
+            f"process {local_rank + 1} of this machine has no GPU to itself: torch finds {devices} CUDA devices here; "
+            "lower the number of processes under foundation_model in platform.yaml"
         )
-    return torch.device("cuda", place)
+    return torch.device("cuda", local_rank)
 
 
 def _free_port() -> int:

@@ -17,14 +17,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import storage
-from config import FoundationModel, PlatformConfig
+from config import FoundationSettings, PlatformConfig
 from data.batches.foundation import Examples, foundation_batches
 from data.sources import chosen_source, source_schema
 from models.architectures.architecture import Inputs
 from models.foundation.cetnet import CETNet
 from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
-from models.foundation.foundation_model import FoundationModel as FoundationModule
-from models.foundation.foundation_model import reads_sequence
+from models.foundation.foundation_model import FoundationModel, reads_sequence
 from quality.metrics import evaluate
 from training.foundation.trainer import Progress, Scored, foundation_trainer
 
@@ -33,7 +32,7 @@ Probabilities = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Judged:
-    """A trained model's figures, and what it said of the n judged rows."""
+    """A trained model's figures, and its predictions for the n judged rows."""
 
     figures: dict[str, Any]
     probabilities: Probabilities  # (n,)
@@ -49,7 +48,7 @@ class ProgressiveLog:
     labels: npt.NDArray[np.float32]  # of the judged rows, (n,)
     users: npt.NDArray[Any]  # (n,)
     truth: npt.NDArray[np.float64] | None  # true click probabilities, where the log is generated, (n,)
-    _encoded: dict[bool, list[list[Examples]]] = field(default_factory=dict)  # by day; True: with the history's steps
+    _encoded: dict[bool, list[list[Examples]]] = field(default_factory=dict)  # by day; True: with the sequence
 
     @classmethod
     def of(cls, config: PlatformConfig, day: date, *, judged_days: int) -> "ProgressiveLog":
@@ -67,7 +66,7 @@ class ProgressiveLog:
             config, day, judged_days, judged["label"].to_numpy().astype(np.float32), judged["user_id"].to_numpy(), truth
         )
 
-    def run(self, foundation: FoundationModel, *, seed: int, what: str) -> Judged:
+    def run(self, foundation: FoundationSettings, *, seed: int, what: str) -> Judged:
         """Trains a fresh model over the log.
 
         Args:
@@ -78,37 +77,37 @@ class ProgressiveLog:
         runtime = {"seed": seed, "torch_threads": 1, "device": "cpu"}
         config = self.config.changed(foundation_model=foundation, runtime=runtime)
         days = self._days(config)
-        parts: list[Scored] = []
+        scored: list[Scored] = []
         with foundation_trainer(config, source_schema(config)) as trainer:
             parameters, flops = dense_size(trainer.module, days[0][0].batch)
             before = time.perf_counter()
             for number, examples in enumerate(days):
                 if number >= len(days) - self.judged_days:
-                    parts += trainer.score(examples, f"{what}: score day {number + 1}")
+                    scored += trainer.score(examples, f"{what}: score day {number + 1}")
                 trainer.learn(examples, f"{what}: day {number + 1} of {len(days)}", progress=Progress())
             seconds = time.perf_counter() - before
-        said = np.concatenate([part.probabilities for part in parts])
-        labels = np.concatenate([part.keys["label"].to_numpy() for part in parts])
+        probabilities = np.concatenate([batch.probabilities for batch in scored])
+        labels = np.concatenate([batch.keys["label"].to_numpy() for batch in scored])
         if not np.array_equal(labels, self.labels):
             raise RuntimeError("the judged rows are in another order than their labels: remove the work folder")
-        figures = evaluate(self.labels, said, users=self.users).as_dict()
+        figures = evaluate(self.labels, probabilities, users=self.users).as_dict()
         sizes = {"dense_parameters": parameters, "flops_per_example": flops, "seconds": round(seconds, 1)}
-        return Judged(figures | sizes | {"rows_learnt": sum(e.size for day in days for e in day)}, said)
+        return Judged(figures | sizes | {"rows_learnt": sum(e.size for day in days for e in day)}, probabilities)
 
     def _days(self, config: PlatformConfig) -> list[list[Examples]]:
-        steps = reads_sequence(config.foundation_model)
-        if steps not in self._encoded:
+        sequence = reads_sequence(config.foundation_model)
+        if sequence not in self._encoded:
             start, end = storage.day_window(self.config, self.day)
-            one = timedelta(days=1)
-            self._encoded[steps] = [
-                list(foundation_batches(config, self.day, start=start + n * one, end=start + (n + 1) * one))
-                for n in range((end - start) // one)
+            length = timedelta(days=1)
+            self._encoded[sequence] = [
+                list(foundation_batches(config, self.day, start=start + n * length, end=start + (n + 1) * length))
+                for n in range((end - start) // length)
             ]
-        return self._encoded[steps]
+        return self._encoded[sequence]
 
 
-def dense_size(module: FoundationModule, batch: FoundationBatch) -> tuple[int, int]:
-    """Parameters of a model's dense networks, and the floating-point operations of an example's forward pass in them.
+def dense_size(module: FoundationModel, batch: FoundationBatch) -> tuple[int, int]:
+    """Counts a model's dense parameters, and the floating-point operations of an example's forward pass in them.
 
     Tables, look-ups and the compressor of the codes are not counted; of the rest, matrix products are.
 
@@ -128,7 +127,7 @@ def dense_size(module: FoundationModule, batch: FoundationBatch) -> tuple[int, i
 
 @torch.no_grad()
 def forward_flops(network: nn.Module, batch: Inputs) -> int:
-    """Floating-point operations of the matrix products of a forward pass, of one example: 2 for each multiplication."""
+    """Counts floating-point operations of a forward pass's matrix products, of one example: 2 a multiplication."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the one whose parts are counted
         network(batch)
     return int(counter.get_total_flops()) // len(batch.dense)

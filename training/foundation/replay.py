@@ -25,9 +25,9 @@ def save_batch(config: PlatformConfig, examples: Examples, *, name: str) -> Path
     """
     folder = storage.failure_dir(config, f"{name}, rank {dist.get_rank()}")
     folder.mkdir(parents=True, exist_ok=True)
-    sparse, dense, steps = examples.batch
+    sparse, dense, history_extras = examples.batch
     sparse = sparse.to(torch.device("cpu"))
-    tensors = {"values": sparse.values(), "lengths": sparse.lengths(), "dense": dense, "steps": steps}
+    tensors = {"values": sparse.values(), "lengths": sparse.lengths(), "dense": dense, "history_extras": history_extras}
     tensors["labels"] = examples.labels
     tensors = {key: value.cpu().contiguous() for key, value in tensors.items()}
     save_file(tensors, folder / "batch.safetensors", metadata={"features": ",".join(sparse.keys())})
@@ -36,22 +36,22 @@ def save_batch(config: PlatformConfig, examples: Examples, *, name: str) -> Path
 
 
 def load_batch(folder: Path) -> Examples:
-    """What `save_batch` wrote."""
+    """Reads what `save_batch` wrote."""
     tensors = load_file(folder / "batch.safetensors")
     with safe_open(folder / "batch.safetensors", framework="pt") as file:
         features = file.metadata()["features"].split(",")
     sparse = KeyedJaggedTensor(keys=features, values=tensors["values"], lengths=tensors["lengths"])
     keys = pa.parquet.read_table(folder / "keys.parquet").combine_chunks().to_batches()[0]
-    batch = FoundationBatch(sparse, tensors["dense"], tensors["steps"])
+    batch = FoundationBatch(sparse, tensors["dense"], tensors["history_extras"])
     return Examples(batch, tensors["labels"], keys, len(tensors["labels"]))
 
 
 def what_is_not_finite(batch: FoundationBatch, module: FoundationModel, features: FoundationFeatures) -> str:
-    """Which dense feature or weight of the model is not finite, in words."""
+    """Says which dense feature or weight of the model is not finite."""
     wrong = ~torch.isfinite(batch.dense).all(dim=0)
     if wrong.any():
         return f"dense feature {features.dense[int(wrong.nonzero()[0])]} is not finite"
-    if not torch.isfinite(batch.steps).all():
+    if not torch.isfinite(batch.history_extras).all():
         return "an age or label of history_item_ids is not finite"
     for name, parameter in module.named_parameters():
         if not torch.isfinite(parameter).all():

@@ -67,18 +67,18 @@ class RunCheckpoint:
         saved = self.folder / PROGRESS_FILE
         if not saved.is_file():
             return None
-        found = json.loads(saved.read_text())
-        if found["key"] != self.key:
+        content = json.loads(saved.read_text())
+        if content["key"] != self.key:
             LOG.info("the checkpoint %s is of a run on other data or settings; starting anew", self.folder)
             return None
         state_dict_loader.load(sharded_state(trainer.model), checkpoint_id=self.folder / "tables")
         load_optimizers(self.folder, {"dense": trainer.optimizer})
-        # Sums go on on rank 0, however many ranks there are now.
+        # Sums continue on rank 0, however many ranks there are now.
         leads = dist.get_rank() == 0
-        progress = Progress(**found["ranks"][0])
-        progress.loss = sum(rank["loss"] for rank in found["ranks"]) if leads else 0.0
-        progress.examples = sum(rank["examples"] for rank in found["ranks"]) if leads else 0
-        LOG.info("going on from the checkpoint of phase %d, step %d", progress.phase, progress.step)
+        progress = Progress(**content["ranks"][0])
+        progress.loss = sum(rank["loss"] for rank in content["ranks"]) if leads else 0.0
+        progress.examples = sum(rank["examples"] for rank in content["ranks"]) if leads else 0
+        LOG.info("continuing from the checkpoint of phase %d, step %d", progress.phase, progress.phase_step)
         return progress
 
     def after_step(self, trainer: FoundationTrainer, progress: Progress) -> None:
@@ -88,15 +88,15 @@ class RunCheckpoint:
             StoppedBySignal: it was, and is saved.
         """
         every = trainer.whole_steps if dist.get_world_size() == 1 else lcm(trainer.whole_steps, AGREE_EVERY)
-        if progress.steps % every:
+        if progress.total_steps % every:
             return
         stop = any_rank(self._stop, trainer.device)
         if stop or any_rank(time.monotonic() - self._saved_at >= self.every_s, trainer.device):
             self.save(trainer, progress)
         if stop:
             raise StoppedBySignal(
-                f"stopped by SIGTERM after step {progress.step} of phase {progress.phase + 1}; run the job again, and "
-                "it goes on from there"
+                f"stopped by SIGTERM after step {progress.phase_step} of phase {progress.phase + 1}; "
+                "run the job again, and it continues from there"
             )
 
     def save(self, trainer: FoundationTrainer, progress: Progress) -> None:
@@ -111,7 +111,7 @@ class RunCheckpoint:
                 save_optimizers(folder, {"dense": trainer.optimizer})
                 (folder / PROGRESS_FILE).write_text(json.dumps({"key": self.key, "ranks": ranks}))
         self._saved_at = time.monotonic()
-        LOG.info("checkpoint at phase %d, step %d", progress.phase, progress.step)
+        LOG.info("checkpoint at phase %d, step %d", progress.phase, progress.phase_step)
 
     def clear(self) -> None:
         """Removes the checkpoint: the run is done."""
@@ -124,7 +124,7 @@ class RunCheckpoint:
 
 @contextmanager
 def on_every_rank(opened_by_rank_0: AbstractContextManager[Path]) -> Iterator[Path]:
-    """A folder that rank 0 opens and every rank writes into; it is closed when all ranks are done."""
+    """Yields a folder that rank 0 opens and every rank writes into; it is closed when all ranks are done."""
     if dist.get_rank():
         shared: list[str | None] = [None]
         dist.broadcast_object_list(shared)

@@ -46,7 +46,7 @@ def load_sharded(folder: Path, model: DistributedModelParallel, optimizer: torch
 
 
 def sharded_state(model: DistributedModelParallel) -> dict[str, Any]:
-    """Weights and sparse optimizer state by flat names, sharded as the model is."""
+    """Returns weights and sparse optimizer state by flat names, sharded as the model is."""
     weights = {f"model/{name}": value for name, value in model.state_dict().items()}
     return weights | {f"sparse_optimizer/{key}": value for key, value in _fused_state(model).items()}
 
@@ -68,38 +68,38 @@ def _save(folder: Path, stem: str, state: dict[str, Any]) -> str:
 
 
 def _known_to_any(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Sizes of the tensors that any rank has a part of."""
+    """Returns the sizes of the tensors that any rank holds a shard of."""
     everyone: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(everyone, {name: tuple(value.size()) for name, value in state.items()})
     return {name: size for rank in everyone for name, size in rank.items()}
 
 
 def _gathered(value: Any | None) -> Tensor | None:
-    """The full tensor on the CPU of rank 0; None on the other ranks.
+    """Returns the full tensor on the CPU of rank 0; None on the other ranks.
 
     Args:
         value: what this rank has of it; None: nothing.
     """
-    mine = None if value is None else (tuple(value.size()), _local_parts(value))
+    mine = None if value is None else (tuple(value.size()), _local_shards(value))
     everyone: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
     dist.gather_object(mine, everyone)
     whole: Tensor | None = None
-    for size, parts in filter(None, everyone or []):
-        for offsets, part in parts:
-            whole = torch.empty(size, dtype=part.dtype) if whole is None else whole
-            whole[tuple(slice(o, o + n) for o, n in zip(offsets, part.shape, strict=True))] = part
+    for size, shards in filter(None, everyone or []):
+        for offsets, shard in shards:
+            whole = torch.empty(size, dtype=shard.dtype) if whole is None else whole
+            whole[tuple(slice(o, o + n) for o, n in zip(offsets, shard.shape, strict=True))] = shard
     return whole
 
 
-def _local_parts(value: Any) -> list[tuple[tuple[int, ...], Tensor]]:
-    """Offsets and content of what this rank holds of a tensor."""
+def _local_shards(value: Any) -> list[tuple[tuple[int, ...], Tensor]]:
+    """Returns offsets and content of what this rank holds of a tensor."""
     if isinstance(value, ShardedTensor):
-        return [(tuple(part.metadata.shard_offsets), part.tensor.detach().cpu()) for part in value.local_shards()]
+        return [(tuple(shard.metadata.shard_offsets), shard.tensor.detach().cpu()) for shard in value.local_shards()]
     return [((0,) * value.dim(), value.detach().cpu())]
 
 
 def _fused_state(model: DistributedModelParallel) -> dict[str, Any]:
-    """Tensors of the fused sparse optimizer by a flat name."""
+    """Returns tensors of the fused sparse optimizer by a flat name."""
     state = model.fused_optimizer.state_dict()["state"]
     return {f"{table}/{key}": value for table, values in state.items() for key, value in values.items()}
 
@@ -115,19 +115,19 @@ def _load(folder: Path, stem: str, targets: dict[str, Any]) -> None:
                 if not isinstance(target, ShardedTensor):
                     target.copy_(saved[name].get_tensor(name))
                     continue
-                for part in target.local_shards():
-                    place = zip(part.metadata.shard_offsets, part.metadata.shard_sizes, strict=True)
-                    window = tuple(slice(offset, offset + size) for offset, size in place)
-                    part.tensor.copy_(saved[name].get_slice(name)[window])
+                for shard in target.local_shards():
+                    bounds = zip(shard.metadata.shard_offsets, shard.metadata.shard_sizes, strict=True)
+                    window = tuple(slice(offset, offset + size) for offset, size in bounds)
+                    shard.tensor.copy_(saved[name].get_slice(name)[window])
 
 
-def _check(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], folder: Path) -> None:
-    if wanted == found:
+def _check(wanted: dict[str, tuple[int, ...]], saved: dict[str, tuple[int, ...]], folder: Path) -> None:
+    if wanted == saved:
         return
-    differing = sorted(n for n in wanted.keys() | found.keys() if wanted.get(n) != found.get(n))
+    differing = sorted(n for n in wanted.keys() | saved.keys() if wanted.get(n) != saved.get(n))
     name = differing[0]
     raise ValueError(
         f"checkpoint {folder} is of another model: {len(differing)} tensors differ, first {name}: "
-        f"the checkpoint has {found.get(name, 'none')}, platform.yaml describes {wanted.get(name, 'none')}. "
+        f"the checkpoint has {saved.get(name, 'none')}, platform.yaml describes {wanted.get(name, 'none')}. "
         "Set the model's section back, or start again from the bootstrap day with a new storage.root"
     )

@@ -32,14 +32,14 @@ class Progress:
     """How far a run has come; saved with every checkpoint."""
 
     phase: int = 0  # phases done
-    step: int = 0  # steps done of the next one
-    steps: int = 0  # steps done of all
+    phase_step: int = 0  # optimizer steps done of the next one
+    total_steps: int = 0  # optimizer steps done of all phases
     loss: float = 0.0  # sum of LogLoss over what this rank learnt, each before it was learnt
     examples: int = 0  # how many that were
 
 
 class Scored(NamedTuple):
-    """What the FM says of b examples."""
+    """The FM's predictions for b examples."""
 
     keys: pa.RecordBatch  # of the rows
     probabilities: npt.NDArray[np.float32]  # (b,)
@@ -50,7 +50,7 @@ class Scored(NamedTuple):
 class Drift(NamedTuple):
     """Squared distance of codes from the earlier ones over their squared length: 0 the same, 2 unrelated."""
 
-    before: float  # they were turned
+    before: float  # the rotation
     after: float
 
 
@@ -67,16 +67,16 @@ class FoundationTrainer:
 
     @property
     def whole_steps(self) -> int:
-        """A checkpoint after any multiple of these steps holds all of the run's state.
+        """Returns the number of steps after any multiple of which a checkpoint holds all of the run's state.
 
-        Tables that hand rows out count the ids they see between two hand-outs in memory only.
+        Tables that assign rows count the ids they see between two assignments in memory only.
         """
         managed = self.config.foundation_model.managed_collision
         return managed.eviction_interval if managed else 1
 
     @property
     def part(self) -> dict[str, int]:
-        """Which slice of each batch is this rank's, as `foundation_batches` wants it."""
+        """Returns which slice of each batch is this rank's, as `foundation_batches` wants it."""
         return {"rank": dist.get_rank(), "world_size": dist.get_world_size()}
 
     def learn(
@@ -104,13 +104,13 @@ class FoundationTrainer:
         recent = RecentNE()
         ranks = dist.get_world_size()
         self.model.train()
-        ahead = prefetched(islice(iter(batches), progress.step, None))
+        ahead = prefetched(islice(iter(batches), progress.phase_step, None))
         for examples in track(
             ahead,
             what,
             size=settings.batch_size,
             total=total,
-            done=progress.step * settings.batch_size,
+            done=progress.phase_step * settings.batch_size,
             status=lambda: _shown(recent),
         ):
             examples = examples.to(self.device)
@@ -119,26 +119,26 @@ class FoundationTrainer:
             # DistributedDataParallel and torchrec average gradients over ranks, whose slices may differ in size.
             loss = loss_of_each.sum() * (ranks / examples.size)
             if not torch.isfinite(loss):
-                self._stop_at(examples, what, progress.step)
+                self._stop_at(examples, what, progress.phase_step)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            for part in self._parts():
-                torch.nn.utils.clip_grad_norm_(part, settings.gradient_clip_norm)
+            for parameters in self._clipped_groups():
+                torch.nn.utils.clip_grad_norm_(parameters, settings.gradient_clip_norm)
             self.optimizer.step()
             with torch.no_grad():
                 logits = coded.output.logits.float()
                 click = float(binary_cross_entropy_with_logits(logits, examples.labels, reduction="sum"))
             recent.add(click, float(examples.labels.sum()), len(examples.labels))
-            progress.step += 1
-            progress.steps += 1
+            progress.phase_step += 1
+            progress.total_steps += 1
             progress.loss += click
             progress.examples += len(examples.labels)
             after_step(recent.value())
-        progress.phase, progress.step = progress.phase + 1, 0
+        progress.phase, progress.phase_step = progress.phase + 1, 0
 
     @torch.no_grad()
     def score(self, batches: Iterable[Examples], what: str, *, total: int | None = None) -> Iterator[Scored]:
-        """What the FM says of this rank's slices, without learning."""
+        """Yields the FM's predictions on this rank's slices, without learning."""
         self.model.eval()
         self.module.compressor.start()
         size = self.config.foundation_model.optimizer.batch_size
@@ -151,7 +151,7 @@ class FoundationTrainer:
 
     @torch.no_grad()
     def align(self, batches: Iterable[Examples], what: str, *, ids: pa.Array, codes: npt.NDArray[np.float32]) -> Drift:
-        """Turns the codes to be nearest to those that an earlier snapshot gave the same impressions.
+        """Rotates the codes to match those that an earlier snapshot gave the same impressions.
 
         Args:
             batches: this rank's slices.
@@ -162,10 +162,11 @@ class FoundationTrainer:
         width = codes.shape[1]
         sums = torch.zeros(width + 2, width, dtype=torch.float64, device=self.device)  # moments, then both energies
         for scored in self.score(batches, what):
-            at = pc.index_in(scored.keys["impression_id"], ids)
-            known, places = np.flatnonzero(at.is_valid()), at.drop_null().to_numpy()
+            index = pc.index_in(scored.keys["impression_id"], ids)
+            rows, earlier = np.flatnonzero(index.is_valid()), index.drop_null().to_numpy()
             now, then = (
-                unsquashed(torch.from_numpy(of).double()).to(self.device) for of in (scored.codes[known], codes[places])
+                unsquashed(torch.from_numpy(matched).double()).to(self.device)
+                for matched in (scored.codes[rows], codes[earlier])
             )
             sums += torch.cat([now.T @ then, now.square().sum(dim=0, keepdim=True), then.square().sum(dim=0)[None]])
         if dist.get_world_size() > 1:
@@ -176,8 +177,8 @@ class FoundationTrainer:
         overlaps = float(moments.trace()), float(torch.linalg.svdvals(moments).sum())
         return Drift(*(float((energy - 2 * overlap) / then_energy) for overlap in overlaps))
 
-    def _parts(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
-        """Dense parameters of network and compressor: clipped together, the one would slow the other."""
+    def _clipped_groups(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+        """Returns the dense parameters of network and of compressor: clipped together, one would slow the other."""
         compressor = {id(p) for p in self.module.compressor.parameters()}
         dense = dense_parameters(self.model)
         return [p for p in dense if id(p) not in compressor], [p for p in dense if id(p) in compressor]
@@ -199,7 +200,7 @@ class FoundationTrainer:
 
 @contextmanager
 def foundation_trainer(config: PlatformConfig, schema: Schema) -> Iterator[FoundationTrainer]:
-    """A fresh FM of the configured architecture, sharded over the process group, seeded by `runtime.seed`."""
+    """Builds a fresh FM of the configured architecture, sharded over the process group, seeded by `runtime.seed`."""
     features = FoundationFeatures.of(schema, config.foundation_model, config.features)
     settings = config.foundation_model.optimizer
     with process_group(config.runtime) as device:
@@ -212,9 +213,9 @@ def foundation_trainer(config: PlatformConfig, schema: Schema) -> Iterator[Found
         )
         model = shard(module, device, embedding_learning_rate=settings.embedding_learning_rate)
         if config.foundation_model.training.compile:
-            for part in module.modules():
-                if isinstance(part, DenseNetwork):
-                    part.compile(dynamic=True)  # in place: names in checkpoints stay
+            for network in module.modules():
+                if isinstance(network, DenseNetwork):
+                    network.compile(dynamic=True)  # in place: names in checkpoints stay
         optimizer = torch.optim.Adam(
             dense_parameters(model), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )

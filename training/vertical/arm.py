@@ -34,10 +34,10 @@ class Arm:
             return None
         return transfer.changed(soft_label=True, distillation_head=self.distillation, student_adapter=self.adapter)
 
-    def history_ids(self, known: tuple[str, ...]) -> tuple[str, ...]:
+    def history_ids(self, available: tuple[str, ...]) -> tuple[str, ...]:
         """Returns the features whose ids the VM reads in a slot.
 
         Args:
-            known: features whose ids a slot holds, the item first.
+            available: features whose ids a slot holds, the item first.
         """
-        return {"none": (), "item": known[:1], "all": known}[self.ids]
+        return {"none": (), "item": available[:1], "all": available}[self.ids]

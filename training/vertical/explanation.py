@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from config import VerticalModel
+from config import VerticalSettings
 from data.batches.impression_history import Slots
 from models.vertical.network import VerticalNetwork
 from quality.intervals import Interval, PairedBootstrap
@@ -37,10 +37,10 @@ LOOPFM, WITH_ITEM = Arm(codes="codes"), Arm(ids="item", codes="codes")
 
 @dataclass(frozen=True)
 class OneSnapshot:
-    """What one FM snapshot says of the logged impressions after its day."""
+    """One FM snapshot's codes of the logged impressions after its day."""
 
     since: int  # end of that day, microseconds since 1970
-    codes: Tensor  # zeros where it said nothing, (N, code_dim)
+    codes: Tensor  # zeros where it gave none, (N, code_dim)
     hidden: Tensor  # what the codes are made of, (N, H)
 
 
@@ -69,17 +69,17 @@ class Explanation:
     skipped: list[str]  # what was not measured, and why
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         return asdict(self)
 
 
 def metric_name(kind: str, name: str) -> str:
-    """What MLflow calls a figure of a model or part."""
+    """Returns the name of a model's or part's figure in MLflow."""
     return f"{kind}_{name}".replace(",", "").replace("-", "_").replace(" ", "_")
 
 
 def gain_parts(learn: LoggedRows, judge: LoggedRows, *, seeds: int, passes: int) -> tuple[dict[str, float], list[Part]]:
-    """The first part of `explain` alone: NE of each model from no FM to the VM that ships, and what each step gains."""
+    """Computes the first part of `explain`: NE of each model from no FM to the VM that ships, and each step's gain."""
     world = _World(learn, judge, seeds, passes)
     losses = _on_the_way(world, world.served(), keep=[])
     bootstrap = _bootstrap(judge, losses)
@@ -157,7 +157,7 @@ class _World:
         arm: Arm,
         rows: Rows,
         *,
-        settings: VerticalModel | None = None,
+        settings: VerticalSettings | None = None,
         passes: int | None = None,
         keep: list[VerticalNetwork] | None = None,
     ) -> Losses:
@@ -169,19 +169,19 @@ class _World:
             self.learn.features.num_embeddings,
             self.learn.history_ids,
         )
-        found = []
+        losses = []
         for seed in range(self.seeds):
-            told = f"learn with {what}, seed {seed + 1} of {self.seeds}"
-            trainer = student.fit(rows[0], seed=config.runtime.seed + seed, what=told, epochs=passes or self.passes)
+            progress = f"learn with {what}, seed {seed + 1} of {self.seeds}"
+            trainer = student.fit(rows[0], seed=config.runtime.seed + seed, what=progress, epochs=passes or self.passes)
             network = trainer.network
-            found.append(_losses(predict(network, rows[1]), self.judge))
+            losses.append(_losses(predict(network, rows[1]), self.judge))
             if keep is not None:
                 keep.append(network)
-        return np.mean(found, axis=0)
+        return np.mean(losses, axis=0)
 
 
 def _on_the_way(world: _World, served: Rows, *, keep: list[VerticalNetwork]) -> dict[str, Losses]:
-    """Losses of the models from no FM to the VM that ships, and of the FM; the VMs that ship are put into `keep`."""
+    """Computes losses of the models from no FM to the VM that ships, and of the FM; adds VMs that ship to `keep`."""
     return {
         "none": world.losses("nothing of the FM", NONE, served),
         "raw": world.losses("raw history", RAW, served),
@@ -197,22 +197,22 @@ def _losses(probabilities: npt.NDArray[np.float32], judge: LoggedRows) -> Losses
     return row_losses(judge.labels.numpy(), probabilities)
 
 
-def _wider(settings: VerticalModel) -> VerticalModel:
-    """Twice the width of history encoder and trunk."""
-    known = settings.hyperparameters.keys() & VerticalNetwork.Config.model_fields.keys()
-    shipped = VerticalNetwork.Config.model_validate({name: settings.hyperparameters[name] for name in known})
+def _wider(settings: VerticalSettings) -> VerticalSettings:
+    """Doubles the width of history encoder and trunk."""
+    names = settings.hyperparameters.keys() & VerticalNetwork.Config.model_fields.keys()
+    shipped = VerticalNetwork.Config.model_validate({name: settings.hyperparameters[name] for name in names})
     twice = {"history_dim": 2 * shipped.history_dim, "hidden": [2 * width for width in shipped.hidden]}
     return settings.changed(hyperparameters=settings.hyperparameters | twice)
 
 
 def _other_histories(rows: VerticalRows, seed: int) -> Iterator[tuple[str, VerticalRows]]:
-    """The judged rows with no history, with another user's, with the codes dealt out anew."""
+    """Yields the judged rows with no history, with another user's, with the codes shuffled."""
     generator = torch.Generator().manual_seed(seed)
     empty = Slots(torch.full_like(rows.slots.positions, -1), torch.zeros_like(rows.slots.ages))
     yield "no history", replace(rows, slots=empty)
     yield "another user", replace(rows, slots=rows.slots.part(torch.randperm(len(rows), generator=generator)))
-    dealt = rows.codes[torch.randperm(len(rows.codes), generator=generator)]
-    yield "shuffled codes", replace(rows, codes=dealt)
+    shuffled = rows.codes[torch.randperm(len(rows.codes), generator=generator)]
+    yield "shuffled codes", replace(rows, codes=shuffled)
 
 
 def _bootstrap(judge: LoggedRows, losses: dict[str, Losses]) -> PairedBootstrap:

@@ -27,7 +27,7 @@ ROWS_AT_ONCE = 8192
 class LoggedRows:
     """Q impressions of a vertical, and the N impressions of every vertical that the FM logged.
 
-    N is sorted by user, then time; Q by time. Numbers of users and items are places in `all_users`, `all_items`.
+    N is sorted by user, then time; Q by time. Numbers of users and items are indices into `all_users`, `all_items`.
     """
 
     config: PlatformConfig
@@ -47,7 +47,7 @@ class LoggedRows:
     soft_labels: Tensor  # NaN where the FM gave none, (Q,)
 
     def served(self) -> VerticalRows:
-        """The rows with what Feast served: snapshots of the newest day end, codes cut and rounded as stored."""
+        """Returns the rows with what Feast served: snapshots of the newest day end, codes cut and rounded as stored."""
         return self.with_codes(self.codes[:, : self.config.served_code_dim])
 
     def _rounded(self, codes: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class LoggedRows:
     def with_codes(
         self, codes: Tensor, *, fresh: bool = False, rounded: bool = True, since: int | None = None
     ) -> VerticalRows:
-        """The rows with other codes.
+        """Returns the rows with other codes.
 
         Args:
             codes: of the log's impressions, (N, d).
@@ -88,7 +88,7 @@ class LoggedRows:
         )
 
     def part(self, rows: Ints) -> "LoggedRows":
-        """Some of the rows, beside the same log."""
+        """Returns some of the rows, beside the same log."""
         at = torch.from_numpy(rows)
         return replace(
             self,
@@ -113,19 +113,19 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
     reach = (days[-1] - days[0]).days + config.transfer.history_days
     history_ids = ("item_id", *schema.item_categorical)
     logged_days = storage.days_back(config, days[-1], reach)
-    log = _log(config, schema, logged_days)
+    log, logged_codes = _log(config, schema, logged_days)
     rows = vertical_examples(config, vertical, days)
     begin = storage.day_window(config, logged_days[0])[0]
     ends = np.array(
         [epoch_us(at) for at in (begin, *(e for day in logged_days for e in storage.snapshot_ends(config, day)))]
     )
     instants = rows["event_timestamp"].cast(pa.int64()).to_numpy()
-    parts = [batch for _, batch in features.batches(rows, ROWS_AT_ONCE)] or [features.batch(rows)]
+    batches = [batch for _, batch in features.batches(rows, ROWS_AT_ONCE)] or [features.batch(rows)]
     all_users = pc.unique(pa.chunked_array([*log["user_id"].chunks, *rows["user_id"].chunks]))
     all_items = pc.unique(pa.chunked_array([*log["item_id"].chunks, *rows["item_id"].chunks]))
     all_users = all_users.take(pc.sort_indices(all_users))  # numbers in the order of the log
-    numbers = [_places(log["user_id"], all_users), _places(log["item_id"], all_items)]
-    flat = log["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    numbers = [_indices(log["user_id"], all_users), _indices(log["item_id"], all_items)]
+    flat = logged_codes.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     ids = [hash_ids(log[name], features.num_embeddings[name]) for name in history_ids]
     return LoggedRows(
         config=config,
@@ -140,12 +140,12 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
         logged=log["impression_id"].combine_chunks(),
         items=numbers[1],
         codes=torch.from_numpy(flat.reshape(-1, config.foundation_model.codes.dim).copy()),
-        users=_places(rows["user_id"], all_users),
-        asked=_places(rows["item_id"], all_items),
+        users=_indices(rows["user_id"], all_users),
+        asked=_indices(rows["item_id"], all_items),
         instants=instants,
         snapshots=ends[np.searchsorted(ends, instants, side="right") - 1],
-        sparse=torch.cat([batch.sparse for batch in parts]),
-        dense=torch.cat([batch.dense for batch in parts]),
+        sparse=torch.cat([batch.sparse for batch in batches]),
+        dense=torch.cat([batch.dense for batch in batches]),
         labels=torch.from_numpy(rows["label"].to_numpy().astype(np.float32)),
         soft_labels=torch.from_numpy(rows["soft_label"].to_numpy().astype(np.float32)),
     )
@@ -154,26 +154,27 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
 def learnt_and_judged(
     config: PlatformConfig, schema: Schema, vertical: str, days: list[date]
 ) -> tuple[LoggedRows, LoggedRows]:
-    """A vertical's rows before the last of some days, to learn, and on it, to judge; either may be empty."""
+    """Reads a vertical's rows before the last of some days, to learn, and on it, to judge; either may be empty."""
     rows = logged_rows(config, schema, vertical, days)
     start = epoch_us(storage.day_window(config, days[-1])[0])
     return rows.part(np.flatnonzero(rows.instants < start)), rows.part(np.flatnonzero(rows.instants >= start))
 
 
-def _log(config: PlatformConfig, schema: Schema, days: list[date]) -> pa.Table:
-    """Impressions that have a code, with their item's features, by user, then time."""
+def _log(config: PlatformConfig, schema: Schema, days: list[date]) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Reads the impressions that have a code, by user, then time, with their item's features; and their codes."""
     log = storage.dataset(config, "fm_outputs", days).to_table(
-        columns=["impression_id", "user_id", "item_id", "event_timestamp", "label", "embedding"],
-        filter=pc.field("embedding").is_valid(),
+        columns=["impression_id", "user_id", "item_id", "event_timestamp", "label", "code"],
+        filter=pc.field("code").is_valid(),
     )
+    log = log.sort_by([(name, "ascending") for name in ("user_id", "event_timestamp", "impression_id")])
+    codes, log = log["code"], log.drop_columns("code")  # apart: an item's feature may be called so, too
     examples = storage.dataset(config, "examples", days).to_table(columns=["impression_id", *schema.item_categorical])
     of_item = pc.index_in(log["impression_id"], examples["impression_id"].combine_chunks())
     for name in schema.item_categorical:
         log = log.append_column(name, examples[name].take(of_item))
-    order = [(name, "ascending") for name in ("user_id", "event_timestamp", "impression_id")]
-    return log.sort_by(order)
+    return log, codes
 
 
-def _places(column: pa.ChunkedArray, values: pa.Array) -> Ints:
-    """Where each value of a column stands among `values`."""
+def _indices(column: pa.ChunkedArray, values: pa.Array) -> Ints:
+    """Returns the index of each value of a column in `values`, (n,)."""
     return pc.index_in(column.combine_chunks(), values).to_numpy().astype(np.int64)

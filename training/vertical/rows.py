@@ -27,17 +27,17 @@ class Rows(Protocol):
 
     @property
     def num_dense(self) -> int:
-        """Number of dense features."""
+        """Returns the number of dense features."""
         ...
 
     @property
     def history_length(self) -> int:
-        """Slots of a history."""
+        """Returns the number of slots of a history."""
         ...
 
     @property
     def code_dim(self) -> int:
-        """Width of the FM's codes in a history slot."""
+        """Returns the width of the FM's codes in a history slot."""
         ...
 
     def batches(self, size: int) -> Iterator[LearntBatch]:
@@ -58,23 +58,23 @@ class ServedRows:
 
     @property
     def num_dense(self) -> int:
-        """Number of dense features."""
+        """Returns the number of dense features."""
         return len(self.features.dense)
 
     @property
     def history_length(self) -> int:
-        """Slots of a history."""
+        """Returns the number of slots of a history."""
         return self.features.history_length
 
     @property
     def code_dim(self) -> int:
-        """Width of the served codes."""
+        """Returns the width of the served codes."""
         return self.features.code_dim
 
     def batches(self, size: int) -> Iterator[LearntBatch]:
         """Yields the impressions in their order, `size` at a time."""
-        for part, batch in self.features.batches(self.table, size):
-            labels, soft = (part[name].to_numpy().astype(np.float32) for name in ("label", "soft_label"))
+        for rows, batch in self.features.batches(self.table, size):
+            labels, soft = (rows[name].to_numpy().astype(np.float32) for name in ("label", "soft_label"))
             yield LearntBatch(batch, torch.from_numpy(labels), torch.from_numpy(soft))  # null has become NaN
 
     def where(self, first: int) -> str:
@@ -99,17 +99,17 @@ class VerticalRows:
     slots: Slots  # histories
 
     def __len__(self) -> int:
-        """Q."""
+        """Returns Q."""
         return len(self.labels)
 
     @property
     def num_dense(self) -> int:
-        """M."""
+        """Returns M."""
         return self.dense.shape[1]
 
     @property
     def history_length(self) -> int:
-        """Slots of a history."""
+        """Returns the number of slots of a history."""
         return self.slots.positions.shape[1]
 
     @property

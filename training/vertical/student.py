@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from config import Transfer, VerticalModel
+from config import Transfer, VerticalSettings
 from models.vertical import build_vertical
 from models.vertical.network import VerticalNetwork
 from training.vertical.arm import Arm
@@ -23,7 +23,7 @@ SCORED_AT_ONCE = 8192
 class Student:
     """Trains one VM with a chosen part of what an FM passes on."""
 
-    settings: VerticalModel
+    settings: VerticalSettings
     transfer: Transfer  # weights of the distillation; what is passed on, the arm says
     arm: Arm
     num_embeddings: dict[str, int]  # rows of each sparse feature's table
@@ -75,5 +75,5 @@ class Student:
 def predict(network: VerticalNetwork, rows: VerticalRows) -> npt.NDArray[np.float32]:
     """Returns click probabilities of rows, (Q,)."""
     network.eval()
-    parts = (rows.part(slice(first, first + SCORED_AT_ONCE)) for first in range(0, len(rows), SCORED_AT_ONCE))
-    return np.concatenate([torch.sigmoid(network(part.batch()).logits).numpy() for part in parts])
+    slices = (rows.part(slice(first, first + SCORED_AT_ONCE)) for first in range(0, len(rows), SCORED_AT_ONCE))
+    return np.concatenate([torch.sigmoid(network(some.batch()).logits).numpy() for some in slices])

@@ -42,7 +42,7 @@ def test_the_history_is_newest_first_with_label_and_age(config: PlatformConfig):
             newest = list(reversed(row["history_item_ids"]))
             expected = hash_ids(_strings(newest), config.foundation_model.num_embeddings.item_id)
             assert values[start : start + length].tolist() == list(expected)
-            extras = examples.batch.steps[start : start + length].numpy()
+            extras = examples.batch.history_extras[start : start + length].numpy()
             now = row["event_timestamp"].timestamp()
             ages = [np.log1p((now - t / 1e6) / 3600) for t in reversed(row["history_timestamps"])]
             assert np.allclose(extras[:, 0], list(reversed(row["history_labels"])))
@@ -69,7 +69,7 @@ def test_the_slices_of_all_ranks_make_the_whole(config: PlatformConfig, ranks: i
         assert max(len(p.labels) for p in parts) - min(len(p.labels) for p in parts) <= 1
         assert torch.equal(torch.cat([p.labels for p in parts]), batch.labels)
         assert torch.equal(torch.cat([p.batch.dense for p in parts]), batch.batch.dense)
-        assert torch.equal(torch.cat([p.batch.steps for p in parts]), batch.batch.steps)
+        assert torch.equal(torch.cat([p.batch.history_extras for p in parts]), batch.batch.history_extras)
         for feature in whole[0].batch.sparse.to_dict():
             together = torch.cat([p.batch.sparse[feature].values() for p in parts])
             assert torch.equal(together, batch.batch.sparse[feature].values())

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torchrec import EmbeddingBagCollection, EmbeddingCollection, KeyedJaggedTensor
 
-from config import FoundationModel as FoundationConfig
-from config import NumEmbeddings
+from config import FoundationSettings, NumEmbeddings
 from models.foundation.embedded_network import CLICKED, SEQUENCE, FoundationBatch
 from models.foundation.foundation_model import FoundationModel
 
@@ -14,9 +13,9 @@ SPARSE = ("user_id", "item_id", "category")
 ROWS = 50
 
 
-def foundation_config(architecture: str, **hyperparameters: Any) -> FoundationConfig:
+def foundation_config(architecture: str, **hyperparameters: Any) -> FoundationSettings:
     """The section of a small model."""
-    return FoundationConfig.model_validate(
+    return FoundationSettings.model_validate(
         {
             "architecture": architecture,
             "hyperparameters": hyperparameters,

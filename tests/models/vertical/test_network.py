@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from config import VerticalModel
+from config import VerticalSettings
 from models.architectures import ARCHITECTURES
 from models.vertical import build_vertical
 from models.vertical.batch import History, VerticalBatch
@@ -14,7 +14,7 @@ ROWS, SLOTS = 20, 5
 
 def vertical(name: str, *, use_history: bool = True, **hyperparameters) -> VerticalNetwork:
     torch.manual_seed(0)
-    settings = VerticalModel.model_validate(
+    settings = VerticalSettings.model_validate(
         {
             "architecture": name,
             "hyperparameters": hyperparameters,

@@ -70,7 +70,7 @@ def test_an_id_starts_with_weights_of_its_own_whatever_row_it_gets(group: torch.
     ids = torch.arange(BATCH)
     for generation in range(ROWS // BATCH + 2):
         model(batch(1000 * generation + ids, ids)).logits.sum().backward()
-    model(batch(10**6 + ids, ids))  # rows are handed out in the forward pass; nothing is learnt
+    model(batch(10**6 + ids, ids))  # rows are assigned in the forward pass; nothing is learnt
     starts = first.of((10**6 + ids) % ROWS)
     got = [(weights == start).all(dim=1).nonzero().flatten().tolist() for start in starts]
     assert len({row for rows in got for row in rows}) == BATCH

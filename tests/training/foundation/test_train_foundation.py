@@ -58,7 +58,7 @@ from training.foundation.run_checkpoint import RunCheckpoint
 save, saved = RunCheckpoint.save, []
 def save_and_stop(checkpoint, trainer, progress):
     save(checkpoint, trainer, progress)
-    saved.append(progress.steps)
+    saved.append(progress.total_steps)
     if len(saved) == {saves}:
         os.kill(os.getpid(), {signal})
 RunCheckpoint.save = save_and_stop
@@ -144,7 +144,7 @@ def test_two_processes_learn_what_one_learns(config: PlatformConfig, model: str)
 
 @pytest.mark.e2e
 def test_two_processes_hand_out_rows_to_the_ids_to_which_one_does(config: PlatformConfig):
-    # At once, so that no ids share a row until theirs is handed out: each process has a shared row of its own.
+    # At once, so that no ids share a row until theirs is assigned: each process has a shared row of its own.
     config = config.changed(foundation_model={"managed_collision": ManagedCollision(eviction_interval=1)})
     (one, held_by_one), (two, held_by_two) = in_processes(config)
     assert held_by_one == held_by_two and {table: len(ids) for table, ids in held_by_one.items()} == {
@@ -182,7 +182,7 @@ def test_a_snapshot_in_many_files_is_the_same_model(config: PlatformConfig, monk
     found, files = [], []
     for most in (1 << 30, 1):
         monkeypatch.setattr("training.foundation.sharded_checkpoint.FILE_BYTES", most)
-        for day in (FIRST, SECOND):  # the second goes on from the first's snapshot
+        for day in (FIRST, SECOND):  # the second continues from the first's snapshot
             train_foundation.main(config, day=day)
         found.append(results(config, SECOND))
         files.append(len(list(storage.partition_dir(config, "fm_snapshots", SECOND).glob("*.safetensors"))))
@@ -290,7 +290,7 @@ def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(
 
     def breaks_off(checkpoint: RunCheckpoint, trainer: FoundationTrainer, progress: Progress) -> None:
         after_step(checkpoint, trainer, progress)
-        gone_on.append(progress.steps)
+        gone_on.append(progress.total_steps)
         if len(gone_on) == 9:
             raise RuntimeError("broken off")
 
@@ -341,17 +341,17 @@ def test_compiled_networks_keep_their_names(config: PlatformConfig):
 def codes_after(config: PlatformConfig, day: date) -> tuple[np.ndarray, np.ndarray]:
     """Codes of a day's impressions by the snapshot that ends it, and those that were logged."""
     logged = storage.read_partition(config, "fm_outputs", day)
-    logged = logged.filter(pc.is_valid(logged["embedding"]))
+    logged = logged.filter(pc.is_valid(logged["code"]))
     with foundation_trainer(config, source_schema(config)) as trainer:
         load_sharded(storage.partition_dir(config, "fm_snapshots", day), trainer.model, trainer.optimizer)
         scored = list(trainer.score(foundation_batches(config, day), "score"))
     ids = pa.chunked_array([part.keys["impression_id"] for part in scored])
     places = pc.index_in(logged["impression_id"], ids.combine_chunks()).to_numpy()
-    then = logged["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    then = logged["code"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return np.concatenate([part.codes for part in scored])[places], then.reshape(logged.num_rows, -1)
 
 
-def test_a_days_codes_are_turned_towards_those_of_the_snapshot_that_scored_it(config: PlatformConfig, tmp_path: Path):
+def test_a_days_codes_are_rotated_to_match_those_of_the_snapshot_that_scored_it(config: PlatformConfig, tmp_path: Path):
     apart, scores = {}, {}
     for alignment in ("none", "rotation"):
         of = config.changed(foundation_model={"codes": {"alignment": alignment}})

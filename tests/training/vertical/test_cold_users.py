@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from config import Optimizer, Transfer, VerticalModel
+from config import Optimizer, Transfer, VerticalSettings
 from data.batches.impression_history import ImpressionLog, Slots
 from quality.metrics import evaluate
 from training.vertical.arm import Arm
@@ -13,7 +13,7 @@ from training.vertical.rows import VerticalRows
 from training.vertical.student import Student, predict
 
 ITEMS, SLOTS, WIDTH, COLD = 40, 5, 4, 0.3
-SETTINGS = VerticalModel(
+SETTINGS = VerticalSettings(
     architecture="dnn",
     hyperparameters={"hidden": [16]},
     embedding_dim=4,

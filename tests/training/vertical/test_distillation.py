@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from config import Optimizer, Transfer, VerticalModel
+from config import Optimizer, Transfer, VerticalSettings
 from models.vertical import build_vertical
 from models.vertical.batch import History, VerticalBatch
 from quality.metrics import evaluate
@@ -18,7 +18,9 @@ ITEMS = 40
 
 def network(seed: int = 0):
     torch.manual_seed(seed)
-    settings = VerticalModel(architecture="dnn", hyperparameters={"hidden": [16]}, embedding_dim=4, optimizer=SETTINGS)
+    settings = VerticalSettings(
+        architecture="dnn", hyperparameters={"hidden": [16]}, embedding_dim=4, optimizer=SETTINGS
+    )
     return build_vertical(settings, num_embeddings={"item_id": ITEMS}, num_dense=2, history_length=1)
 
 
@@ -147,7 +149,7 @@ def test_a_teacher_that_knows_more_improves_the_serving_head(head: str):
 
     def ne(transfer: Transfer | None) -> float:
         torch.manual_seed(0)
-        settings = VerticalModel(
+        settings = VerticalSettings(
             architecture="dnn", hyperparameters={"hidden": [32, 16]}, embedding_dim=4, optimizer=SETTINGS
         )
         trainer = VerticalTrainer(

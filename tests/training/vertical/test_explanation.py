@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from config import Optimizer, PlatformConfig, VerticalModel
+from config import Optimizer, PlatformConfig, VerticalSettings
 from data.batches.impression_history import HOUR_US, ImpressionLog
 from data.batches.vertical import VerticalFeatures
 from training.vertical.explanation import gain_parts
@@ -24,7 +24,7 @@ def world(config: PlatformConfig, telling: str) -> LoggedRows:
     labels = clicks[telling].float()
     features = VerticalFeatures({"item_id": ITEMS}, ("x",), code_dim=WIDTH, code_bits=8, history_length=2)
     asked = torch.randint(ITEMS, (ROWS, 1), generator=g)
-    vertical = VerticalModel(
+    vertical = VerticalSettings(
         architecture="dnn",
         hyperparameters={"hidden": [16], "history_dim": 8, "history_encoder": "mean"},
         embedding_dim=4,

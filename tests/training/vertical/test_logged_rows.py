@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,9 @@ def logged(config: PlatformConfig) -> PlatformConfig:
     events, draw = write_log(config), np.random.default_rng(0)
     width, features = config.foundation_model.codes.dim, VerticalFeatures.of(source_schema(config), config)
     for row in events:
-        row["embedding"] = draw.uniform(-1, 1, width).astype(np.float32) if draw.random() < 0.9 else None
-        row["soft_label"] = draw.random() if row["embedding"] is not None else None
-    fields = KEYS | {"label": pa.int32(), "embedding": pa.list_(pa.float32())}
+        row["code"] = draw.uniform(-1, 1, width).astype(np.float32) if draw.random() < 0.9 else None
+        row["soft_label"] = draw.random() if row["code"] is not None else None
+    fields = KEYS | {"label": pa.int32(), "code": pa.list_(pa.float32())}
     outputs = pa.Table.from_pylist(events, schema=pa.schema(fields))
     storage.write_partition(config, "fm_outputs", DAY, outputs)
 
@@ -115,3 +116,15 @@ def test_fresh_histories_are_as_of_the_impression(config: PlatformConfig):
     times = log.micros[newest.numpy()[known]]
     until = rebuilt.instants[known] - config.transfer.delay_s * 1_000_000
     assert (times < until).all() and (times >= rebuilt.snapshots[known]).any()
+
+
+def test_a_feature_of_items_may_be_called_as_the_column_of_codes(tmp_path: Path):
+    config = logged(study_config(tmp_path))
+    schema = source_schema(config)
+    for table in ("examples", "vertical_examples"):
+        rows = storage.read_partition(config, table, DAY)
+        storage.write_partition(config, table, DAY, rows.append_column("code", rows["category"]))
+    renamed = replace(schema, item_categorical=("category", "code"))
+    plain, other = (logged_rows(config, of, "feed", [DAY]) for of in (schema, renamed))
+    assert torch.equal(plain.codes, other.codes)
+    assert torch.equal(other.log.ids[:, 2], other.log.ids[:, 1]) and len(other.log.ids.unique()) > 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from config import Optimizer, Transfer, VerticalModel
+from config import Optimizer, Transfer, VerticalSettings
 from data.batches.impression_history import ImpressionLog, Slots
 from training.vertical.arm import Arm
 from training.vertical.rows import VerticalRows
@@ -27,7 +27,9 @@ def rows(n: int = 200) -> VerticalRows:
 
 
 def weights(of: VerticalRows, *, seed: int = 0, epochs: int = 1) -> torch.Tensor:
-    settings = VerticalModel(architecture="dnn", hyperparameters={"hidden": [8]}, embedding_dim=4, optimizer=OPTIMIZER)
+    settings = VerticalSettings(
+        architecture="dnn", hyperparameters={"hidden": [8]}, embedding_dim=4, optimizer=OPTIMIZER
+    )
     arm = Arm("auxiliary", codes="codes", ids="item")
     student = Student(settings, Transfer(), arm, {"item_id": ITEMS}, ("item_id",))
     network = student.fit(of, seed=seed, what="test", epochs=epochs).network

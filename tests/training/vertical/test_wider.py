@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from config import VerticalModel
+from config import VerticalSettings
 from models.architectures import ARCHITECTURES
 from models.vertical import build_vertical
 from training.vertical.explanation import _wider
@@ -12,7 +12,7 @@ from training.vertical.explanation import _wider
 @pytest.mark.parametrize("hyperparameters", [{}, {"hidden": [6], "history_dim": 4}], ids=["defaults", "given"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_history_encoder_and_trunk_are_twice_as_wide_and_the_architecture_stays(name, hyperparameters):
-    settings = VerticalModel.model_validate(
+    settings = VerticalSettings.model_validate(
         {
             "architecture": name,
             "hyperparameters": hyperparameters,
@@ -21,7 +21,7 @@ def test_history_encoder_and_trunk_are_twice_as_wide_and_the_architecture_stays(
         }
     )
 
-    def shapes(settings: VerticalModel) -> dict[str, torch.Size]:
+    def shapes(settings: VerticalSettings) -> dict[str, torch.Size]:
         network = build_vertical(
             settings, num_embeddings={"item_id": 5}, num_dense=2, history_length=3, code_dim=4, history_ids=("item_id",)
         )
