@@ -7,7 +7,6 @@ from typing import Any
 import storage
 from config import PlatformConfig
 from storage.status import needed_tables
-from storage.status import needed_tables
 from storage.tables import TABLES, Table, names
 
 
@@ -57,7 +56,7 @@ def partitions(config: PlatformConfig, day: date) -> list[Partition]:
 
 
 def missing(config: PlatformConfig, day: date, verticals: list[str] | None = None) -> dict[str, list[str]]:
-    """Returns the jobs whose output the day lacks: which tables, or, for jobs that run once a vertical, which verticals.
+    """Returns the jobs whose output the day lacks, with the tables, or the verticals if a job runs once a vertical.
 
     Args:
         config: the platform.

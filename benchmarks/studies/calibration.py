@@ -6,8 +6,7 @@ Each file is a platform.yaml whose days have run, `distill_vertical` among their
 day's held-out rows are compared as the network predicted them and as the layer of the file's settings corrects them,
 which is fitted on held-out rows of earlier days. `methods` does the same with other ways to fit, from the same rows.
 `served` judges a day's candidate and baseline, with that day's layer, on all impressions of the day after: what would
-have been served.
-`soft_labels` are the FM's, of all impressions of a day.
+have been served. `soft_labels` are the FM's, of all impressions of a day.
 
 Differences are after less before: below 0 the layer helps. Intervals are 95 %, over users.
 """
@@ -36,7 +35,7 @@ from training.calibration import fit_layer, fitted_before
 
 MODELS = ("baseline", "candidate", "fm")
 FIGURES = ("ne", "ece", "calibration")
-RESAMPLES = 200  # of ECE, which has no sums to draw from
+RESAMPLES = 100  # of ECE, which has no sums to draw from
 Array = npt.NDArray[np.floating]
 Correct = Callable[[Array], Array]
 
