@@ -1,4 +1,4 @@
-"""Tables that hand their rows out: no collisions while there is room, and a row taken back starts anew."""
+"""Tables that assign rows to ids: no collisions while there is room, and a row that is reassigned starts anew."""
 
 from collections.abc import Iterator
 
