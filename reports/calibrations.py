@@ -53,7 +53,7 @@ def _layer(found: Mapping[str, Any]) -> str:
 def _fitted_on(found: Mapping[str, Any], min_clicks: int) -> str:
     days = found["days"]
     if not days:
-        return "nothing: no earlier day has held-out rows, or calibration.method is none"
+        return "nothing: no earlier day has held-out rows, or `calibration` in platform.yaml switches it off"
     span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     text = f"{found['rows']:,} held-out rows with {found['clicks']:,} clicks of {span}"
     few = min(found["clicks"], found["rows"] - found["clicks"]) < min_clicks
