@@ -225,7 +225,8 @@ class Transfer(Section):
 class Calibration(Section):
     """The layer that corrects the probabilities of FM and VMs, by vertical, from held-out rows of earlier days."""
 
-    method: Literal["none", "platt"] = "platt"
+    soft_labels: bool = True  # of the FM, as VMs learn them and as it is judged beside them
+    vertical_models: bool = False  # of candidate and baseline, as they are judged and served
     min_clicks: int = Field(default=1000, ge=1)  # with fewer, or fewer rows without one, the layer changes nothing
     prior_clicks: float = Field(default=100, ge=0)  # weight of staying as it is, in clicks that came as predicted
 

@@ -1,7 +1,5 @@
 """Losses of the vertical models: click, and ExFM's distillation (arXiv:2502.17494, section 4)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -9,20 +7,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from models.layers.mlp import mlp
 
 
-class _GradientScale(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
-        ctx.scale = scale
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0] * ctx.scale, None
-
-
 def gradient_scale(x: Tensor, scale: float) -> Tensor:
     """Returns x; the gradient is multiplied by `scale` on its way back (ExFM's β)."""
-    return _GradientScale.apply(x, scale)
+    return x.detach() + scale * (x - x.detach())
 
 
 def distillation_loss(logits: Tensor, soft_labels: Tensor, *, label_scale: float = 1.0) -> Tensor:

@@ -53,7 +53,7 @@ def _layer(layer: Mapping[str, Any]) -> str:
 def _fitted_on(layer: Mapping[str, Any], min_clicks: int) -> str:
     days = layer["days"]
     if not days:
-        return "nothing: no earlier day has held-out rows, or calibration.method is none"
+        return "nothing: no earlier day has held-out rows, or `calibration` in platform.yaml switches it off"
     span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     text = f"{layer['rows']:,} held-out rows with {layer['clicks']:,} clicks of {span}"
     few = min(layer["clicks"], layer["rows"] - layer["clicks"]) < min_clicks

@@ -91,6 +91,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         sources={"synthetic": {"events_per_day": 2500, "bootstrap_days": 2}},
         # A tiny log, tiny models: with so few clicks the kind that serves stays, whether it is the better one or not.
         gates={"ne_tolerance": 0.5, "calibration": (0.1, 10.0), "min_eval_clicks": 10_000},
+        calibration={"vertical_models": True},
         storage={"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")},
     )
     results: dict[tuple[str, date], dict[str, Any]] = {}

@@ -50,14 +50,14 @@ def fit_layer(
     Args:
         labels: 0 or 1, (n,).
         probabilities: of a model that has not learnt the rows, (n,).
-        settings: method, least clicks, prior.
+        settings: least clicks, prior.
         clicks: in the labels, where known.
     """
     from sklearn.linear_model import LogisticRegression  # takes a second to import; few jobs fit
 
     labels = np.asarray(labels, np.float64)
     clicks = int(labels.sum()) if clicks is None else clicks
-    if settings.method == "none" or min(clicks, len(labels) - clicks) < settings.min_clicks:
+    if min(clicks, len(labels) - clicks) < settings.min_clicks:
         return CalibrationLayer()
     predicted = np.asarray(probabilities, np.float64)
     weight = settings.prior_clicks / clicks  # of the row that turned out as predicted, beside each real one
@@ -81,12 +81,13 @@ def fitted_before(config: PlatformConfig, vertical: str, day: date, model: str) 
         model: candidate, baseline or fm.
     """
     settings = config.calibration
+    wanted = settings.soft_labels if model == "fm" else settings.vertical_models
     table = "fm_evaluations" if model == "fm" else f"evaluations_{vertical}"
     column = "probability" if model == "fm" else f"{model}_raw"
     tables: list[pa.Table] = []
     days: list[date] = []
     clicks = 0
-    if settings.method != "none":
+    if wanted:
         for before in reversed([earlier for earlier in storage.committed_days(config, table) if earlier < day]):
             if storage.no_candidate(config, vertical, before):
                 continue

@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--configs", nargs="+", required=True, help="platform files whose days have run")
     parser.add_argument("--quick", action="store_true", help="keep no result")
     asked = parser.parse_args()
-    platforms = [load_config(path) for path in asked.configs]
+    platforms = [_switched_on(load_config(path)) for path in asked.configs]
     figures = {config.data_source: _platform(config) for config in platforms}
     report(
         "calibration",
@@ -104,6 +104,12 @@ def main() -> None:
         packages=["numpy", "scikit-learn", "torch"],
         keep=not asked.quick,
     )
+
+
+def _switched_on(config: PlatformConfig) -> PlatformConfig:
+    """The platform with all layers, whatever its file says of them."""
+    settings = config.calibration.model_dump() | {"soft_labels": True, "vertical_models": True}
+    return config.model_copy(update={"calibration": Calibration.model_validate(settings)})
 
 
 def _platform(config: PlatformConfig) -> dict[str, Any]:
@@ -219,7 +225,7 @@ def _earlier(config: PlatformConfig, vertical: str, model: str, day: date, click
 
 
 def _platt(prior: float) -> Callable[[Array, Array], Correct]:
-    settings = Calibration(method="platt", min_clicks=1, prior_clicks=prior)
+    settings = Calibration(min_clicks=1, prior_clicks=prior)
     return lambda labels, probabilities: fit_layer(labels, probabilities, settings).apply
 
 

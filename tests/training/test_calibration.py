@@ -14,7 +14,7 @@ from training.calibration import calibrated_soft_labels, fit_layer, fitted_befor
 
 DAY = date(2026, 1, 5)
 BEFORE = [DAY - timedelta(days=n) for n in (3, 2, 1)]
-SETTINGS = Calibration(method="platt", min_clicks=100, prior_clicks=0)
+SETTINGS = Calibration(min_clicks=100, prior_clicks=0)
 
 
 def log(rows: int, seed: int, *, slope: float = 1.0, intercept: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -39,8 +39,8 @@ def write(config: PlatformConfig, day: date, labels: np.ndarray, predicted: np.n
 
 
 def platform(config: PlatformConfig, **calibration: object) -> PlatformConfig:
-    settings = Calibration.model_validate({"min_clicks": 100, "prior_clicks": 0, **calibration})
-    return config.changed(calibration=settings)
+    settings = {"vertical_models": True, "min_clicks": 100, "prior_clicks": 0, **calibration}
+    return config.changed(calibration=Calibration.model_validate(settings))
 
 
 def test_the_line_that_makes_a_model_right_is_found() -> None:
@@ -97,12 +97,14 @@ def test_older_days_are_added_until_there_are_clicks_enough(tiny_config: Platfor
     assert (few.days, few.clicks, few.layer) == (BEFORE, 240, CalibrationLayer())
 
 
-def test_the_first_day_and_the_method_none_change_nothing(tiny_config: PlatformConfig) -> None:
+def test_the_first_day_and_layers_switched_off_change_nothing(tiny_config: PlatformConfig) -> None:
     config = platform(tiny_config)
     write(config, DAY, *log(2000, 0, intercept=-1.0))
     assert fitted_before(config, "feed", DAY, "fm").layer.changes_nothing
-    off = platform(tiny_config, method="none")
-    assert fitted_before(off, "feed", DAY + timedelta(days=1), "fm").layer.changes_nothing
+    following = DAY + timedelta(days=1)
+    for model, switch in (("fm", "soft_labels"), ("candidate", "vertical_models"), ("baseline", "vertical_models")):
+        assert not fitted_before(config, "feed", following, model).layer.changes_nothing
+        assert fitted_before(platform(tiny_config, **{switch: False}), "feed", following, model).days == []
 
 
 def test_soft_labels_are_corrected_by_the_layer_of_their_day(tiny_config: PlatformConfig) -> None:

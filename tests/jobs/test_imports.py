@@ -1,0 +1,33 @@
+"""A job imports what it uses: a heavy library that it does not need costs seconds, many times a day."""
+
+import subprocess
+import sys
+
+import pytest
+
+from config import ROOT
+from jobs.__main__ import job_names
+
+HEAVY = ("torch", "torchrec", "pyspark", "sklearn", "matplotlib", "great_expectations", "feast", "mlflow", "polars")
+OF_MLFLOW = {"mlflow", "pyspark", "polars"}  # it imports the two by itself
+NEEDED: dict[str, set[str]] = {
+    "check_quality": {"polars"},  # Great Expectations follows when its tables are known to be there
+    "distill_vertical": {"torch"} | OF_MLFLOW,
+    "explain_transfer": {"torch", "torchrec", "matplotlib"} | OF_MLFLOW,
+    "extract_features": {"pyspark", "polars"},
+    "ingest": {"polars"},
+    "materialize_features": {"feast", "torch", "polars"},  # Feast imports torch by itself
+    "plan_day": set(),
+    "promote_vertical": OF_MLFLOW,
+    "track_transfer": {"torch"} | OF_MLFLOW,
+    "train_foundation": {"torch", "torchrec"} | OF_MLFLOW,
+    "write_report": {"matplotlib", "polars"},
+}
+
+
+@pytest.mark.parametrize("job", job_names())
+def test_a_job_imports_no_library_that_it_does_not_need(job: str) -> None:
+    script = f"import sys, jobs.{job}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= NEEDED[job]
