@@ -4,6 +4,7 @@ from datetime import datetime
 
 import polars as pl
 
+from data.ids import as_text
 from data.schema import Schema
 
 TIMESTAMP = pl.Datetime("us", "UTC")
@@ -137,7 +138,7 @@ def _read(column: pl.Series, name: str, schema: Schema) -> pl.Series:
         return read_timestamps(column)
     if name == "label":
         return _as_number(column)
-    return _as_number(column).cast(pl.Float32) if name in schema.dense else _as_category(column)
+    return _as_number(column).cast(pl.Float32) if name in schema.dense else as_text(column)
 
 
 def _given(column: pl.Series) -> pl.Series:
@@ -156,20 +157,6 @@ def _as_number(column: pl.Series) -> pl.Series:
     if kind.is_numeric() or kind in (pl.Boolean, pl.Null):
         return column.cast(pl.Float64)
     return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
-
-
-def _as_category(column: pl.Series) -> pl.Series:
-    """Returns strings; a whole number is written alike from an integer and a float column, so an id is one in both."""
-    kind = column.dtype
-    if kind.is_float():
-        value = pl.col("value").fill_nan(None)
-        whole = (value == value.floor()) & (value.abs() < 2**53)
-        text = pl.when(whole).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(value.cast(pl.String))
-        return pl.DataFrame({"value": column}).select(text).to_series().alias(column.name)
-    if kind.is_nested() or kind in (pl.Binary, pl.Object):
-        return pl.Series(column.name, [None] * len(column), dtype=pl.String)
-    text_column = column.cast(pl.String)
-    return text_column.set(text_column.str.strip_chars() == "", None)
 
 
 def _as_text(column: pl.Series) -> pl.Series:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 TRANSFER = "transfer"  # tag: what a version takes from the FM, `fm` (a candidate) or `none` (a baseline)
 CODE = ["config.py", "data", "models", "serving"]
-REQUIREMENTS = ["mlflow", "torch", "feast", "pyarrow", "pandas", "numpy", "pydantic", "pyyaml", "safetensors"]
+REQUIREMENTS = ["mlflow", "torch", "feast", "pyarrow", "pandas", "polars", "numpy", "pydantic", "pyyaml", "safetensors"]
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "user_id"), ColSpec(DataType.string, "item_id")]),
     outputs=Schema([ColSpec(DataType.float, "probability")]),

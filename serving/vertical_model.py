@@ -1,6 +1,7 @@
 """A vertical model on disk: safetensors weights and a JSON description, no pickle."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from config import VerticalSettings
 from data.batches.vertical import VerticalFeatures
 from models.calibration import CalibrationLayer
 from models.vertical import build_vertical
+from models.vertical.batch import VerticalBatch, pairs
 from models.vertical.network import VerticalNetwork
 
 WEIGHTS_FILE = "model.safetensors"
@@ -89,14 +91,35 @@ class VerticalModel:
         """
         return self.calibration.apply(self.uncalibrated(rows))
 
-    @torch.no_grad()
+    def predict_pairs(
+        self, users: pa.Table, items: pa.Table, user_of: npt.NDArray[np.int64], item_of: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Predicts click probabilities of n pairs as `predict` does of their rows; encodes a user and an item once.
+
+        Args:
+            users: rows with `features.columns`, of which those of items are null.
+            items: rows with `features.columns`, of which those of users are null.
+            user_of: number of each pair's user among `users`, (n,).
+            item_of: number of each pair's item among `items`, (n,).
+        """
+        of_users, of_items = self.features.batch(users), self.features.batch(items)
+        slices = [slice(start, start + SCORE_ROWS) for start in range(0, len(user_of), SCORE_ROWS)]
+        batches = (
+            pairs(of_users.take(torch.from_numpy(user_of[rows])), of_items.take(torch.from_numpy(item_of[rows])))
+            for rows in slices
+        )
+        return self.calibration.apply(self._score(batches))
+
     def uncalibrated(self, rows: pa.Table) -> npt.NDArray[np.float32]:
         """Predicts click probabilities as the network gives them, before the calibration layer, (n,).
 
         Args:
             rows: n rows with `features.columns`.
         """
+        return self._score(batch for _, batch in self.features.batches(rows, SCORE_ROWS))
+
+    @torch.no_grad()
+    def _score(self, batches: Iterable[VerticalBatch]) -> npt.NDArray[np.float32]:
         self.network.eval()
-        batches = self.features.batches(rows, SCORE_ROWS)
-        probabilities = [torch.sigmoid(self.network(batch).logits).numpy() for _, batch in batches]
+        probabilities = [torch.sigmoid(self.network(batch).logits).numpy() for batch in batches]
         return np.concatenate(probabilities) if probabilities else np.zeros(0, np.float32)

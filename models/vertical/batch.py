@@ -28,6 +28,21 @@ class VerticalBatch(NamedTuple):
         rows = slice(start, start + size)
         return VerticalBatch(self.dense[rows], self.sparse[rows], History(*(values[rows] for values in self.history)))
 
+    def take(self, rows: Tensor) -> "VerticalBatch":
+        """Returns the examples of the given numbers, (n,), in their order; a number may come again."""
+        return VerticalBatch(self.dense[rows], self.sparse[rows], History(*(values[rows] for values in self.history)))
+
+
+def pairs(users: VerticalBatch, items: VerticalBatch) -> VerticalBatch:
+    """Joins users and items, a pair a row, where each half has null (that is zero) for all that is the other's.
+
+    Args:
+        users: B examples without what belongs to the item.
+        items: B examples without what belongs to the user.
+    """
+    history = users.history._replace(item_code=items.history.item_code)
+    return VerticalBatch(users.dense + items.dense, users.sparse + items.sparse, history)
+
 
 class VerticalOutput(NamedTuple):
     """A vertical model's predictions for B examples; H: width of the trunk's output."""
