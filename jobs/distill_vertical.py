@@ -6,11 +6,15 @@
   candidate (tag `transfer=fm`) and the plain baseline (`transfer=none`).
 
 The candidate starts from the champion (from the newest candidate where a baseline serves) and learns every impression
-since the held-out rows of that one began; the baseline starts from the last baseline. Each gets a calibration layer,
-fitted on held-out rows of earlier days, as have the FM's soft labels that the candidate learns. Candidate, baseline and
-FM are judged on the day's held-out rows; promote_vertical judges the champion on the same rows.
+since the held-out rows of that one began; the baseline starts from the last baseline. Where a version was deleted, or
+its artifacts, the candidate starts from the nearest one before it that is left, or cold; the log says what to restore.
+Each model gets a calibration layer, fitted on held-out rows of earlier days, as have the FM's soft labels that the
+candidate learns. Candidate, baseline and FM are judged on the day's held-out rows; promote_vertical judges the champion
+on the same rows.
 """
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -28,7 +32,7 @@ from data.batches.vertical_examples import vertical_examples
 from data.sources import source_schema
 from data.split import LEARNT_UNTIL, learnt_until
 from quality.metrics import evaluate
-from serving.registry import TRANSFER, champion_before, day_of, load_version, parent_of_candidate, register
+from serving.registry import TRANSFER, ModelLost, champion_before, line_of_candidate, load_version, made_in, register
 from serving.vertical_model import HISTORY_IDS, VerticalModel
 from training.calibration import FittedLayer, calibrated_soft_labels, fitted_before
 from training.checkpoint import weights_version
@@ -38,6 +42,7 @@ from training.vertical.rows import ServedRows
 from training.vertical.student import Student
 from training.vertical.trainer import VerticalTrainer
 
+LOG = logging.getLogger("headwater")
 JUDGED = ("baseline", "candidate", "fm")
 
 
@@ -65,8 +70,9 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     name = storage.registered_model(vertical)
     key = {"job": "distill_vertical", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=str(day), key=key) as run:
-        champion, parent = (find(run.client, name, day) for find in (champion_before, parent_of_candidate))
-        starts = (_from_parent(config, vertical, parent), _from_baseline(config, vertical, day))
+        champion = champion_before(run.client, name, day)
+        parent, start = _from_line(config, line_of_candidate(run.client, name, day))
+        starts = (start, _from_baseline(config, vertical, day))
         cut = learnt_until(config, "fm_snapshots", day)
         learnt_before = [start.learnt_until if start else None for start in starts]
         learn, held_out, soft = _rows(config, vertical, day, cut, learnt_before)
@@ -154,17 +160,24 @@ def _make_none(config: PlatformConfig, vertical: str, day: date, held_out: pa.Ta
         storage.drop_partition(config, f"{table}_{vertical}", day)
 
 
-def _from_parent(config: PlatformConfig, vertical: str, parent: ModelVersion | None) -> Start | None:
-    """Returns where the candidate starts: at the champion."""
-    if parent is None:
-        return None
-    table, since = f"candidates_{vertical}", day_of(parent)
-    same = storage.has_partition(config, table, since) and (
-        storage.read_manifest(config, table, since)["extra"]["weights"] == parent.tags["weights"]
-    )
-    # Else the champion's day was run again with other settings: its optimizers' state is gone.
-    state = storage.partition_folder(config, table, since) if same else None
-    return Start(datetime.fromisoformat(parent.tags[LEARNT_UNTIL]), load_version(parent), state)
+def _from_line(config: PlatformConfig, line: Iterator[ModelVersion]) -> tuple[ModelVersion | None, Start | None]:
+    """Returns the version the candidate starts from, the first of its line that can be read, and where that one ended.
+
+    None and None is a cold start: there is no line yet, or nothing of it is left.
+    """
+    lost = None
+    for version in line:
+        try:
+            model = load_version(config, version)
+        except ModelLost as error:
+            LOG.warning("%s; the candidate starts from an earlier version", error)
+            lost = error
+            continue
+        # The partition is gone, too, where the day was run again with other settings: no state of the optimizers.
+        return version, Start(datetime.fromisoformat(version.tags[LEARNT_UNTIL]), model, made_in(config, version))
+    if lost is not None:
+        LOG.warning("nothing of the candidate's line is left: it starts cold")
+    return None, None
 
 
 def _from_baseline(config: PlatformConfig, vertical: str, day: date) -> Start | None:

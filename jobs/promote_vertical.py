@@ -31,7 +31,7 @@ from quality.intervals import PairedBootstrap
 from quality.metrics import Metrics, evaluate, undefined_because
 from quality.promotion_verdict import PromotionVerdict
 from quality.transfer_ratios import headroom_ratio, transfer_ratio
-from serving.registry import CHAMPION, PREVIOUS, day_of, load_version, transfer_of, version_at, version_of
+from serving.registry import CHAMPION, PREVIOUS, ModelLost, day_of, load_version, transfer_of, version_at, version_of
 from training.tracking import TrackedRun, tracked_run
 
 LOG = logging.getLogger("headwater.promote_vertical")
@@ -109,7 +109,11 @@ def _judge(
     rows = storage.read_partition(config, f"evaluations_{vertical}", day)
     judged = {name: rows[name].to_numpy() for name in ("baseline", "candidate", "fm")}
     if champion is not None:
-        judged["champion"] = load_version(champion).predict(rows)
+        try:
+            judged["champion"] = load_version(config, champion).predict(rows)
+        except ModelLost as error:
+            LOG.warning("%s: %s; the contenders are judged as where there is no champion", vertical, error)
+            champion = None
     labels, users = rows["label"].to_numpy(), rows["user_id"].to_numpy()
     metrics = {name: evaluate(labels, probabilities, users=users) for name, probabilities in judged.items()}
     raw = {name: rows[f"{name}_raw"].to_numpy() for name in ("baseline", "candidate", "fm")}

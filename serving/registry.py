@@ -1,5 +1,7 @@
 """Vertical models in the MLflow registry: versions, aliases, lineage."""
 
+import logging
+from collections.abc import Iterator
 from datetime import date
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -12,11 +14,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from config import ROOT
+import storage
+from config import ROOT, PlatformConfig
 
 if TYPE_CHECKING:
     from serving.vertical_model import VerticalModel
 
+LOG = logging.getLogger("headwater")
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 TRANSFER = "transfer"  # tag: what a version takes from the FM, `fm` (a candidate) or `none` (a baseline)
 CODE = ["config.py", "data", "models", "serving"]
@@ -26,13 +30,29 @@ SIGNATURE = ModelSignature(
     outputs=Schema([ColSpec(DataType.float, "probability")]),
 )
 
+GONE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # what MLflow answers where nothing is, or no longer
+
+
+class ModelLost(Exception):
+    """A registered version's model is nowhere any more; the message says what to restore."""
+
 
 def version_at(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
     """Returns the version an alias points at, or None."""
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+        if error.error_code in GONE:
+            return None
+        raise
+
+
+def version_numbered(client: MlflowClient, name: str, number: str) -> ModelVersion | None:
+    """Returns a version, or None where it was deleted."""
+    try:
+        return client.get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code in GONE:
             return None
         raise
 
@@ -71,13 +91,32 @@ def champion_before(client: MlflowClient, name: str, day: date) -> ModelVersion 
     """Returns the champion before a day's models were made: the alias's version, or, on a re-run, its version then.
 
     A re-run may find its own day's (or a later) version as champion; the line of champions is followed back from that
-    one to before the day, so that the re-run starts where the first run did.
+    one to before the day, so that the re-run starts where the first run did. Where a version of the line was deleted,
+    MLflow's alias is gone with it or the line is cut: then the newest living version that once was champion.
     """
     champion = version_at(client, name, CHAMPION)
+    lost = f"{name} has no alias {CHAMPION}"
     while champion is not None and day_of(champion) >= day:
         before = champion.tags["champion_before"]
-        champion = client.get_model_version(name, before) if before else None
-    return champion
+        if not before:
+            return None
+        lost = f"{name} version {before}, the champion before version {champion.version}, was deleted"
+        champion = version_numbered(client, name, before)
+    if champion is not None:
+        return champion
+    living = _living(client, name, day)
+    once = {version.tags.get("champion_before") for version in _living(client, name)}
+    champions = [one for one in living if str(one.version) in once or one.tags.get("gate") == "promoted"]
+    if not champions:
+        return None  # as on the first days
+    LOG.warning(
+        "%s: the day starts from version %s, the newest there is that once was champion; to have another, point the "
+        "alias %s at it and run the day again",
+        lost,
+        champions[-1].version,
+        CHAMPION,
+    )
+    return champions[-1]
 
 
 def parent_of_candidate(client: MlflowClient, name: str, day: date) -> ModelVersion | None:
@@ -89,9 +128,43 @@ def parent_of_candidate(client: MlflowClient, name: str, day: date) -> ModelVers
     champion = champion_before(client, name, day)
     if champion is None or transfer_of(champion) == "fm":
         return champion
+    return _newest_candidate(client, name, day)
+
+
+def line_of_candidate(client: MlflowClient, name: str, day: date) -> Iterator[ModelVersion]:
+    """Yields the versions a day's candidate may start from: its parent, that one's parent and so on, the living ones.
+
+    Where a parent was deleted, and what it started from is unknown, the newest candidate before its child is next.
+    """
+    version = parent_of_candidate(client, name, day)
+    while version is not None:
+        yield version
+        number = version.tags.get("parent")
+        if not number:
+            return
+        parent = version_numbered(client, name, number)
+        if parent is None:
+            parent = _newest_candidate(client, name, day_of(version))
+            LOG.warning(
+                "%s version %s, from which version %s started, was deleted; before it comes %s",
+                name,
+                number,
+                version.version,
+                f"version {parent.version}" if parent else "nothing",
+            )
+        version = parent
+
+
+def _newest_candidate(client: MlflowClient, name: str, day: date) -> ModelVersion | None:
+    candidates = [version for version in _living(client, name, day) if transfer_of(version) == "fm"]
+    return candidates[-1] if candidates else None
+
+
+def _living(client: MlflowClient, name: str, before: date = date.max) -> list[ModelVersion]:
+    """Returns the platform's versions of earlier days that are not deleted, oldest first."""
     versions = [version for version in client.search_model_versions(f"name = '{name}'") if "day" in version.tags]
-    earlier = [version for version in versions if transfer_of(version) == "fm" and day_of(version) < day]
-    return max(earlier, key=lambda version: (day_of(version), int(version.version)), default=None)
+    earlier = [version for version in versions if day_of(version) < before]
+    return sorted(earlier, key=lambda version: (day_of(version), int(version.version)))
 
 
 def register(
@@ -128,9 +201,37 @@ def register(
     return version
 
 
-def load_version(version: ModelVersion) -> "VerticalModel":
-    """Loads the model of a registered version."""
+def load_version(config: PlatformConfig, version: ModelVersion) -> "VerticalModel":
+    """Loads the model of a registered version; where its artifacts are gone, from the partition it was made in.
+
+    Raises:
+        ModelLost: it is in neither place.
+    """
     from serving.vertical_model import VerticalModel  # torch: not for those who only look versions up
 
-    folder = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
-    return VerticalModel.load(Path(folder) / "artifacts" / "model")
+    of = f"{version.name} version {version.version}"
+    try:
+        folder = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
+        return VerticalModel.load(Path(folder) / "artifacts" / "model")
+    except (FileNotFoundError, MlflowException) as error:
+        if isinstance(error, MlflowException) and error.error_code not in GONE:
+            raise
+        partition = made_in(config, version)
+        if partition is None:
+            raise ModelLost(
+                f"the artifacts of {of} are gone ({error}), and so is the partition of {day_of(version)} in which it "
+                f"was made: restore the folder of {version.source} below {storage.mlflow_dir(config)} from a copy"
+            ) from error
+        LOG.warning("the artifacts of %s are gone (%s); it is read from %s", of, error, partition)
+    return VerticalModel.load(partition / "model")
+
+
+def made_in(config: PlatformConfig, version: ModelVersion) -> Path | None:
+    """Returns the partition that a version was registered from; None if that is gone or holds other weights now."""
+    table = {"fm": "candidates", "none": "baselines"}[transfer_of(version)] + f"_{version.tags['vertical']}"
+    day = day_of(version)
+    if not storage.has_partition(config, table, day):
+        return None
+    if storage.read_manifest(config, table, day)["extra"]["weights"] != version.tags["weights"]:
+        return None
+    return storage.partition_folder(config, table, day)

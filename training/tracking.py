@@ -10,12 +10,13 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, Run
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 import storage
 from config import PlatformConfig
 
+LOG = logging.getLogger("headwater")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
 
@@ -88,9 +89,15 @@ def tracked_run(
 
 
 def experiment_named(config: PlatformConfig, client: MlflowClient, name: str) -> str:
-    """Returns the id of an experiment, made on first use with its artifacts below the storage root."""
+    """Returns the id of an experiment, made on first use with its artifacts below the storage root.
+
+    One that was deleted is restored, as MLflow gives its name to no other.
+    """
     experiment = client.get_experiment_by_name(name)
     if experiment is not None:
+        if experiment.lifecycle_stage == LifecycleStage.DELETED:
+            LOG.warning("the MLflow experiment %s was deleted; it is restored, with the runs deleted with it", name)
+            client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
     return client.create_experiment(name, artifact_location=(storage.mlflow_dir(config) / "artifacts" / name).as_uri())
 

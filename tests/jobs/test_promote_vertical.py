@@ -1,6 +1,7 @@
 """Verdicts on a small day: predictions are given, so no model is loaded."""
 
 import logging
+import shutil
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -61,7 +62,7 @@ def platform(tiny_config: PlatformConfig) -> PlatformConfig:
     for day in (BEFORE, DAY):
         write_day(tiny_config, day, verticals=["feed"])
         for transfer in ("fm", "none"):
-            tags = {"day": str(day), "weights": f"weights-{day}", "transfer": transfer}
+            tags = {"day": str(day), "weights": f"weights-{day}", "transfer": transfer, "vertical": "feed"}
             client.create_model_version(NAME, source=str(storage.mlflow_dir(tiny_config)), tags=tags)
         storage.partition_dir(tiny_config, "verdicts_feed", day).rename(tiny_config.storage.root + f"/{day}")
     client.set_registered_model_alias(NAME, CHAMPION, "1")
@@ -69,12 +70,12 @@ def platform(tiny_config: PlatformConfig) -> PlatformConfig:
 
 
 def promote(
-    config: PlatformConfig, monkeypatch: pytest.MonkeyPatch, *, champion: float = 0.4, **shares: float
+    config: PlatformConfig, monkeypatch: pytest.MonkeyPatch, *, champion: float = 0.4, load: Any = None, **shares: float
 ) -> dict[str, Any]:
     """Judges a candidate on predictions that know so much of the truth."""
     rows = evaluations({"baseline": 0.3, "candidate": 0.5, "fm": 0.9, "soft_label": 0.7} | shares)
     storage.write_partition(config, "evaluations_feed", DAY, rows, extra={"calibration": LAYERS})
-    monkeypatch.setattr(promote_vertical, "load_version", lambda version: Champion(champion))
+    monkeypatch.setattr(promote_vertical, "load_version", load or (lambda config, version: Champion(champion)))
     return promote_vertical.main(config, day=DAY, vertical="feed")
 
 
@@ -110,6 +111,17 @@ def test_ratios_and_their_intervals_are_in_the_verdict_and_in_mlflow(
         assert verdict["intervals"][name]["value"] == pytest.approx(value)
         if name != "transfer_ratio":  # the FM's own gain may be chance: no bounds
             assert figures[f"{name}_low"] < value < figures[f"{name}_high"]
+
+
+def test_a_champion_whose_model_is_nowhere_any_more_is_not_compared_with(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(storage.partition_dir(platform, "candidates_feed", BEFORE))
+    load_version = promote_vertical.load_version
+    with caplog.at_level(logging.WARNING, "headwater"):
+        verdict = promote(platform, monkeypatch, load=load_version)
+    assert verdict["winner"] == "candidate" and verdict["versions"]["champion"] is None
+    assert "the artifacts of vertical_feed version 1 are gone" in caplog.text and "restore the folder" in caplog.text
 
 
 def test_little_headroom_closed_warns_and_promotes_all_the_same(

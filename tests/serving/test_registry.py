@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 import storage
 from config import PlatformConfig
-from serving.registry import CHAMPION, champion_before, parent_of_candidate, version_of
+from serving.registry import CHAMPION, champion_before, line_of_candidate, parent_of_candidate, version_of
 from training.tracking import tracking_client
 
 NAME = "vertical_feed"
@@ -46,8 +46,41 @@ def test_while_a_baseline_serves_candidates_start_from_the_newest_candidate_befo
 def test_a_champion_that_learnt_from_the_fm_is_where_a_candidate_starts(client: MlflowClient) -> None:
     client.set_registered_model_alias(NAME, CHAMPION, "1")
     assert number(parent_of_candidate(client, NAME, DAYS[2])) == "1"  # though version 3 is newer
-    client.delete_registered_model_alias(NAME, CHAMPION)
-    assert parent_of_candidate(client, NAME, DAYS[2]) is None
+
+
+def test_without_an_alias_the_day_starts_from_the_newest_that_once_was_champion(
+    client: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    following = date(2026, 1, 5)
+    client.delete_model_version(NAME, "6")
+    assert number(champion_before(client, NAME, following)) == "4"
+    assert "has no alias champion: the day starts from version 4" in caplog.text
+    client.delete_model_version(NAME, "4")
+    assert number(champion_before(client, NAME, following)) == "2"
+    client.delete_model_version(NAME, "2")
+    assert champion_before(client, NAME, following) is None
+
+
+def test_a_line_of_champions_that_was_cut_is_taken_up_before_the_cut(client: MlflowClient) -> None:
+    client.delete_model_version(NAME, "4")
+    assert [number(champion_before(client, NAME, day)) for day in DAYS] == [None, "2", "2"]
+
+
+def test_before_there_was_a_champion_there_is_none(tiny_config: PlatformConfig) -> None:
+    client = tracking_client(tiny_config)
+    client.create_registered_model(NAME)
+    tags = {"day": str(DAYS[0]), "transfer": "fm", "champion_before": "", "gate": "refused"}
+    client.create_model_version(NAME, source=str(storage.mlflow_dir(tiny_config)), tags=tags)
+    assert champion_before(client, NAME, DAYS[1]) is None
+
+
+def test_a_candidate_s_line_goes_on_before_a_parent_that_was_deleted(client: MlflowClient) -> None:
+    for version, parent in (("3", "1"), ("5", "3")):
+        client.set_model_version_tag(NAME, version, "parent", parent)
+    following = date(2026, 1, 5)
+    assert [number(version) for version in line_of_candidate(client, NAME, following)] == ["5", "3", "1"]
+    client.delete_model_version(NAME, "3")
+    assert [number(version) for version in line_of_candidate(client, NAME, following)] == ["5", "1"]
 
 
 def test_contenders_of_a_day_with_equal_weights_are_two_versions(client: MlflowClient) -> None:
