@@ -10,6 +10,10 @@ import polars as pl
 WHOLE_FLOATS = 2**53  # from here on a float no longer tells neighbouring whole numbers apart
 
 
+class UnreadableId(ValueError):
+    """An id of a request that cannot be read without taking one for another."""
+
+
 def as_text(column: pl.Series) -> pl.Series:
     """Returns strings; a whole number is written alike from an integer and a float column, so an id is one in both."""
     kind = column.dtype
@@ -34,7 +38,7 @@ def ids_of_request(values: Sequence[Any], name: str) -> list[str | None]:
         name: of the column, for the error.
 
     Raises:
-        ValueError: a float is too large to tell its id from the next one.
+        UnreadableId: a float is too large to tell its id from the next one.
     """
     by_kind: dict[type, list[Any]] = {}
     for value in values:
@@ -49,7 +53,7 @@ def _of_one_kind(values: list[Any], name: str) -> list[str | None]:
     if isinstance(values[0], float | np.floating):
         too_large = next((value for value in values if abs(value) >= WHOLE_FLOATS), None)
         if too_large is not None:
-            raise ValueError(
+            raise UnreadableId(
                 f"{name} {too_large!r} came as a float, which cannot hold an id of 2**53 or more; "
                 "whole numbers beside a null come as floats: send ids as strings"
             )

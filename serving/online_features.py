@@ -1,6 +1,6 @@
 """What Feast's online store knows of users and items, each read once however many pairs they are in."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -55,18 +55,21 @@ class OnlineFeatures:
             not know, and of None.
         """
         known = [{key: name} for name in ids if name is not None]
-        values: dict[str, list] = {}
+        values: dict[str, list[Any]] = {}
         if known:
             references = list(self.features[key].values())
             values = self.store.get_online_features(features=references, entity_rows=known).to_dict()
         if None in ids:
             for column in values.values():
                 column.insert(ids.index(None), None)
+        return self._table(key, ids, values)
+
+    def unknown(self, key: str, ids: list[str | None]) -> pa.Table:
+        """Returns what `read` does of users or items that Feast does not know; asks Feast nothing."""
+        return self._table(key, ids, {})
+
+    def _table(self, key: str, ids: list[str | None], values: dict[str, list[Any]]) -> pa.Table:
+        """Returns all columns: the entity's own where there are values, its id, else nulls."""
+        own = {name: values[name] for name in self.features[key] if name in values} | {key: ids}
         nobody = [None] * len(ids)
-        own = {key, *self.features[key]}
-        return pa.table(
-            {
-                name: pa.array(values.get(name, nobody) if name in own else nobody, type=LISTS.get(name))
-                for name in self.columns
-            }
-        )
+        return pa.table({name: pa.array(own.get(name, nobody), type=LISTS.get(name)) for name in self.columns})

@@ -220,10 +220,18 @@ def load_version(config: PlatformConfig, version: ModelVersion) -> "VerticalMode
         if partition is None:
             raise ModelLost(
                 f"the artifacts of {of} are gone ({error}), and so is the partition of {day_of(version)} in which it "
-                f"was made: restore the folder of {version.source} below {storage.mlflow_dir(config)} from a copy"
+                f"was made: restore {_artifacts_of(version)} from a copy"
             ) from error
         LOG.warning("the artifacts of %s are gone (%s); it is read from %s", of, error, partition)
     return VerticalModel.load(partition / "model")
+
+
+def _artifacts_of(version: ModelVersion) -> str:
+    """Returns where the artifacts of a version are, or were."""
+    try:
+        return MlflowClient().get_model_version_download_uri(version.name, version.version)
+    except MlflowException:  # the record of the logged model is gone, too
+        return str(version.source)
 
 
 def made_in(config: PlatformConfig, version: ModelVersion) -> Path | None:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from data.ids import ids_of_request
 from serving.online_features import OnlineFeatures
+from serving.pair_scorer import PairScorer
 from serving.vertical_model import VerticalModel
 
 
@@ -24,9 +23,9 @@ class VerticalScorer(PythonModel):
         """Loads the network and opens the feature store named in the model's configuration."""
         from feast import FeatureStore  # slow to import, and MLflow runs this file to log the model, too
 
-        self.model = VerticalModel.load(Path(context.artifacts["model"]))
+        model = VerticalModel.load(Path(context.artifacts["model"]))
         store = FeatureStore(context.model_config["feature_repo"])
-        self.online = OnlineFeatures(store, self.model.features.columns)
+        self.scorer = PairScorer(model, OnlineFeatures(store, model.features.columns))
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None) -> Any:
         """Predicts click probabilities.
@@ -41,19 +40,10 @@ class VerticalScorer(PythonModel):
             DataFrame with one column, probability, in the order of the input.
 
         Raises:
-            ValueError: an id came as a float that cannot hold it.
+            UnreadableId: an id came as a float that cannot hold it.
         """
-        (users, user_of), (items, item_of) = (
-            _distinct(ids_of_request(model_input[key].tolist(), key)) for key in ("user_id", "item_id")
-        )
-        of_users, of_items = self.online.read("user_id", users), self.online.read("item_id", items)
-        return pd.DataFrame({"probability": self.model.predict_pairs(of_users, of_items, user_of, item_of)})
-
-
-def _distinct(ids: list[str | None]) -> tuple[list[str | None], np.ndarray]:
-    """Returns each id once, in the order of their first places, and the number of each row's id among them."""
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(ids))}
-    return list(numbers), np.array([numbers[name] for name in ids], np.int64)
+        users, items = model_input["user_id"].tolist(), model_input["item_id"].tolist()
+        return pd.DataFrame({"probability": self.scorer.score(users, items)})
 
 
 mlflow.models.set_model(VerticalScorer())

@@ -3,7 +3,6 @@
 import logging
 import shutil
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,14 +130,15 @@ def test_a_champion_without_artifacts_is_read_from_the_day_that_made_it(
 
 
 def test_a_champion_that_is_nowhere_gives_way_to_its_parent_and_the_log_names_what_to_restore(
-    feed: Feed, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    feed: Feed, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = feed.distill(0), feed.distill(1)
+    artifacts = feed.client.get_model_version_download_uri(NAME, second.version)
     feed.delete_artifacts(second.version)
     feed.delete_partition(1)
     third = feed.distill(2)
     assert (third.tags["parent"], third.tags["champion_before"]) == (str(first.version), str(second.version))
-    assert f"restore the folder of {second.source} below {storage.mlflow_dir(feed.config)}" in caplog.text
+    assert f"restore {artifacts} from a copy" in caplog.text
 
 
 def test_where_the_parent_of_a_lost_champion_was_deleted_too_a_day_starts_cold(

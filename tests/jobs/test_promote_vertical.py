@@ -121,7 +121,10 @@ def test_a_champion_whose_model_is_nowhere_any_more_is_not_compared_with(
     with caplog.at_level(logging.WARNING, "headwater"):
         verdict = promote(platform, monkeypatch, load=load_version)
     assert verdict["winner"] == "candidate" and verdict["versions"]["champion"] is None
-    assert "the artifacts of vertical_feed version 1 are gone" in caplog.text and "restore the folder" in caplog.text
+    assert (
+        "the artifacts of vertical_feed version 1 are gone" in caplog.text
+        and f"restore {storage.mlflow_dir(platform)}" in caplog.text
+    )
 
 
 def test_little_headroom_closed_warns_and_promotes_all_the_same(

@@ -1,7 +1,6 @@
 """The served model: ids in, probabilities out, against what the online store holds and the way rows are scored."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +14,15 @@ from hypothesis import strategies as st
 from mlflow.pyfunc.model import PythonModelContext
 from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
 
-from config import PlatformConfig, load_config
+from config import load_config
 from data.batches.vertical import VerticalFeatures
-from data.codes import encode
-from data.schema import FEATURE_SERVICE, Schema
+from data.schema import FEATURE_SERVICE
 from data.sources import source_schema
-from feature_repo.store import open_store, register
 from serving.online_features import LISTS, OnlineFeatures
 from serving.registry import SIGNATURE
 from serving.scorer import VerticalScorer
 from serving.vertical_model import VerticalModel
-
-USERS, ITEMS = ["7", "8", "nan", "None", "anna"], ["1", "2", "3"]
+from tests.online_store import ITEMS, USERS, filled_store
 
 
 @dataclass
@@ -47,7 +43,7 @@ class Served:
         rows = [{"user_id": user, "item_id": item} for user, item in zip(users, items, strict=True)]
         service = self.store.get_feature_service(FEATURE_SERVICE)
         read = self.store.get_online_features(features=service, entity_rows=rows).to_dict()
-        model = self.scorer.model
+        model = self.scorer.scorer.model
         table = pa.table({name: pa.array(read[name], type=LISTS.get(name)) for name in model.features.columns})
         return model.predict(table)
 
@@ -60,9 +56,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         data_source="synthetic", storage={"root": str(root / "state"), "feature_repo": str(root / "feature_repo")}
     )
     schema = source_schema(config)
-    store = open_store(config)
-    register(store, config, schema)
-    fill(store, config, schema)
+    store = filled_store(config)
     torch.manual_seed(0)
     model = VerticalModel.fresh(config.vertical_model, VerticalFeatures.of(schema, config), use_history=True)
     (root / "model").mkdir()
@@ -71,36 +65,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     repo = {"feature_repo": str(root / "feature_repo")}
     scorer.load_context(PythonModelContext({"model": str(root / "model")}, model_config=repo))
     return Served(store, scorer)
-
-
-def fill(store: FeatureStore, config: PlatformConfig, schema: Schema) -> None:
-    """Writes the online store, as materialize_features does."""
-    generator = np.random.default_rng(0)
-    width, bits = config.served_code_dim, config.transfer.code_bits
-    for view in store.list_feature_views():
-        (key,) = view.join_keys
-        ids = USERS if key == "user_id" else ITEMS
-        slots = {name: number + 1 for number, name in enumerate(ids)}  # histories of different lengths
-        codes = {name: encode(generator.normal(size=(n, width)).astype(np.float32), bits) for name, n in slots.items()}
-        values = {
-            "fm_history_codes": [codes[name].tobytes() for name in ids],
-            "fm_item_code": [codes[name][:1].tobytes() for name in ids],
-            "fm_item_impressions": [1 for _ in ids],
-            "fm_history_item_ids": [(ITEMS * 2)[: slots[name]] for name in ids],
-            "history_item_ids": [(ITEMS * 2)[: slots[name]] for name in ids],
-            "fm_history_labels": [[n % 2 for n in range(slots[name])] for name in ids],
-            "history_labels": [[n % 2 for n in range(slots[name])] for name in ids],
-            "fm_history_ages_h": [[float(n) for n in range(slots[name])] for name in ids],
-            "history_timestamps": [list(range(slots[name])) for name in ids],
-        }
-        now = datetime.now(UTC) - timedelta(minutes=1)
-        frame = {key: ids, "event_timestamp": [now] * len(ids), "created_timestamp": [now] * len(ids)}
-        for feature in view.features:
-            drawn = generator.exponential(size=len(ids)).astype(np.float32)
-            texts = [f"{feature.name}{number}" for number in range(len(ids))]
-            is_text = feature.name in schema.categorical
-            frame[feature.name] = values.get(feature.name, texts if is_text else list(drawn))
-        store.write_to_online_store(view.name, pd.DataFrame(frame))
 
 
 def test_scores_equal_those_of_rows_read_one_by_one(served: Served) -> None:

@@ -1,0 +1,56 @@
+"""The champion of a vertical in a running server, replaced when the registry's alias moves."""
+
+import logging
+from dataclasses import dataclass
+
+import mlflow
+from feast import FeatureStore
+from mlflow import MlflowClient
+
+import storage
+from config import PlatformConfig
+from serving.online_features import OnlineFeatures
+from serving.pair_scorer import PairScorer
+from serving.registry import CHAMPION, load_version, version_at
+
+LOG = logging.getLogger("headwater.serving")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A version that is ready to score."""
+
+    version: str
+    scorer: PairScorer
+
+
+class Champion:
+    """Holds the version that the alias names; one load at a time, while requests go on with the one before."""
+
+    def __init__(self, config: PlatformConfig, vertical: str) -> None:
+        """Opens the registry and Feast's store; loads nothing yet."""
+        self.config, self.name = config, storage.registered_model(vertical)
+        self.loaded: Loaded | None = None
+        uri = storage.mlflow_tracking_uri(config)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        self.client = MlflowClient(uri, uri)
+        self.store = FeatureStore(str(storage.feature_repo_dir(config)))
+
+    def refresh(self) -> None:
+        """Loads the version that the alias names now, if it is another.
+
+        What fails leaves the version before in place, with a warning: a server that answers is worth more than one
+        that is up to date, and the next refresh tries again.
+        """
+        try:
+            version = version_at(self.client, self.name, CHAMPION)
+            if version is None or (self.loaded and self.loaded.version == str(version.version)):
+                return
+            model = load_version(self.config, version)
+            scorer = PairScorer(model, OnlineFeatures(self.store, model.features.columns))
+            self.loaded = Loaded(str(version.version), scorer)
+            LOG.info("%s version %s serves", self.name, version.version)
+        except Exception as error:
+            serves = f"version {self.loaded.version} serves on" if self.loaded else "nothing serves yet"
+            LOG.warning("%s: the champion could not be read, %s: %r", self.name, serves, error)
