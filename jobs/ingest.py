@@ -55,6 +55,9 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     quarantined = dict(bad["reason"].value_counts().sort("count", "reason", descending=[True, False]).iter_rows())
     extra: dict[str, Any] = {"raw_rows": raw.height, "quarantined": quarantined}
     reason = why_empty(events)
+    if reason and not raw.height and source.why_nothing is not None:
+        reason = f"{reason}: {source.why_nothing(config, day)}"
+        LOG.warning("%s has %s", day, reason)
     if reason and bad.height <= config.gates.max_quarantined_fraction * raw.height:
         extra[EMPTY] = reason
         if config.source.empty_day == "skip" and day > config.source.bootstrap_day:

@@ -1,0 +1,51 @@
+"""Ids as text: the same id is the same text, whatever type and whichever file it comes in.
+
+A whole number is written alike from an integer, a float and a decimal column, and from text that a float was written as
+(`7.0`, as pandas writes integers beside a gap). All other text is taken as it stands: `007` is not `7`.
+A float holds every whole number only up to a size; from there on two ids may have become one, so none is taken.
+"""
+
+import polars as pl
+
+INEXACT = "a float too large to hold an id exactly; write ids as integers or text"
+
+# Whole numbers up to here are floats of their own, by type.
+LARGEST = {pl.Float32: 2.0**24, pl.Float64: 2.0**53}
+WRITTEN_FLOAT = r"^-?(\d+\.0+|\d(\.\d+)?[eE]\+\d+)$"
+
+
+def as_ids(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Returns ids as strings, null where there is none, and which of them are floats that do not hold their id.
+
+    Args:
+        column: values of any type; of lists, structs and bytes no id can be made.
+    """
+    kind = column.dtype
+    if kind.is_float():
+        value = column.fill_nan(None)
+        text = _float_text(value)
+        inexact = (value.cast(pl.Float64).abs() >= LARGEST.get(kind.base_type(), 2.0**11)).fill_null(False)
+    elif kind.is_nested() or kind in (pl.Binary, pl.Object):
+        text = pl.Series(column.name, [None] * len(column), dtype=pl.String)
+        inexact = pl.repeat(False, len(column), dtype=pl.Boolean, eager=True)
+    elif kind.is_decimal():
+        text = column.cast(pl.String).str.replace(r"\.0+$", "")
+        inexact = pl.repeat(False, len(column), dtype=pl.Boolean, eager=True)
+    else:
+        text = column.cast(pl.String)
+        text = text.set(text.str.strip_chars() == "", None)
+        inexact = pl.repeat(False, len(column), dtype=pl.Boolean, eager=True)
+        if kind in (pl.String, pl.Categorical, pl.Enum):
+            written = text.str.contains(WRITTEN_FLOAT).fill_null(False)
+            if written.any():
+                value = pl.select(pl.when(written).then(text).cast(pl.Float64, strict=False)).to_series()
+                inexact = (value.abs() >= LARGEST[pl.Float64]).fill_null(False)
+                whole = written & ~inexact
+                text = pl.select(pl.when(whole).then(_float_text(value)).otherwise(text)).to_series()
+    return text.alias(column.name), inexact.alias(column.name)
+
+
+def _float_text(value: pl.Series) -> pl.Series:
+    whole = (value == value.floor()) & (value.abs() < LARGEST[pl.Float64])
+    integers = value.cast(pl.Float64).cast(pl.Int64, strict=False).cast(pl.String)
+    return pl.select(pl.when(whole).then(integers).otherwise(value.cast(pl.String))).to_series()
