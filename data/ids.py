@@ -10,7 +10,7 @@ import polars as pl
 INEXACT = "a float too large to hold an id exactly; write ids as integers or text"
 
 # Whole numbers up to here are floats of their own, by type.
-LARGEST = {pl.Float32: 2.0**24, pl.Float64: 2.0**53}
+LARGEST: dict[type[pl.DataType], float] = {pl.Float32: 2.0**24, pl.Float64: 2.0**53}
 WRITTEN_FLOAT = r"^-?(\d+\.0+|\d(\.\d+)?[eE]\+\d+)$"
 
 

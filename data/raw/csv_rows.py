@@ -38,6 +38,11 @@ class Line:
     text: str
     why: str
 
+    def note(self, path: Path) -> dict[str, str]:
+        """Returns the values of NOTES."""
+        reason = f"malformed line of {path.name}: {self.why}"
+        return {REFUSED: reason, RAW_LINE: self.text, RAW_PLACE: f"{path}, line {self.number}"}
+
 
 def read_csv(path: Path, form: Format, wanted: dict[str, str]) -> tuple[pl.DataFrame, list[str]]:
     """Reads the columns that are wanted, as strings, and every malformed line as a row with the columns of NOTES.
@@ -130,12 +135,8 @@ def _frame(path: Path, rows: list[list[str] | Line], columns: dict[str, int]) ->
         for name, n in columns.items()
     }
     if malformed:
-        lines = [row if isinstance(row, Line) else None for row in rows]
-        values |= {
-            REFUSED: [line and f"malformed line of {path.name}: {line.why}" for line in lines],
-            RAW_LINE: [line and line.text for line in lines],
-            RAW_PLACE: [line and f"{path}, line {line.number}" for line in lines],
-        }
+        for note in NOTES:
+            values[note] = [row.note(path)[note] if isinstance(row, Line) else None for row in rows]
     return pl.DataFrame(values, schema=dict.fromkeys(values, pl.String))
 
 
@@ -229,7 +230,7 @@ def _explained(error: csv.Error) -> str:
 
 
 def _shown(text: str) -> str:
-    """Returns a line as valid text: bytes that are none in the file's encoding as \\xNN."""
+    """Returns a line as valid text: bytes that are none in the file's encoding are written in hexadecimal."""
     return text.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

@@ -125,7 +125,7 @@ def why_nothing(config: PlatformConfig, day: date) -> str:
     known = pl.concat(instants).drop_nulls()
     if len(strays):
         return _strays(strays)
-    return f"the log's rows are of {known.min()} to {known.max()}" if len(known) else "the files hold no rows"
+    return f"the log's rows are of {_span(known)}" if len(known) else "the files hold no rows"
 
 
 def _read_file(config: PlatformConfig, path: Path) -> pl.DataFrame:
@@ -157,7 +157,11 @@ def _outside(config: PlatformConfig, instants: pl.Series) -> pl.Series:
 
 
 def _strays(instants: pl.Series) -> str:
-    return f"{len(instants)} rows lie outside the log, from {instants.min()} to {instants.max()}"
+    return f"{len(instants)} rows lie outside the log, from {_span(instants)}"
+
+
+def _span(instants: pl.Series) -> str:
+    return " to ".join(str(instant) for instant in (instants.min(), instants.max()))
 
 
 def _calendar_days(config: PlatformConfig, day: date) -> list[date]:
