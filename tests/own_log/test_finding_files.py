@@ -1,8 +1,13 @@
 """Every file of a log is read, each once and on its day, and what is not read is named."""
 
+import ibis
 import pytest
 
 import storage
+from data.sources import source_schema
+from feature_repo.feature_views import snapshot_source
+from quality.profile import profile
+from quality.suites import SUITES
 from tests.newcomers_log import DAYS, frame, line, make_log
 
 
@@ -36,10 +41,14 @@ def test_names_are_no_patterns(log, name):
 
 def test_a_storage_path_is_no_pattern(tmp_path):
     log = make_log(tmp_path / "my%20state [12]", "log [3]")
-    log.write("log.csv", line("a"))
+    log.write("log.csv", *(line(f"i{n}", clicked=n % 2, ts=f"2026-03-03 10:00:0{n}") for n in range(8)))
     log.ingest()
-    assert log.ids() == ["a"]
-    assert storage.dataset(log.config, "events", [DAYS[3]]).count_rows() == 1
+    assert len(log.ids()) == 8
+    assert storage.dataset(log.config, "events", [DAYS[3]]).count_rows() == 8
+    suite = SUITES["events"](log.config, source_schema(log.config))
+    assert len(profile(log.config, DAYS[3], suite).rows) == 8
+    # As Feast's offline store reads its sources.
+    assert ibis.duckdb.connect().read_parquet(snapshot_source(log.config, "events").path).count().execute() == 8
 
 
 def test_hidden_files_and_folders_are_no_data_and_are_named(log, caplog):
