@@ -10,8 +10,9 @@ import gzip
 import io
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -108,7 +109,7 @@ def _read(path: Path, text: IO[str], form: Format, wanted: dict[str, str]) -> tu
     columns = {name: header.index(source) for name, source in wanted.items() if source in header}
     if not columns:
         columns = {name: n for n, name in enumerate(header)}
-    frames = [_frame(path, rows, columns) for rows in _batches(reader.records())]
+    frames = [_frame(path, rows, columns) for rows in reader.batches()]
     if lines.read != reader.accounted:
         raise ValueError(
             f"{path}: of its {lines.read} lines, {reader.accounted} were read as rows, up to line {lines.number}; "
@@ -117,27 +118,19 @@ def _read(path: Path, text: IO[str], form: Format, wanted: dict[str, str]) -> tu
     return pl.concat(frames, how="diagonal") if frames else _frame(path, [], columns), header
 
 
-def _batches(records: Iterator[list[str] | Line]) -> Iterator[list[list[str] | Line]]:
-    rows: list[list[str] | Line] = []
-    for record in records:
-        rows.append(record)
-        if len(rows) == ROWS_AT_A_TIME:
-            yield rows
-            rows = []
-    if rows:
-        yield rows
-
-
 def _frame(path: Path, rows: list[list[str] | Line], columns: dict[str, int]) -> pl.DataFrame:
     malformed = any(isinstance(row, Line) for row in rows)
-    values: dict[str, list[str | None]] = {
-        name: [None if isinstance(row, Line) else row[n] for row in rows] if malformed else [row[n] for row in rows]  # type: ignore[index]
-        for name, n in columns.items()
-    }
+    values: dict[str, Sequence[str | None]] = {}
+    if malformed:
+        for name, n in columns.items():
+            values[name] = [None if isinstance(row, Line) else row[n] for row in rows]
+    elif rows:
+        by_column = list(zip(*rows, strict=True))
+        values = {name: by_column[n] for name, n in columns.items()}
     if malformed:
         for note in NOTES:
             values[note] = [row.note(path)[note] if isinstance(row, Line) else None for row in rows]
-    return pl.DataFrame(values, schema=dict.fromkeys(values, pl.String))
+    return pl.DataFrame(values, schema=dict.fromkeys(values or columns, pl.String))
 
 
 class _Lines(Iterator[str]):
@@ -160,13 +153,25 @@ class _Lines(Iterator[str]):
         self.taken.append(line)
         return line
 
+    def take(self, count: int) -> list[str]:
+        """Takes up to so many lines at once."""
+        again = [self._again.popleft() for _ in range(min(count, len(self._again)))]
+        new = list(islice(self._text, count - len(again)))
+        self.read += len(new)
+        self.taken = again + new
+        self.number += len(self.taken)
+        return self.taken
+
     def keep_first(self) -> str:
         """Gives back all lines taken but the first, and returns that one."""
-        first, *others = self.taken
+        self.keep(1)
+        return self.taken[0]
+
+    def keep(self, count: int) -> None:
+        """Gives back all lines taken but so many."""
+        others, self.taken = self.taken[count:], self.taken[:count]
         self._again.extendleft(reversed(others))
         self.number -= len(others)
-        self.taken = [first]
-        return first
 
 
 class _Records:
@@ -176,6 +181,25 @@ class _Records:
         self._lines, self._dialect = lines, dialect
         self.width: int | None = None  # values of a record
         self.accounted = 0  # lines that have gone into records, malformed lines or blank ones
+
+    def batches(self) -> Iterator[list[list[str] | Line]]:
+        """Yields the records, many at a time; where every line is one, they are read at once."""
+        while block := self._lines.take(ROWS_AT_A_TIME):
+            if rows := self._plain(block):
+                self.accounted += len(block)
+                yield rows
+            else:
+                self._lines.keep(0)
+                yield list(islice(self.records(), ROWS_AT_A_TIME))
+
+    def _plain(self, block: list[str]) -> list[list[str] | Line] | None:
+        """Returns a record for each line; None where a line is none, or may be a part of one."""
+        try:
+            rows = list(csv.reader(block, strict=True, **self._dialect))  # type: ignore[arg-type]
+        except csv.Error:
+            return None
+        plain = len(rows) == len(block) and all(len(row) == self.width for row in rows) and _is_text("".join(block))
+        return list(rows) if plain else None
 
     def records(self) -> Iterator[list[str] | Line]:
         lines = self._lines
