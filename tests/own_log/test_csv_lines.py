@@ -47,6 +47,26 @@ def test_each_of_very_many_lines_is_a_row_or_in_quarantine(log):
     assert log.table("quarantine").height == broken
 
 
+def test_a_field_too_many_and_one_too_few_do_not_make_up_for_each_other(log):
+    short = line("i2").replace(",feed", "")
+    log.write("log.csv", line("i0"), line("i1", category="tv,42"), short, line("i3"))
+    result = log.ingest()
+    assert log.ids() == ["i0", "i3"]
+    said = "malformed line of log.csv: {} fields, where the file has 10 columns"
+    assert result["quarantined"] == {said.format(11): 1, said.format(9): 1}
+
+
+@pytest.mark.parametrize("mark", ["", '"'])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_values_are_the_same_whether_or_not_something_is_quoted(log, mark, newline):
+    values = ["", " x ", "NULL", "nan", "#1", "007", "1e5", "ä", "'a'", "\\N", "a\tb"]
+    rows = [line(f"i{n}", country=value, category=f"{mark}tv{mark}") for n, value in enumerate(values)]
+    (log.folder / "log.csv").write_text(HEADER + newline + "".join(rows).replace("\n", newline), newline="")
+    log.ingest()
+    countries = dict(log.table("events").select("impression_id", "country").iter_rows())
+    assert countries == {f"i{n}": value or None for n, value in enumerate(values)}
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_line_breaks_in_quotes_blank_lines_and_other_line_ends_are_read(log, newline):
     rows = [line("i0", country='"d\n\ne"'), "\n", line("i1", country="fr"), "\n"]
