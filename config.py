@@ -58,7 +58,7 @@ class Vertical(Section):
 class ColumnMapping(Section):
     """Where the `files` source finds each column of the common schema in the user's own Parquet or CSV."""
 
-    impression_id: str
+    impression_id: str | Annotated[list[str], Field(min_length=1)]  # several columns are put together to one id
     event_timestamp: str  # UTC, or without zone (then taken as UTC)
     user_id: str
     item_id: str

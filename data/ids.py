@@ -45,6 +45,14 @@ def as_ids(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     return text.alias(column.name), inexact.alias(column.name)
 
 
+def one_id(parts: list[pl.Series]) -> pl.Series:
+    """Puts ids together to one, `a:b`, so that different parts never make the same; null where a part is."""
+    escaped = [
+        part.str.replace_all("\\", "\\\\", literal=True).str.replace_all(":", "\\:", literal=True) for part in parts
+    ]
+    return pl.select(pl.concat_str(escaped, separator=":")).to_series()
+
+
 def _float_text(value: pl.Series) -> pl.Series:
     whole = (value == value.floor()) & (value.abs() < LARGEST[pl.Float64])
     integers = value.cast(pl.Float64).cast(pl.Int64, strict=False).cast(pl.String)

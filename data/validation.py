@@ -10,6 +10,7 @@ from data.schema import Schema
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 IDS = ("impression_id", "user_id", "item_id")
+DUPLICATE = "duplicate impression_id"  # the reason
 # Largest seconds, milliseconds and microseconds since 1970 that a number is taken for; all lie beyond the year 5000.
 MAX_SECONDS, MAX_MILLISECONDS, MAX_MICROSECONDS = 10**11, 10**14, 10**17
 # Numbers between these that are a date when read as YYYYMMDD are that date, not seconds of the year 1970.
@@ -67,7 +68,7 @@ def split_rows(
         refuse(typed[name].is_null(), f"null {name}")
     passed = typed.select("impression_id").with_row_index("row").filter(reason.is_null())
     repeated = passed.filter(~pl.col("impression_id").is_first_distinct())["row"]
-    refuse(pl.int_range(raw.height, eager=True).is_in(repeated.implode()), "duplicate impression_id")
+    refuse(pl.int_range(raw.height, eager=True).is_in(repeated.implode()), DUPLICATE)
     refuse(~typed["label"].is_in([0.0, 1.0]).fill_null(False), "label is not 0 or 1")
     start, end = window
     refuse(~typed["event_timestamp"].is_between(start, end, "left"), "timestamp outside the day")
@@ -174,8 +175,8 @@ def _read(column: pl.Series, name: str, schema: Schema) -> pl.Series:
 
 def _given(column: pl.Series) -> pl.Series:
     """Says whether there is a value at all: not null, an empty string or, in a number, NaN."""
-    if column.dtype == pl.String:
-        return column.str.strip_chars().fill_null("") != ""
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
+        return column.cast(pl.String).str.strip_chars().fill_null("") != ""
     if column.dtype.is_float():
         return column.is_not_nan().fill_null(False)
     return column.is_not_null()
@@ -184,7 +185,8 @@ def _given(column: pl.Series) -> pl.Series:
 def _as_number(column: pl.Series) -> pl.Series:
     kind = column.dtype
     if kind in (pl.String, pl.Categorical, pl.Enum):
-        return column.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+        text = column.cast(pl.String).str.strip_chars().str.to_lowercase()
+        return text.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
     if kind.is_numeric() or kind in (pl.Boolean, pl.Null):
         return column.cast(pl.Float64)
     return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)

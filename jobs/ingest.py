@@ -17,11 +17,12 @@ import storage
 from config import PlatformConfig
 from data.empty_day import EMPTY, why_empty
 from data.sources import chosen_source, source_schema
-from data.validation import as_quarantine, split_rows
+from data.validation import DUPLICATE, as_quarantine, split_rows
 from data.verticals import assign_verticals
 
 LOG = logging.getLogger("headwater.ingest")
 
+KEY_HINT = "; where one request shows several ads, put an id together: impression_id: [request_id, ad]"
 NO_VERTICAL = "no vertical takes this row"
 
 
@@ -66,8 +67,9 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     # Quarantine first: whoever sees the day's events also sees what was taken out of them.
     storage.write_partition(config, "quarantine", day, bad.to_arrow().cast(strings), extra=extra)
     storage.write_partition(config, "events", day, events.to_arrow().cast(schema.events()), extra=extra)
-    for reason, count in quarantined.items():
-        LOG.warning("quarantined %d rows of %s: %s", count, day, reason)
+    for why, count in quarantined.items():
+        hint = KEY_HINT if why == DUPLICATE and config.source.columns is not None else ""
+        LOG.warning("quarantined %d rows of %s: %s%s", count, day, why, hint)
     skipped = {}
     if storage.SKIPPED in extra:
         _leave_out(config, day)

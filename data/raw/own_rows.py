@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from config import Format
 from data.ids import INEXACT, as_ids
 from data.raw.csv_rows import REFUSED, read_csv
 from data.raw.own_files import TABLES
+
+UUID_DIGITS = "^(.{8})(.{4})(.{4})(.{4})(.{12})$"
 
 
 def read_rows(
@@ -48,12 +52,39 @@ def _read_parquet(path: Path, wanted: dict[str, str]) -> tuple[pl.DataFrame, lis
         names = scan.collect_schema().names()
         columns = {name: pl.col(source) for name, source in wanted.items() if source in names}
         # Without any mapped column the rows keep their own, or they would vanish instead of being quarantined.
-        return (scan.select(**columns) if columns else scan).collect(), names
+        rows = (scan.select(**columns) if columns else scan).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         why = (str(error).splitlines() or ["no reason given"])[0]
         raise ValueError(f"{path} cannot be read as Parquet ({why}): write it again, or take it away") from error
+    return _without_bytes(path, rows, wanted), names
+
+
+def _without_bytes(path: Path, rows: pl.DataFrame, wanted: dict[str, str]) -> pl.DataFrame:
+    """Makes text of bytes: of UUIDs as they are written, of others of a fixed size in hexadecimal, else as UTF-8."""
+    for name in [name for name, kind in rows.schema.items() if kind == pl.Binary]:
+        kind = pq.read_schema(path).field(wanted.get(name, name)).type
+        digits = rows[name].bin.encode("hex")
+        if str(kind) == "extension<arrow.uuid>":
+            text = digits.str.replace(UUID_DIGITS, "$1-$2-$3-$4-$5")
+        elif pa.types.is_fixed_size_binary(kind):
+            text = digits
+        else:
+            text = _utf8(rows[name])
+            rows = _refused(rows, rows[name].is_not_null() & text.is_null(), f"wrong type: {name}")
+            text = text.fill_null(digits)
+        rows = rows.with_columns(text)
+    return rows
+
+
+def _utf8(column: pl.Series) -> pl.Series:
+    """Returns bytes as the text they are; null where they are none."""
+    try:
+        return column.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        texts = [None if value is None else value.decode(errors="replace") for value in column]
+        return pl.Series(column.name, [None if text is None or "\ufffd" in text else text for text in texts], pl.String)
 
 
 def _with_ids(rows: pl.DataFrame, name: str) -> pl.DataFrame:

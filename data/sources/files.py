@@ -21,16 +21,17 @@ import polars as pl
 
 import storage
 from config import ROOT, ColumnMapping, PlatformConfig, Source
+from data.ids import one_id
 from data.raw.csv_rows import NOTES
 from data.raw.own_files import NAMED, SUFFIXES, day_of, disagreement, find_files
 from data.raw.own_rows import read_rows, together
 from data.schema import EVENT_COLUMNS, Schema
 from data.sources.data_source import DataSource
-from data.validation import IDS, TIMESTAMP, read_timestamps
+from data.validation import TIMESTAMP, read_timestamps
 
 LOG = logging.getLogger("headwater.sources")
 
-CORE = ("impression_id", "event_timestamp", "user_id", "item_id", "label")
+CORE = ("event_timestamp", "user_id", "item_id", "label")
 
 
 def schema(source: Source) -> Schema:
@@ -107,7 +108,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     if len(strays):
         LOG.warning(_strays(strays))
     if not frames:
-        return pl.DataFrame(schema=dict.fromkeys(_sources(config.source), pl.String))
+        return pl.DataFrame(schema=dict.fromkeys(("impression_id", *_sources(config.source)), pl.String))
     return together(frames)
 
 
@@ -129,12 +130,16 @@ def why_nothing(config: PlatformConfig, day: date) -> str:
 
 
 def _read_file(config: PlatformConfig, path: Path) -> pl.DataFrame:
-    wanted = _sources(config.source)
+    key = _mapping(config.source).impression_id
+    parts = {f"impression_id ({column})": column for column in key} if isinstance(key, list) else {"impression_id": key}
+    wanted = parts | _sources(config.source)
     numbers = ("label", *schema(config.source).dense)
-    rows, present = read_rows(path, config.source.format, wanted, IDS, numbers)
+    rows, present = read_rows(path, config.source.format, wanted, (*parts, "user_id", "item_id"), numbers)
     missing = [f"{source!r} (for {name})" for name, source in wanted.items() if source not in present]
     if missing:
         LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(present))
+    if isinstance(key, list) and set(parts) <= set(rows.columns):
+        rows = rows.with_columns(one_id([rows[part] for part in parts]).alias("impression_id")).drop(list(parts))
     return rows
 
 
@@ -194,10 +199,11 @@ def _files(config: PlatformConfig) -> tuple[list[Path], list[str]]:
 
 
 def _sources(source: Source) -> dict[str, str]:
-    """Maps each column of the common schema to the column of the user's files."""
+    """Maps each column of the common schema, but the impression id, to the column of the user's files."""
     columns = _mapping(source)
     features = schema(source)
-    return {name: getattr(columns, name) for name in CORE} | {n: n for n in (*features.categorical, *features.dense)}
+    core = {name: getattr(columns, name) for name in CORE}
+    return core | {name: name for name in (*features.categorical, *features.dense)}
 
 
 def _mapping(source: Source) -> ColumnMapping:
