@@ -128,15 +128,24 @@ class Records:
         taken = self._lines.taken
         if self.width is not None and values and len(values) != self.width:
             return f"{len(values)} fields, where the file has {self.width} columns"
-        if len(taken) > 1 and self.width is not None and any(self._is_record(line) for line in taken[1:]):
+        if len(taken) > 1 and self.width is not None and self._swallows(taken):
             return "a quote opens a value that would swallow the rows behind it"
         if not all(line.isascii() for line in taken) and not is_text("".join(taken)):
             return "characters that are not of the file's encoding"
         return None
 
-    def _is_record(self, line: str) -> bool:
-        """Says whether a line inside a quoted value would be a whole record by itself."""
-        return len(next(csv.reader([line], **self._dialect), [])) == self.width  # type: ignore[arg-type]
+    def _swallows(self, lines: list[str]) -> bool:
+        """Says whether lines of one record would be records by themselves if the quote left open were a character."""
+        *closed, opened = self._cut(lines[0])
+        first = len(closed) + len(self._cut("x" + opened))  # begun by x, a value is not quoted
+        # Lines with quotes may run from the end of one value to the start of another; and the last line of an honest
+        # value is a record where that value is the first one.
+        quote = str(self._dialect["quotechar"])
+        within = any(quote not in line and len(self._cut(line)) == self.width for line in lines[1:-1])
+        return within or (first == self.width and len(self._cut(lines[-1])) == self.width)
+
+    def _cut(self, line: str) -> list[str]:
+        return next(csv.reader([line], **self._dialect), [])  # type: ignore[arg-type]
 
 
 def is_text(text: str) -> bool:

@@ -36,6 +36,13 @@ def test_an_opening_quote_that_a_later_row_closes_swallows_nothing(log):
     assert log.ids() == ["i0", "i2", "i3", "i4"] and log.table("quarantine").height == 1
 
 
+@pytest.mark.parametrize("column", HEADER.split(","))
+def test_a_value_of_several_lines_may_stand_in_any_column(log, column):
+    log.write("log.csv", line("i0"), line("i1", **{column: '"two\nlines, of text"'}), line("i2"))
+    result = log.ingest()
+    assert result["raw_rows"] == 3 and not any("malformed" in reason for reason in result["quarantined"])
+
+
 def test_each_of_very_many_lines_is_a_row_or_in_quarantine(log):
     draw = random.Random(0)
     marks = ['"tv', 'tv 42"', '"tv" x', "a,b", '"two\nlines"', '"""tv"""']
