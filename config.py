@@ -1,5 +1,6 @@
 """The typed mirror of platform.yaml: `load_config()` reads it, checks it and names every mistake by key and line."""
 
+import csv
 import os
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -57,7 +58,7 @@ class Vertical(Section):
 class ColumnMapping(Section):
     """Where the `files` source finds each column of the common schema in the user's own Parquet or CSV."""
 
-    impression_id: str
+    impression_id: str | Annotated[list[str], Field(min_length=1)]  # several columns are put together to one id
     event_timestamp: str  # UTC, or without zone (then taken as UTC)
     user_id: str
     item_id: str
@@ -69,6 +70,27 @@ class ColumnMapping(Section):
     context_categorical: list[str] = []
     context_dense: list[str] = []
     crosses: list[str] = []  # categorical columns whose (user, value) click counts the FM sees
+
+
+class Format(Section):
+    """How a source's own CSV files are written."""
+
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)  # None: a comma; in .tsv files a tab
+    quote: str | None = Field(default='"', min_length=1, max_length=1)  # around values; None: quotes mean nothing
+    escape: str | None = Field(default=None, min_length=1, max_length=1)  # before a quote in a value; None: doubled
+    decimal: Literal[".", ","] = "."  # the point in numbers
+    encoding: str = "utf-8"  # as Python calls it
+
+    def dialect(self, name: str) -> dict[str, Any]:
+        """Returns the arguments of Python's csv module for a file of this name."""
+        tabs = name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".tsv")
+        return {
+            "delimiter": self.delimiter or ("\t" if tabs else ","),
+            "quotechar": self.quote,
+            "quoting": csv.QUOTE_NONE if self.quote is None else csv.QUOTE_MINIMAL,
+            "escapechar": self.escape,
+            "doublequote": self.escape is None,
+        }
 
 
 class Source(Section):
@@ -83,6 +105,7 @@ class Source(Section):
     history_events: Literal["all", "clicked"] = "all"  # which past impressions a VM's FM history holds
     verticals: dict[Name, Vertical] = Field(min_length=1)
     columns: ColumnMapping | None = None  # for the `files` source only
+    format: Format = Format()  # of its CSV files
     events_per_day: int = Field(default=20_000, ge=1)  # for the `synthetic` source only
     empty_day: Literal["stop", "skip"] = (
         "stop"  # a day without rows, without clicks or of one instant: see docs/operations.md

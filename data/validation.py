@@ -4,13 +4,17 @@ from datetime import datetime
 
 import polars as pl
 
-from data.ids import as_text
+from data.ids import INEXACT, as_ids, as_text
+from data.raw.csv_rows import NOTES, REFUSED
 from data.schema import Schema
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 IDS = ("impression_id", "user_id", "item_id")
-# Largest seconds, then milliseconds, since 1970 that a number is taken for; both lie beyond the year 5000.
-MAX_SECONDS, MAX_MILLISECONDS = 10**11, 10**14
+DUPLICATE = "duplicate impression_id"  # the reason
+# Largest seconds, milliseconds and microseconds since 1970 that a number is taken for; all lie beyond the year 5000.
+MAX_SECONDS, MAX_MILLISECONDS, MAX_MICROSECONDS = 10**11, 10**14, 10**17
+# Numbers between these that are a date when read as YYYYMMDD are that date, not seconds of the year 1970.
+FIRST_YYYYMMDD, LAST_YYYYMMDD = 1970_01_01, 2100_12_31
 CLOCK_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M:%S%.f",
@@ -23,10 +27,10 @@ def split_rows(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Checks every row; never raises on a bad one.
 
-    The rules, of which a row gets the first that it breaks: every column is there; every value can be read as its
-    column's type; ids and timestamp are not null or empty; no earlier row that passed the rules so far has the same
-    impression id; the label is 0 or 1; the timestamp lies in the day's window; dense values are finite. Features
-    may be null.
+    The rules, of which a row gets the first that it breaks: its file could tell its values (REFUSED is null); every
+    column is there; every value can be read as its column's type; ids and timestamp are not null or empty; no earlier
+    row that passed the rules so far has the same impression id; the label is 0 or 1; the timestamp lies in the day's
+    window; dense values are finite. Features may be null.
 
     Args:
         raw: rows under the names of the common schema, in any type; more columns are allowed.
@@ -41,23 +45,30 @@ def split_rows(
     missing = [name for name in names if name not in raw.columns]
     if missing:
         nothing = {name: _type_of(name, schema) for name in names}
-        return pl.DataFrame(schema=nothing), as_quarantine(raw, f"missing column: {', '.join(missing)}")
+        lacking = pl.Series("reason", [f"missing column: {', '.join(missing)}"] * raw.height, dtype=pl.String)
+        if REFUSED in raw.columns:
+            lacking = raw[REFUSED].fill_null(lacking).alias("reason")
+        return pl.DataFrame(schema=nothing), as_quarantine(raw, lacking)
 
     typed = pl.DataFrame([_read(raw[name], name, schema) for name in names])
-    reason = pl.Series("reason", [None] * raw.height, dtype=pl.String)
+    reason = raw[REFUSED] if REFUSED in raw.columns else pl.Series([None] * raw.height, dtype=pl.String)
+    reason = reason.alias("reason")
 
     def refuse(rows: pl.Series, why: str) -> None:
         nonlocal reason
         first = reason.is_null() & rows.fill_null(False)
         reason = pl.select(pl.when(first).then(pl.lit(why)).otherwise(reason)).to_series().alias("reason")
 
+    for name in IDS:
+        if raw[name].dtype.is_float():
+            refuse(as_ids(raw[name])[1], f"{name} is {INEXACT}")
     for name in names:
         refuse(_given(raw[name]) & typed[name].is_null(), f"wrong type: {name}")
     for name in (*IDS, "event_timestamp"):
         refuse(typed[name].is_null(), f"null {name}")
     passed = typed.select("impression_id").with_row_index("row").filter(reason.is_null())
     repeated = passed.filter(~pl.col("impression_id").is_first_distinct())["row"]
-    refuse(pl.int_range(raw.height, eager=True).is_in(repeated.implode()), "duplicate impression_id")
+    refuse(pl.int_range(raw.height, eager=True).is_in(repeated.implode()), DUPLICATE)
     refuse(~typed["label"].is_in([0.0, 1.0]).fill_null(False), "label is not 0 or 1")
     start, end = window
     refuse(~typed["event_timestamp"].is_between(start, end, "left"), "timestamp outside the day")
@@ -70,8 +81,11 @@ def split_rows(
 
 
 def as_quarantine(rows: pl.DataFrame, reason: str | pl.Series) -> pl.DataFrame:
-    """Returns rows for the quarantine table: every column as a string, and `reason`."""
-    columns = [_as_text(rows[name]) for name in rows.columns]
+    """Returns rows for the quarantine table: every column as a string, and `reason`; empty columns of NOTES go."""
+    silent = [
+        name for name in NOTES if name in rows.columns and (name == REFUSED or rows[name].null_count() == rows.height)
+    ]
+    columns = [_as_text(rows[name]) for name in rows.columns if name not in silent]
     if isinstance(reason, str):
         reason = pl.Series("reason", [reason] * rows.height, dtype=pl.String)
     return pl.DataFrame([*columns, reason])
@@ -81,7 +95,8 @@ def read_timestamps(column: pl.Series) -> pl.Series:
     """Reads instants, as microseconds in UTC; null where a value is none.
 
     Taken are: timestamps with a zone, or without one (then UTC); dates (midnight UTC); ISO 8601 strings, with an
-    offset or without one (then UTC); and numbers since 1970, in seconds, milliseconds or microseconds by their size.
+    offset or without one (then UTC); numbers since 1970, in seconds, milliseconds, microseconds or nanoseconds by their
+    size; and dates as YYYYMMDD, number or text.
     """
     kind = column.dtype
     if isinstance(kind, pl.Datetime):
@@ -106,20 +121,37 @@ def _clock(column: pl.Series) -> pl.Series:
     midnight = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     read = pl.DataFrame({"text": column}).select(
         instant=pl.coalesce(*clocks, midnight),
-        number=pl.when(text.str.contains(r"^\d{9,16}(\.\d+)?$")).then(text).cast(pl.Float64, strict=False),
+        whole=pl.when(text.str.contains(r"^\d{8,19}$")).then(text).cast(pl.Int64, strict=False),
+        broken=pl.when(text.str.contains(r"^(\d{9,19}\.\d+|\d(\.\d+)?[eE]\+?\d+)$"))
+        .then(text)
+        .cast(pl.Float64, strict=False),
     )
-    return read["instant"].fill_null(_since_1970(read["number"])).alias(column.name)
+    numbers = _since_1970(read["whole"]).fill_null(_since_1970(read["broken"]))
+    return read["instant"].fill_null(numbers).alias(column.name)
 
 
 def _since_1970(column: pl.Series) -> pl.Series:
-    number = pl.col("number").cast(pl.Float64)
+    whole = column.dtype.is_integer()  # in whole numbers throughout: a float does not hold nanoseconds
+    number = pl.col("number").cast(pl.Int64 if whole else pl.Float64, strict=False)
+    number = number if whole else pl.when(number.is_finite()).then(number)
     size = number.abs()
-    factor = pl.when(size < MAX_SECONDS).then(10**6).when(size < MAX_MILLISECONDS).then(10**3).otherwise(1)
-    micros = pl.when(number.is_finite()).then(number * factor).round().cast(pl.Int64, strict=False)
+    micros = (
+        pl.when(size < MAX_SECONDS)
+        .then(number * 10**6)
+        .when(size < MAX_MILLISECONDS)
+        .then(number * 10**3)
+        .when(size < MAX_MICROSECONDS)
+        .then(number)
+        .otherwise(number // 1000)
+    )
+    dated = number.is_between(FIRST_YYYYMMDD, LAST_YYYYMMDD) & (number == number.floor())
+    day = pl.when(dated).then(number).cast(pl.Int64, strict=False).cast(pl.String).str.to_date("%Y%m%d", strict=False)
+    micros = micros if whole else micros.round()
     return (
         pl.DataFrame({"number": column})
-        .select(micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+        .select(pl.coalesce(day.cast(pl.Datetime("us")), micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us"))))
         .to_series()
+        .dt.replace_time_zone("UTC")
         .alias(column.name)
     )
 
@@ -143,8 +175,8 @@ def _read(column: pl.Series, name: str, schema: Schema) -> pl.Series:
 
 def _given(column: pl.Series) -> pl.Series:
     """Says whether there is a value at all: not null, an empty string or, in a number, NaN."""
-    if column.dtype == pl.String:
-        return column.str.strip_chars().fill_null("") != ""
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
+        return column.cast(pl.String).str.strip_chars().fill_null("") != ""
     if column.dtype.is_float():
         return column.is_not_nan().fill_null(False)
     return column.is_not_null()
@@ -153,7 +185,8 @@ def _given(column: pl.Series) -> pl.Series:
 def _as_number(column: pl.Series) -> pl.Series:
     kind = column.dtype
     if kind in (pl.String, pl.Categorical, pl.Enum):
-        return column.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+        text = column.cast(pl.String).str.strip_chars().str.to_lowercase()
+        return text.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
     if kind.is_numeric() or kind in (pl.Boolean, pl.Null):
         return column.cast(pl.Float64)
     return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)

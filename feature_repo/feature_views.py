@@ -1,6 +1,7 @@
 """Activity of users and items: daily snapshots of counts, click rates, attributes and raw history."""
 
 from datetime import timedelta
+from glob import escape
 
 from feast import FeatureView, Field, FileSource
 from feast.data_format import ParquetFormat
@@ -21,7 +22,7 @@ def snapshot_source(config: PlatformConfig, table: str) -> FileSource:
     """Returns the partitions of a snapshot table as a Feast source."""
     return FileSource(
         name=table,
-        path=str(storage.table_dir(config, table) / "*" / "*.parquet"),
+        path=escape(str(storage.table_dir(config, table))) + "/*/*.parquet",
         file_format=ParquetFormat(),
         timestamp_field="event_timestamp",
         created_timestamp_column="created_timestamp",

@@ -17,11 +17,12 @@ import storage
 from config import PlatformConfig
 from data.empty_day import EMPTY, why_empty
 from data.sources import chosen_source, source_schema
-from data.validation import as_quarantine, split_rows
+from data.validation import DUPLICATE, as_quarantine, split_rows
 from data.verticals import assign_verticals
 
 LOG = logging.getLogger("headwater.ingest")
 
+KEY_HINT = "; where one request shows several ads, put an id together: impression_id: [request_id, ad]"
 NO_VERTICAL = "no vertical takes this row"
 
 
@@ -55,6 +56,9 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     quarantined = dict(bad["reason"].value_counts().sort("count", "reason", descending=[True, False]).iter_rows())
     extra: dict[str, Any] = {"raw_rows": raw.height, "quarantined": quarantined}
     reason = why_empty(events)
+    if reason and not raw.height and source.why_nothing is not None:
+        reason = f"{reason}: {source.why_nothing(config, day)}"
+        LOG.warning("%s has %s", day, reason)
     if reason and bad.height <= config.gates.max_quarantined_fraction * raw.height:
         extra[EMPTY] = reason
         if config.source.empty_day == "skip" and day > config.source.bootstrap_day:
@@ -63,8 +67,9 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     # Quarantine first: whoever sees the day's events also sees what was taken out of them.
     storage.write_partition(config, "quarantine", day, bad.to_arrow().cast(strings), extra=extra)
     storage.write_partition(config, "events", day, events.to_arrow().cast(schema.events()), extra=extra)
-    for reason, count in quarantined.items():
-        LOG.warning("quarantined %d rows of %s: %s", count, day, reason)
+    for why, count in quarantined.items():
+        hint = KEY_HINT if why == DUPLICATE and config.source.columns is not None else ""
+        LOG.warning("quarantined %d rows of %s: %s%s", count, day, why, hint)
     skipped = {}
     if storage.SKIPPED in extra:
         _leave_out(config, day)

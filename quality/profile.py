@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _create_view(
         else:  # by way of text, which every type can be cast to
             selected.append(f'TRY_CAST("{field.name}"::VARCHAR AS {kind}) AS "{field.name}"')
     readable = files and actual.names  # DuckDB refuses a file without columns
-    source = f"read_parquet({_literal([str(f) for f in files])})" if readable else "range(0)"
+    source = f"read_parquet({_literal([escape(str(f)) for f in files])})" if readable else "range(0)"
     database.execute(f"CREATE VIEW {view} AS SELECT {', '.join(selected)} FROM {source}")
     return actual
 

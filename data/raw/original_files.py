@@ -54,7 +54,7 @@ class OriginalFiles:
             ValueError: the file is no CSV, or lacks a column.
         """
         try:
-            header = pl.scan_csv(path, infer_schema=False).collect_schema().names()
+            header = pl.scan_csv(path, infer_schema=False, glob=False).collect_schema().names()
         except pl.exceptions.PolarsError as error:
             raise ValueError(self.unreadable(path, error)) from error
         by_name = {name.strip(): name for name in header}
@@ -64,7 +64,7 @@ class OriginalFiles:
                 f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(by_name)}: {self.advice}"
             )
         types = {by_name[name]: kind for name, kind in columns.items()}
-        rows = pl.scan_csv(path, infer_schema=False, schema_overrides=types, null_values=null)
+        rows = pl.scan_csv(path, infer_schema=False, schema_overrides=types, null_values=null, glob=False)
         return rows.select(pl.col(by_name[name]).alias(name) for name in columns)
 
     def unreadable(self, path: Path, error: Exception) -> str:

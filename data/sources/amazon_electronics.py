@@ -82,11 +82,11 @@ def fetch(config: PlatformConfig) -> None:
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     """Reads the reviews that the replay puts into a platform day and their negatives, with product features."""
-    impressions = pl.scan_parquet(_built(config) / "impressions.parquet")
+    impressions = pl.scan_parquet(_built(config) / "impressions.parquet", glob=False)
     replay = Replay.of(config, impressions.select("log_day").collect()["log_day"].to_numpy())
     start, end = replay.window(config, day)
     rows = impressions.filter(pl.col("log_day").is_between(start, end, "left")).collect()
-    products = pl.read_parquet(_built(config) / "products.parquet")
+    products = pl.read_parquet(_built(config) / "products.parquet", glob=False)
     return (
         rows.join(products, on="item_id", how="left", maintain_order="left")
         .with_columns(replay.instants(rows["log_day"]))

@@ -87,10 +87,10 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     factor = config.source.days_per_day
     elapsed = pl.col("log_time") - LOG_START
     rows = (
-        pl.scan_parquet(_ads_log(config))
+        pl.scan_parquet(_ads_log(config), glob=False)
         .filter(elapsed >= (start - origin) * factor, elapsed < (end - origin) * factor)
-        .join(pl.scan_parquet(_folder(config) / "products.parquet"), on="product_id", how="left")
-        .join(pl.scan_parquet(_folder(config) / "demographics.parquet"), on="household_id", how="left")
+        .join(pl.scan_parquet(_folder(config) / "products.parquet", glob=False), on="product_id", how="left")
+        .join(pl.scan_parquet(_folder(config) / "demographics.parquet", glob=False), on="household_id", how="left")
         .sort("log_time", "basket_id", "product_id")
     )
     local = pl.col("log_time").dt.convert_time_zone(STORE_TIME)
@@ -121,7 +121,7 @@ def build_ads_log(folder: Path) -> pl.DataFrame:
         display_location, mailer_location.
     """
     lines = (
-        pl.read_parquet(folder / "transactions.parquet")
+        pl.read_parquet(folder / "transactions.parquet", glob=False)
         .select(
             "household_id",
             "basket_id",
@@ -175,7 +175,7 @@ def _promoted(folder: Path, pools: pl.DataFrame) -> pl.DataFrame:
         promotion (row number), pool, product_id, display_location, mailer_location.
     """
     codes = ["display_location", "mailer_location"]
-    rows = pl.read_parquet(folder / "promotions.parquet")
+    rows = pl.read_parquet(folder / "promotions.parquet", glob=False)
     levels = {code: rows[code].unique().sort() for code in codes}
     # Sorting 21 M rows by five columns takes half a minute; by one packed key, two seconds.
     rows = rows.join(pools, on=["store_id", "week"]).select(

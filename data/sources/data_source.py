@@ -22,3 +22,5 @@ class DataSource:
     read: Callable[[PlatformConfig, date], pl.DataFrame]
     # Impression_id and probability of a click in the order of `read`, where the log is generated.
     true_probability: Callable[[PlatformConfig, date], pl.DataFrame] | None = None
+    # Says where the log's rows are instead, for a day of which `read` returned none.
+    why_nothing: Callable[[PlatformConfig, date], str] | None = None

@@ -1,19 +1,19 @@
 """Your own log: Parquet and CSV files whose columns platform.yaml maps (`columns` of the source).
 
-`path` is a file, or a folder whose .parquet, .csv, .csv.gz and .csv.zst files are all read. CSV values are read as
+`path` is a file, or a folder whose Parquet, CSV and TSV files are all read (data.raw.own_files). CSV values are read as
 strings and get their types row by row, so one bad value costs one row. The features keep their names.
 
 Which rows belong to a platform day:
 
 - Where file or folder names carry dates (`events-2026-01-05.csv`, `ds=2026-01-05/part-0.parquet`), the day's rows are
-  all the rows of the day's files. A row whose timestamp says another day, or nothing, is so quarantined on that day.
+  all the rows of the day's files; a folder `KEY=DATE` decides. A row whose timestamp says another day, or nothing, is
+  so quarantined on that day.
 - Otherwise the timestamp decides, and rows outside the log's first_day to last_day are left alone. A row whose
   timestamp cannot be read belongs to the day of the readable row before it in its file (at the start of a file: after
   it), so it is quarantined once, among its neighbours. A file without one readable timestamp belongs to every day.
 """
 
 import logging
-import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -21,15 +21,17 @@ import polars as pl
 
 import storage
 from config import ROOT, ColumnMapping, PlatformConfig, Source
+from data.ids import one_id
+from data.raw.csv_rows import NOTES
+from data.raw.own_files import NAMED, SUFFIXES, day_of, disagreement, find_files
+from data.raw.own_rows import read_rows, together
 from data.schema import EVENT_COLUMNS, Schema
 from data.sources.data_source import DataSource
-from data.validation import read_timestamps
+from data.validation import TIMESTAMP, read_timestamps
 
 LOG = logging.getLogger("headwater.sources")
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz", ".csv.zst")
-CORE = ("impression_id", "event_timestamp", "user_id", "item_id", "label")
-DATE = re.compile(r"(?<!\d)(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?!\d)")
+CORE = ("event_timestamp", "user_id", "item_id", "label")
 
 
 def schema(source: Source) -> Schema:
@@ -50,7 +52,7 @@ def schema(source: Source) -> Schema:
     twice = sorted({name for name in features if features.count(name) > 1})
     if twice:
         raise ValueError(f"platform.yaml: source columns: {', '.join(twice)} is listed twice; a feature has one kind")
-    taken = sorted({*EVENT_COLUMNS, "reason"}.intersection(features))
+    taken = sorted({*EVENT_COLUMNS, "reason", *NOTES}.intersection(features))
     if taken:
         raise ValueError(f"platform.yaml: source columns: a feature may not be called {', '.join(taken)}; rename it")
     allowed = ["item_id", *columns.item_categorical]
@@ -69,98 +71,139 @@ def schema(source: Source) -> Schema:
 
 
 def fetch(config: PlatformConfig) -> None:
-    """Checks that there is something to read.
+    """Checks that there is something to read, and says what of `path` is not read.
 
     Raises:
         FileNotFoundError: `path` is not set or holds no Parquet or CSV file.
         ValueError: some file names carry a date and others do not.
     """
-    _files(config)
+    paths, left_out = _files(config)
+    if left_out:
+        LOG.warning("left out of %s: %s", _root(config), "; ".join(left_out))
+    contradictions = [said for path in paths if (said := disagreement(_root(config), path))]
+    if contradictions:
+        LOG.warning("dates disagree in %d names: %s", len(contradictions), "; ".join(contradictions[:NAMED]))
 
 
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     """Reads the rows of a platform day, core columns renamed, in the order of file names and of the files.
 
-    A mapped column that a file lacks is left out, with a warning; row checks then say which rows lack it.
+    A mapped column that a file lacks is left out, with a warning; row checks then say which rows lack it. A row that
+    its file gives no values of has a reason in REFUSED.
 
     Raises:
-        ValueError: a file is no Parquet or CSV at all.
+        ValueError: a file cannot be read at all.
     """
-    frames = [_read_file(config, path, day) for path in _files(config) if _may_hold(config.source, path, day)]
+    frames, outside = [], []
+    for path in _files(config)[0]:
+        stamp = day_of(_root(config), path)
+        if stamp is None:
+            rows = _read_file(config, path)
+            instants = _instants(rows)
+            outside.append(_outside(config, instants))
+            frames.append(rows.filter(_within(config, day, instants)))
+        elif stamp in _calendar_days(config, day):
+            frames.append(_read_file(config, path))
+    strays = pl.concat([pl.Series(dtype=TIMESTAMP), *outside])
+    if len(strays):
+        LOG.warning(_strays(strays))
     if not frames:
-        return pl.DataFrame(schema=dict.fromkeys(_sources(config.source), pl.String))
-    return pl.concat(frames, how="diagonal_relaxed")
+        return pl.DataFrame(schema=dict.fromkeys(("impression_id", *_sources(config.source)), pl.String))
+    return together(frames)
 
 
-def _read_file(config: PlatformConfig, path: Path, day: date) -> pl.DataFrame:
-    wanted = _sources(config.source)
-    try:
-        # CSV values stay strings until the rows are checked: else one bad value costs a file, not a row.
-        scan = (
-            pl.scan_parquet(path)
-            if path.suffix == ".parquet"
-            else pl.scan_csv(path, infer_schema=False, raise_if_empty=False)
-        )
-        present = scan.collect_schema().names()
-        missing = [f"{source!r} (for {name})" for name, source in wanted.items() if source not in present]
-        if missing:
-            LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(present))
-        columns = {name: pl.col(source) for name, source in wanted.items() if source in present}
-        # Without any mapped column the rows keep their own, or they would vanish instead of being quarantined.
-        rows = (scan.select(**columns) if columns else scan).collect()
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    return rows if _date(config.source, path) else rows.filter(_belongs(config, rows, day))
+def why_nothing(config: PlatformConfig, day: date) -> str:
+    """Says where the log's rows are instead, for a day that has none."""
+    paths = _files(config)[0]
+    stamps = sorted({stamp for path in paths if (stamp := day_of(_root(config), path))})
+    if stamps:
+        if set(stamps).intersection(_calendar_days(config, day)):
+            return "the files of this day hold no rows"
+        named = ", ".join(str(stamp) for stamp in stamps[:NAMED]) + (f", … {stamps[-1]}" if len(stamps) > NAMED else "")
+        return f"no file is of this day: the files are of {named}"
+    instants = [_instants(_read_file(config, path)) for path in paths]
+    strays = pl.concat([_outside(config, found) for found in instants])
+    known = pl.concat(instants).drop_nulls()
+    if len(strays):
+        return _strays(strays)
+    return f"the log's rows are of {_span(known)}" if len(known) else "the files hold no rows"
 
 
-def _belongs(config: PlatformConfig, rows: pl.DataFrame, day: date) -> pl.Series:
-    """Says which rows of a file without a date belong to the day, by their own or their neighbours' timestamps."""
+def _read_file(config: PlatformConfig, path: Path) -> pl.DataFrame:
+    key = _mapping(config.source).impression_id
+    parts = {f"impression_id ({column})": column for column in key} if isinstance(key, list) else {"impression_id": key}
+    wanted = parts | _sources(config.source)
+    numbers = ("label", *schema(config.source).dense)
+    rows, present = read_rows(path, config.source.format, wanted, (*parts, "user_id", "item_id"), numbers)
+    missing = [f"{source!r} (for {name})" for name, source in wanted.items() if source not in present]
+    if missing:
+        LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(present))
+    if isinstance(key, list) and set(parts) <= set(rows.columns):
+        rows = rows.with_columns(one_id([rows[part] for part in parts]).alias("impression_id")).drop(list(parts))
+    return rows
+
+
+def _instants(rows: pl.DataFrame) -> pl.Series:
+    """Returns the rows' timestamps; of a row whose own cannot be read, its neighbours'."""
     if "event_timestamp" not in rows.columns:
-        return pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True)
+        return pl.Series([None] * rows.height, dtype=TIMESTAMP)
+    return read_timestamps(rows["event_timestamp"]).fill_null(strategy="forward").fill_null(strategy="backward")
+
+
+def _within(config: PlatformConfig, day: date, instants: pl.Series) -> pl.Series:
     start, end = storage.day_window(config, day)
-    instants = read_timestamps(rows["event_timestamp"])
-    neighbours = instants.fill_null(strategy="forward").fill_null(strategy="backward")
-    return neighbours.is_between(start, end, "left").fill_null(True)
+    return instants.is_between(start, end, "left").fill_null(True)
 
 
-def _may_hold(source: Source, path: Path, day: date) -> bool:
-    stamp = _date(source, path)
-    if stamp is None:
-        return True
-    first = source.first_day if day == source.bootstrap_day else day
-    return stamp in [first + timedelta(days=n) for n in range((day - first).days + 1)]
+def _outside(config: PlatformConfig, instants: pl.Series) -> pl.Series:
+    start = storage.day_window(config, config.source.bootstrap_day)[0]
+    end = storage.day_window(config, config.source.last_day)[1]
+    return instants.filter(~instants.is_between(start, end, "left").fill_null(True))
 
 
-def _date(source: Source, path: Path) -> date | None:
-    """Returns the date in a file's name, or in the name of a folder below `path`; None where there is none."""
-    root = ROOT / (source.path or "")
-    stamps = DATE.findall(path.name if path == root else str(path.relative_to(root)))
-    return date.fromisoformat(stamps[-1]) if stamps else None
+def _strays(instants: pl.Series) -> str:
+    return f"{len(instants)} rows lie outside the log, from {_span(instants)}"
 
 
-def _files(config: PlatformConfig) -> list[Path]:
+def _span(instants: pl.Series) -> str:
+    return " to ".join(str(instant) for instant in (instants.min(), instants.max()))
+
+
+def _calendar_days(config: PlatformConfig, day: date) -> list[date]:
+    first = config.source.first_day if day == config.source.bootstrap_day else day
+    return [first + timedelta(days=n) for n in range((day - first).days + 1)]
+
+
+def _root(config: PlatformConfig) -> Path:
+    return ROOT / (config.source.path or "")
+
+
+def _files(config: PlatformConfig) -> tuple[list[Path], list[str]]:
     where = f"sources.{config.data_source}.path"
     if config.source.path is None:
         raise FileNotFoundError(f"platform.yaml: {where} is not set; name your Parquet or CSV file, or their folder")
-    root = ROOT / config.source.path
-    paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
-    files = [path for path in paths if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "_"))]
+    root = _root(config)
+    files, left_out = find_files(root)
     if not files:
-        raise FileNotFoundError(f"platform.yaml: {where} is {root}, where there is no {' or '.join(SUFFIXES)} file")
-    undated = [path for path in files if _date(config.source, path) is None]
+        others = f"; left out: {'; '.join(left_out)}" if left_out else ""
+        raise FileNotFoundError(
+            f"platform.yaml: {where} is {root}, where there is no {' or '.join(SUFFIXES)} file{others}"
+        )
+    undated = [path for path in files if day_of(root, path) is None]
     if undated and len(undated) < len(files):
         raise ValueError(
             f"{where} {root}: some files carry a date in their names, but {undated[0].name} and {len(undated) - 1} "
             "others do not; name all of them by date or none"
         )
-    return files
+    return files, left_out
 
 
 def _sources(source: Source) -> dict[str, str]:
-    """Maps each column of the common schema to the column of the user's files."""
+    """Maps each column of the common schema, but the impression id, to the column of the user's files."""
     columns = _mapping(source)
     features = schema(source)
-    return {name: getattr(columns, name) for name in CORE} | {n: n for n in (*features.categorical, *features.dense)}
+    core = {name: getattr(columns, name) for name in CORE}
+    return core | {name: name for name in (*features.categorical, *features.dense)}
 
 
 def _mapping(source: Source) -> ColumnMapping:
@@ -175,4 +218,5 @@ SOURCE = DataSource(
     schema=schema,
     fetch=fetch,
     read=read,
+    why_nothing=why_nothing,
 )

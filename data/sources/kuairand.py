@@ -106,8 +106,8 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
 
 def _scan(path: Path) -> pl.LazyFrame:
     if path.suffix == ".parquet":
-        return pl.scan_parquet(path)
-    return pl.scan_csv(path, infer_schema_length=100_000, schema_overrides={"tag": pl.String})
+        return pl.scan_parquet(path, glob=False)
+    return pl.scan_csv(path, infer_schema_length=100_000, schema_overrides={"tag": pl.String}, glob=False)
 
 
 def _files(source: Source) -> tuple[list[Path], Path, Path]:

@@ -168,7 +168,7 @@ def _words(source: Source, videos: pl.DataFrame) -> pl.DataFrame:
 def _headerless(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.LazyFrame:
     """Scans a tab-separated file without a header, which has exactly these columns."""
     try:
-        scan = pl.scan_csv(path, separator="\t", has_header=False, infer_schema=False, quote_char=None)
+        scan = pl.scan_csv(path, separator="\t", has_header=False, infer_schema=False, quote_char=None, glob=False)
         width = len(scan.collect_schema())
     except pl.exceptions.PolarsError as error:
         raise ValueError(ORIGINAL.unreadable(path, error)) from error
@@ -177,7 +177,7 @@ def _headerless(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.LazyFra
             f"{path} has {width} columns separated by tabs; expected are {len(columns)}, {', '.join(columns)}: "
             f"{ORIGINAL.advice}"
         )
-    return pl.scan_csv(path, separator="\t", has_header=False, schema=columns, quote_char=None)
+    return pl.scan_csv(path, separator="\t", has_header=False, schema=columns, quote_char=None, glob=False)
 
 
 SOURCE = DataSource(

@@ -117,7 +117,7 @@ def _replayed(config: PlatformConfig, ratings: pl.DataFrame) -> pl.DataFrame:
 
 def _table(path: Path) -> pl.DataFrame:
     """Reads a tab-separated file whose header cells read name:type; every column as strings."""
-    table = pl.read_csv(path, separator="\t", infer_schema=False, quote_char=None)
+    table = pl.read_csv(path, separator="\t", infer_schema=False, quote_char=None, glob=False)
     return table.rename(lambda cell: cell.split(":")[0])
 
 

@@ -1,0 +1,134 @@
+"""Reads a CSV file so that every one of its lines is accounted for: a row, part of a row, or a malformed line.
+
+Quotes are read strictly, as RFC 4180 has them: a value that begins with a quote ends with one, and a quote inside it is
+doubled. A quote in the middle of an unquoted value (`tv 42"`) is a character like any other. A line that cannot be read
+so costs itself alone: where an unpaired quote has swallowed the lines behind it, these are read again, each by itself.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+import pyarrow as pa
+
+from config import Format
+from data.raw.csv_records import Line, Lines, Records
+
+# What the rows of a file tell of themselves, beside their values; only malformed lines have it.
+REFUSED = "refused"  # why the row cannot be used
+RAW_LINE = "raw_line"  # its text in the file
+RAW_PLACE = "raw_place"  # file and line
+NOTES = (REFUSED, RAW_LINE, RAW_PLACE)
+
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+def read_csv(path: Path, form: Format, wanted: dict[str, str]) -> tuple[pl.DataFrame, list[str]]:
+    """Reads the columns that are wanted, as strings, and every malformed line as a row with the columns of NOTES.
+
+    Args:
+        path: the file; .gz and .zst are unpacked.
+        form: how the file is written.
+        wanted: the name that each column gets -> its name in the file; columns that the file lacks are left out, and
+            where it has none of them, all of its columns are read under their own names.
+
+    Returns:
+        The rows in the order of the file, and all column names of the file.
+
+    Raises:
+        ValueError: the file cannot be unpacked or decoded, or its lines and the rows read from them do not agree.
+    """
+    try:
+        with _text(path, form) as text:
+            return _read(path, text, form, wanted)
+    except (EOFError, zlib.error, gzip.BadGzipFile, OSError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise
+        raise ValueError(f"{path} cannot be unpacked ({error}): it is cut short or damaged; write it again") from error
+    except (UnicodeError, LookupError) as error:
+        raise ValueError(
+            f"{path} is not {form.encoding} text ({error}): set the source's format.encoding, or write it as UTF-8"
+        ) from error
+
+
+def _text(path: Path, form: Format) -> IO[str]:
+    with _bytes(path) as stream:
+        start = stream.read(2)
+    encoding = form.encoding
+    if encoding.lower().replace("-", "") == "utf8":
+        if start in BYTE_ORDER_MARKS:
+            raise ValueError(
+                f"{path} is UTF-16, by its first two bytes: set the source's format.encoding: utf-16, "
+                "or write it as UTF-8"
+            )
+        encoding = "utf-8-sig"
+    # What is not in the encoding becomes lone surrogates, so that it costs its line and not the file.
+    return io.TextIOWrapper(_bytes(path), encoding=encoding, errors="surrogateescape", newline="")
+
+
+def _bytes(path: Path) -> IO[bytes]:
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        return gzip.open(path)  # type: ignore[return-value]
+    if name.endswith(".zst"):
+        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+    return path.open("rb")
+
+
+def _read(path: Path, text: IO[str], form: Format, wanted: dict[str, str]) -> tuple[pl.DataFrame, list[str]]:
+    dialect = form.dialect(path.name)
+    lines = Lines(text)
+    reader = Records(lines, dialect)
+    header = next(reader.records(), None)
+    if header is None:
+        return pl.DataFrame(), []
+    if isinstance(header, Line):
+        raise ValueError(f"{path}, line {header.number}, where the column names should be: {header.why}")
+    reader.width = len(header)
+    columns = {name: header.index(source) for name, source in wanted.items() if source in header}
+    if not columns:
+        columns = {name: n for n, name in enumerate(header)}
+    frames, complete = [], True
+    for batch in reader.batches():
+        if isinstance(batch, str):
+            frames.append(_bare(batch, dialect["delimiter"], columns))
+            complete = frames[-1].height == batch.count("\n") + (not batch.endswith("\n"))
+        else:
+            frames.append(_frame(path, batch, columns))
+        if not complete:
+            break
+    if not complete or lines.read != reader.accounted:
+        raise ValueError(
+            f"{path}: up to line {lines.number}, not every line was read as a row; nothing is taken from a file of "
+            "which rows may be lost"
+        )
+    return pl.concat(frames, how="diagonal") if frames else _frame(path, [], columns), header
+
+
+def _bare(text: str, delimiter: str, columns: dict[str, int]) -> pl.DataFrame:
+    """Reads lines without any quote, each of which has a value for every column."""
+    rows = pl.read_csv(
+        text.encode(), separator=delimiter, has_header=False, quote_char=None, infer_schema=False, glob=False
+    )
+    return rows.select(pl.col(rows.columns[n]).alias(name) for name, n in columns.items())
+
+
+def _frame(path: Path, rows: list[list[str] | Line], columns: dict[str, int]) -> pl.DataFrame:
+    malformed = any(isinstance(row, Line) for row in rows)
+    values: dict[str, Sequence[str | None]] = {}
+    if malformed:
+        for name, n in columns.items():
+            values[name] = [None if isinstance(row, Line) else row[n] for row in rows]
+        values[REFUSED] = [
+            f"malformed line of {path.name}: {row.why}" if isinstance(row, Line) else None for row in rows
+        ]
+        values[RAW_LINE] = [row.text if isinstance(row, Line) else None for row in rows]
+        values[RAW_PLACE] = [f"{path}, line {row.number}" if isinstance(row, Line) else None for row in rows]
+    elif rows:
+        by_column = list(zip(*rows, strict=True))
+        values = {name: by_column[n] for name, n in columns.items()}
+    return pl.DataFrame(values, schema=dict.fromkeys(values or columns, pl.String))
