@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -55,6 +56,31 @@ class Vertical(Section):
         return self
 
 
+# Names that a feature of the user's own log may not have: the platform's own columns, in any table that a feature
+# reaches, and attributes of torch's modules, among which embedding tables are kept by the feature's name.
+# fmt: off
+PLATFORM_COLUMNS = {
+    "impression_id", "event_timestamp", "user_id", "item_id", "vertical", "label", "reason", "refused", "raw_line",
+    "raw_place", "created_timestamp", "soft_label", "code", "fm_version", "fm_learnt_until", "probability",
+    "candidate", "baseline", "champion", "fm", "row", "index",
+}
+MODULE_ATTRIBUTES = {
+    "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "clear", "compile", "cpu", "cuda",
+    "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state",
+    "get_parameter", "get_submodule", "half", "ipu", "items", "keys", "load_state_dict", "modules", "mtia",
+    "named_buffers", "named_children", "named_modules", "named_parameters", "parameters", "pop",
+    "register_backward_hook", "register_buffer", "register_forward_hook", "register_forward_pre_hook",
+    "register_full_backward_hook", "register_full_backward_pre_hook", "register_load_state_dict_post_hook",
+    "register_load_state_dict_pre_hook", "register_module", "register_parameter", "register_state_dict_post_hook",
+    "register_state_dict_pre_hook", "requires_grad_", "set_extra_state", "set_submodule", "share_memory",
+    "state_dict", "to", "to_empty", "train", "training", "type", "update", "values", "xpu", "zero_grad",
+}
+# fmt: on
+COMPUTED_COLUMN = re.compile(
+    r"(user|item)_(impressions|clicks|ctr)_\d+d|user_.+_(impressions|clicks)|(fm_)?history_.+|fm_.+"
+)
+
+
 class ColumnMapping(Section):
     """Where the `files` source finds each column of the common schema in the user's own Parquet or CSV."""
 
@@ -70,6 +96,30 @@ class ColumnMapping(Section):
     context_categorical: list[str] = []
     context_dense: list[str] = []
     crosses: list[str] = []  # categorical columns whose (user, value) click counts the FM sees
+
+    @property
+    def features(self) -> list[str]:
+        """Every feature column, by what it describes."""
+        of_users = [*self.user_categorical, *self.user_dense]
+        return [*of_users, *self.item_categorical, *self.item_dense, *self.context_categorical, *self.context_dense]
+
+    @model_validator(mode="after")
+    def _names_can_be_used(self) -> "ColumnMapping":
+        lowered = [name.lower() for name in self.features]  # Spark does not tell upper from lower case
+        for name in self.features:
+            if self.features.count(name) > 1:
+                raise ValueError(f"{name} is listed twice; a feature has one kind")
+            if lowered.count(name.lower()) > 1:
+                raise ValueError(f"{name} and another feature differ in upper and lower case only; rename one")
+            taken = name.lower() in PLATFORM_COLUMNS or COMPUTED_COLUMN.fullmatch(name.lower())
+            if taken or name in MODULE_ATTRIBUTES or "." in name or name.startswith("_"):
+                why = "a dot or a leading underscore" if "." in name or name.startswith("_") else "the platform uses it"
+                raise ValueError(f"a feature may not be called {name} ({why}): rename the column in your files")
+        allowed = ["item_id", *self.item_categorical]
+        for name in self.crosses:
+            if name not in allowed:
+                raise ValueError(f"crosses: {name} is none of {', '.join(allowed)}")
+        return self
 
 
 class Format(Section):

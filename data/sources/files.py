@@ -22,10 +22,9 @@ import polars as pl
 import storage
 from config import ROOT, ColumnMapping, PlatformConfig, Source
 from data.ids import one_id
-from data.raw.csv_rows import NOTES
 from data.raw.own_files import NAMED, SUFFIXES, day_of, disagreement, find_files
 from data.raw.own_rows import read_rows, together
-from data.schema import EVENT_COLUMNS, Schema
+from data.schema import Schema
 from data.sources.data_source import DataSource
 from data.validation import TIMESTAMP, read_timestamps
 
@@ -38,27 +37,9 @@ def schema(source: Source) -> Schema:
     """Returns the features that `columns` names; the crosses are (user, item) where it names none.
 
     Raises:
-        ValueError: `columns` is missing, or uses a name twice, or a name the platform needs for itself.
+        ValueError: `columns` is missing.
     """
     columns = _mapping(source)
-    features = [
-        *columns.user_categorical,
-        *columns.user_dense,
-        *columns.item_categorical,
-        *columns.item_dense,
-        *columns.context_categorical,
-        *columns.context_dense,
-    ]
-    twice = sorted({name for name in features if features.count(name) > 1})
-    if twice:
-        raise ValueError(f"platform.yaml: source columns: {', '.join(twice)} is listed twice; a feature has one kind")
-    taken = sorted({*EVENT_COLUMNS, "reason", *NOTES}.intersection(features))
-    if taken:
-        raise ValueError(f"platform.yaml: source columns: a feature may not be called {', '.join(taken)}; rename it")
-    allowed = ["item_id", *columns.item_categorical]
-    wrong = [name for name in columns.crosses if name not in allowed]
-    if wrong:
-        raise ValueError(f"platform.yaml: source columns.crosses: {', '.join(wrong)} is none of {', '.join(allowed)}")
     return Schema(
         user_categorical=tuple(columns.user_categorical),
         user_dense=tuple(columns.user_dense),
