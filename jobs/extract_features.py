@@ -5,6 +5,7 @@
 """
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,7 +81,9 @@ def _read(spark: SparkSession, config: PlatformConfig, days: list[date], schema:
     if not days:
         return spark.createDataFrame([], columns)
     files = storage.dataset(config, "events", days).files
-    return spark.read.schema(columns).parquet(*files)
+    # Spark takes a path for a pattern; these are names.
+    names = [re.sub(r"([{}\[\]*?\\])", r"\\\1", file) for file in files]
+    return spark.read.schema(columns).parquet(*names)
 
 
 def _cuts(config: PlatformConfig, day: date) -> list[datetime]:

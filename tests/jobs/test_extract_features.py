@@ -1,6 +1,7 @@
 """The job on landed days: tables as promised, the same again on a second run, and equal to the naive computation."""
 
 import os
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def test_a_landed_day_becomes_three_tables(landed: PlatformConfig, monkeypatch: 
     assert len(snapshots) == result["rows"]["user_activity"]
     for checked in (bootstrap, day):
         check_against_naive(landed, checked, num_rows=15)
+
+
+def test_a_storage_path_is_a_name_and_no_pattern(landed: PlatformConfig, tmp_path: Path) -> None:
+    day, odd = landed.source.bootstrap_day, landed.changed(storage={"root": str(tmp_path / "log[12] {a,b} %20*?")})
+    shutil.copytree(storage.source_root(landed), storage.source_root(odd))
+    assert extract_features.main(odd, day=day)["rows"] == extract_features.main(landed, day=day)["rows"]
 
 
 def test_a_second_run_gives_the_same_bytes(landed: PlatformConfig) -> None:
