@@ -71,7 +71,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     key = {"job": "distill_vertical", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=str(day), key=key) as run:
         champion = champion_before(run.client, name, day)
-        parent, start = _from_line(config, line_of_candidate(run.client, name, day))
+        parent, start = _from_line(config, line_of_candidate(run.client, name, day, champion=champion))
         starts = (start, _from_baseline(config, vertical, day))
         cut = learnt_until(config, "fm_snapshots", day)
         learnt_before = [start.learnt_until if start else None for start in starts]
@@ -84,7 +84,8 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
 
         candidate = _fit(config, f"{vertical} {day}: candidate", learn, starts[0], config.transfer)
         baseline = _fit(config, f"{vertical} {day}: baseline", learn, starts[1], None)
-        layers = {model: fitted_before(config, vertical, day, model) for model in JUDGED}
+        layers = {model: fitted_before(config, vertical, day, model) for model in ("baseline", "candidate")}
+        layers["fm"] = soft[day]
         candidate[0].calibration, baseline[0].calibration = layers["candidate"].layer, layers["baseline"].layer
         learnt = {LEARNT_UNTIL: cut.isoformat()}
         soft_labels = {"soft_label_calibration": {str(of_day): fitted.as_dict() for of_day, fitted in soft.items()}}

@@ -119,24 +119,33 @@ def champion_before(client: MlflowClient, name: str, day: date) -> ModelVersion 
     return champions[-1]
 
 
-def parent_of_candidate(client: MlflowClient, name: str, day: date) -> ModelVersion | None:
+def parent_of_candidate(
+    client: MlflowClient, name: str, day: date, *, champion: ModelVersion | None
+) -> ModelVersion | None:
     """Returns the version a day's candidate starts from: the champion; where a baseline serves, the newest candidate.
 
     A baseline has learnt nothing from the FM and reads no history: a candidate that started from it would be cold. So
     while the plain model serves, candidates continue from candidates, as baselines always do from baselines.
+
+    Args:
+        client: client of the registry.
+        name: name of the registered model.
+        day: the candidate's.
+        champion: of before the day, as `champion_before` returns it.
     """
-    champion = champion_before(client, name, day)
     if champion is None or transfer_of(champion) == "fm":
         return champion
     return _newest_candidate(client, name, day)
 
 
-def line_of_candidate(client: MlflowClient, name: str, day: date) -> Iterator[ModelVersion]:
+def line_of_candidate(
+    client: MlflowClient, name: str, day: date, *, champion: ModelVersion | None
+) -> Iterator[ModelVersion]:
     """Yields the versions a day's candidate may start from: its parent, that one's parent and so on, the living ones.
 
     Where a parent was deleted, and what it started from is unknown, the newest candidate before its child is next.
     """
-    version = parent_of_candidate(client, name, day)
+    version = parent_of_candidate(client, name, day, champion=champion)
     while version is not None:
         yield version
         number = version.tags.get("parent")

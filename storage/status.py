@@ -39,8 +39,8 @@ def missing_for_the_next_day(config: PlatformConfig, day: date) -> list[str]:
 
     Verticals are not among them: a vertical that fails holds up neither the others nor the days to come.
     """
-    needed = LANDED if skip_reason(config, day) else [t.name for t in TABLES if t.needed and not t.per_vertical]
-    return [table for table, content in contents(config, day, needed).items() if content is None]
+    shared = needed_tables(config, day, verticals=[])
+    return [table for table, content in contents(config, day, shared).items() if content is None]
 
 
 def report_status(config: PlatformConfig, day: date, verticals: Sequence[str]) -> dict[str, Any]:
@@ -55,11 +55,9 @@ def report_status(config: PlatformConfig, day: date, verticals: Sequence[str]) -
         status; ran, the verticals; made_from, the content hash of each needed table, None where it is missing; skipped,
         why the day was, or None.
     """
-    skipped = skip_reason(config, day)
-    needed = list(LANDED) if skipped else needed_tables(config, day, verticals)
-    made_from = contents(config, day, needed)
+    made_from = contents(config, day, needed_tables(config, day, verticals))
     status = "partial" if None in made_from.values() else "done"
-    return {"status": status, RAN: list(verticals), "made_from": made_from, "skipped": skipped}
+    return {"status": status, RAN: list(verticals), "made_from": made_from, "skipped": skip_reason(config, day)}
 
 
 def verticals_run(config: PlatformConfig, day: date) -> list[str]:
@@ -70,7 +68,12 @@ def verticals_run(config: PlatformConfig, day: date) -> list[str]:
 
 
 def needed_tables(config: PlatformConfig, day: date, verticals: Sequence[str]) -> list[str]:
-    """Returns the tables without which a day is not whole; a vertical with nothing to learn or judge has no models."""
+    """Returns the tables without which a day is not whole.
+
+    A skipped day has what was landed alone; a vertical with nothing to learn or judge has no models.
+    """
+    if skip_reason(config, day):
+        return list(LANDED)
     needed = []
     for table in TABLES:
         if table.needed:

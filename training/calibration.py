@@ -39,9 +39,7 @@ class FittedLayer:
         }
 
 
-def fit_layer(
-    labels: npt.NDArray, probabilities: npt.NDArray, settings: Calibration, *, clicks: int | None = None
-) -> CalibrationLayer:
+def fit_layer(labels: npt.NDArray, probabilities: npt.NDArray, settings: Calibration) -> CalibrationLayer:
     """Fits a layer; with too few clicks, or too few rows without one, it changes nothing.
 
     The fit also counts rows that turned out exactly as predicted, as many as hold `prior_clicks` clicks: on few rows
@@ -51,14 +49,13 @@ def fit_layer(
         labels: 0 or 1, (n,).
         probabilities: of a model that has not learnt the rows, (n,).
         settings: least clicks, prior.
-        clicks: in the labels, where known.
     """
-    from sklearn.linear_model import LogisticRegression  # takes a second to import; few jobs fit
-
     labels = np.asarray(labels, np.float64)
-    clicks = int(labels.sum()) if clicks is None else clicks
+    clicks = int(labels.sum())
     if min(clicks, len(labels) - clicks) < settings.min_clicks:
         return CalibrationLayer()
+    from sklearn.linear_model import LogisticRegression  # takes a second to import, and most verticals have too little
+
     predicted = np.asarray(probabilities, np.float64)
     weight = settings.prior_clicks / clicks  # of the row that turned out as predicted, beside each real one
     logits = logit(predicted)
@@ -102,7 +99,7 @@ def fitted_before(config: PlatformConfig, vertical: str, day: date, model: str) 
     if not tables:
         return FittedLayer(CalibrationLayer(), [], 0, 0)
     rows = pa.concat_tables(tables)
-    layer = fit_layer(rows["label"].to_numpy(), rows[column].to_numpy(), settings, clicks=clicks)
+    layer = fit_layer(rows["label"].to_numpy(), rows[column].to_numpy(), settings)
     return FittedLayer(layer, days[::-1], rows.num_rows, clicks)
 
 

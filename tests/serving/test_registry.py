@@ -1,9 +1,11 @@
 """Where a day's models start from, in a registry of its own for each test."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 import storage
 from config import PlatformConfig
@@ -29,6 +31,14 @@ def client(tiny_config: PlatformConfig) -> MlflowClient:
     return client
 
 
+def parent(client: MlflowClient, day: date) -> ModelVersion | None:
+    return parent_of_candidate(client, NAME, day, champion=champion_before(client, NAME, day))
+
+
+def line(client: MlflowClient, day: date) -> Iterator[ModelVersion]:
+    return line_of_candidate(client, NAME, day, champion=champion_before(client, NAME, day))
+
+
 def number(version: object) -> str | None:
     return None if version is None else str(version.version)
 
@@ -40,12 +50,12 @@ def test_a_rerun_finds_the_champion_that_was_before_its_day(client: MlflowClient
 
 def test_while_a_baseline_serves_candidates_start_from_the_newest_candidate_before(client: MlflowClient) -> None:
     following = date(2026, 1, 5)
-    assert [number(parent_of_candidate(client, NAME, day)) for day in (*DAYS, following)] == [None, "1", "3", "5"]
+    assert [number(parent(client, day)) for day in (*DAYS, following)] == [None, "1", "3", "5"]
 
 
 def test_a_champion_that_learnt_from_the_fm_is_where_a_candidate_starts(client: MlflowClient) -> None:
     client.set_registered_model_alias(NAME, CHAMPION, "1")
-    assert number(parent_of_candidate(client, NAME, DAYS[2])) == "1"  # though version 3 is newer
+    assert number(parent(client, DAYS[2])) == "1"  # though version 3 is newer
 
 
 def test_without_an_alias_the_day_starts_from_the_newest_that_once_was_champion(
@@ -78,9 +88,9 @@ def test_a_candidate_s_line_goes_on_before_a_parent_that_was_deleted(client: Mlf
     for version, parent in (("3", "1"), ("5", "3")):
         client.set_model_version_tag(NAME, version, "parent", parent)
     following = date(2026, 1, 5)
-    assert [number(version) for version in line_of_candidate(client, NAME, following)] == ["5", "3", "1"]
+    assert [number(version) for version in line(client, following)] == ["5", "3", "1"]
     client.delete_model_version(NAME, "3")
-    assert [number(version) for version in line_of_candidate(client, NAME, following)] == ["5", "1"]
+    assert [number(version) for version in line(client, following)] == ["5", "1"]
 
 
 def test_contenders_of_a_day_with_equal_weights_are_two_versions(client: MlflowClient) -> None:
