@@ -221,6 +221,7 @@ class Optimizer(Section):
     embedding_learning_rate: float = Field(gt=0)  # row-wise Adagrad, embedding tables
     weight_decay: float = Field(default=0.0, ge=0)
     gradient_clip_norm: float = Field(default=10.0, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)  # of a fresh model, in which both rates rise from 0 to what they are
 
 
 class ManagedCollision(Section):
@@ -259,6 +260,7 @@ class FoundationSettings(Section):
     hyperparameters: dict[str, Any] = {}  # the network's own Config
     embedding_dim: int = Field(gt=0)
     num_embeddings: NumEmbeddings = NumEmbeddings()
+    first_embeddings: float | None = Field(default=None, gt=0)  # uniform in ± this; None: in ±1/√rows of the table
     managed_collision: ManagedCollision | None = None  # None: every id is hashed to a row
     optimizer: Optimizer
     eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day, held out until the next day

@@ -10,6 +10,7 @@ from models.architectures.din import DIN
 from models.architectures.dlrm import DLRM
 from models.architectures.dnn import DNN
 from models.architectures.fm import FM
+from models.architectures.graph import Graph, SequenceGraph
 from models.architectures.interformer import InterFormer
 from models.architectures.wukong import Wukong
 
@@ -21,7 +22,9 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "dlrm": DLRM,
     "dnn": DNN,
     "fm": FM,
+    "graph": Graph,
     "interformer": InterFormer,
+    "sequence_graph": SequenceGraph,
     "wukong": Wukong,
 }
 

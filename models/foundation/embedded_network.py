@@ -43,6 +43,7 @@ class EmbeddedNetwork(nn.Module):
         num_embeddings: NumEmbeddings,
         embedding_dim: int,
         sequence_length: int,
+        first_embeddings: float | None = None,
         managed: ManagedCollision | None = None,
         prefix: str = "",
     ) -> None:
@@ -56,6 +57,7 @@ class EmbeddedNetwork(nn.Module):
             num_embeddings: rows of each table.
             embedding_dim: width of every table.
             sequence_length: most history steps of a row.
+            first_embeddings: bound of the tables' first weights; None: 1/√rows.
             managed: which tables assign their rows to ids; their ids are below `tables.ID_RANGE`.
             prefix: of the tables' names; tells the members of an ensemble apart.
 
@@ -69,7 +71,7 @@ class EmbeddedNetwork(nn.Module):
         def table(name: str) -> dict[str, Any]:
             features = [name] if name != ITEM else [ITEM, SEQUENCE if architecture.reads_sequence else CLICKED]
             rows = num_embeddings.rows(name)
-            return tables.table(prefix + name, features, rows=rows, embedding_dim=embedding_dim)
+            return tables.table(prefix + name, features, rows=rows, embedding_dim=embedding_dim, bound=first_embeddings)
 
         bagged = [name for name in sparse if name != ITEM or not architecture.reads_sequence]
         hashed = [name for name in bagged if name not in assigned]

@@ -51,6 +51,7 @@ class FoundationModel(nn.Module):
                 num_embeddings=config.num_embeddings,
                 embedding_dim=member.embedding_dim or config.embedding_dim,
                 sequence_length=sequence_length,
+                first_embeddings=config.first_embeddings,
                 managed=config.managed_collision,
                 prefix=f"member{number}_" if ensemble else "",
             )

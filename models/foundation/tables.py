@@ -23,14 +23,23 @@ BLOCK_ROWS = 1024  # first weights are drawn for so many rows at once
 
 
 class FirstWeights:
-    """A table's first weights: uniform in ±1/√rows, as torchrec's own, from torch's seed, the table's name and the row.
+    """A table's first weights: uniform in ±bound, from torch's seed, the table's name and the row.
 
     They are drawn on the CPU, each block of rows from a seed of its own, so a row starts the same on every device and
     however the table is sharded.
     """
 
-    def __init__(self, name: str, *, rows: int, embedding_dim: int) -> None:
-        self.name, self.rows, self.embedding_dim, self.bound = name, rows, embedding_dim, math.sqrt(1 / rows)
+    def __init__(self, name: str, *, rows: int, embedding_dim: int, bound: float | None = None) -> None:
+        """Takes the seed as it is now.
+
+        Args:
+            name: of the table.
+            rows: of the table.
+            embedding_dim: width of a row.
+            bound: of a weight's size; None: 1/√rows, as torchrec's own.
+        """
+        self.name, self.rows, self.embedding_dim = name, rows, embedding_dim
+        self.bound = math.sqrt(1 / rows) if bound is None else bound
         self.seed = torch.initial_seed()
 
     def __call__(self, weight: Tensor) -> Tensor:
@@ -72,14 +81,16 @@ class FirstWeights:
         return torch.empty(BLOCK_ROWS, self.embedding_dim).uniform_(-self.bound, self.bound, generator=generator)
 
 
-def table(name: str, features: list[str], *, rows: int, embedding_dim: int) -> dict[str, Any]:
+def table(
+    name: str, features: list[str], *, rows: int, embedding_dim: int, bound: float | None = None
+) -> dict[str, Any]:
     """Describes one table, as `bags` and `unpooled` take it."""
     return {
         "name": name,
         "feature_names": features,
         "num_embeddings": rows,
         "embedding_dim": embedding_dim,
-        "init_fn": FirstWeights(name, rows=rows, embedding_dim=embedding_dim),
+        "init_fn": FirstWeights(name, rows=rows, embedding_dim=embedding_dim, bound=bound),
     }
 
 

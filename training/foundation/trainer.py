@@ -25,6 +25,7 @@ from models.layers.compressor import unsquashed
 from training.foundation.parallel import dense_parameters, process_group, shard
 from training.foundation.replay import save_batch, what_is_not_finite
 from training.progress import RecentNE, track
+from training.warm_up import WarmUp
 
 
 @dataclass
@@ -64,6 +65,15 @@ class FoundationTrainer:
     model: DistributedModelParallel  # the same weights, placed
     optimizer: torch.optim.Optimizer
     device: torch.device
+
+    def __post_init__(self) -> None:
+        """Plans the rates."""
+        settings = self.config.foundation_model.optimizer
+        rates = {
+            self.optimizer: settings.learning_rate,
+            self.model.fused_optimizer: settings.embedding_learning_rate,
+        }
+        self.warm_up = WarmUp(settings, self.optimizer, rates)
 
     @property
     def whole_steps(self) -> int:
@@ -120,6 +130,8 @@ class FoundationTrainer:
             loss = loss_of_each.sum() * (ranks / examples.size)
             if not torch.isfinite(loss):
                 self._stop_at(examples, what, progress.phase_step)
+            if self.warm_up.before_step():
+                self.model.fused_optimizer.step()  # only hands the rate on: tables step in the backward pass
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             for parameters in self._clipped_groups():

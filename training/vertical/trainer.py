@@ -15,6 +15,7 @@ from models.vertical.network import VerticalNetwork
 from training.checkpoint import load_optimizers, save_optimizers
 from training.progress import track
 from training.vertical.rows import Rows
+from training.warm_up import WarmUp
 
 DISTILLATION_FILE = "distillation.safetensors"
 
@@ -41,6 +42,11 @@ class VerticalTrainer:
         self.clipped = dense
         self.optimizers["dense"] = self._adam(dense)
         self.optimizers["tables"] = torch.optim.Adagrad(tables, lr=self.settings.embedding_learning_rate, fused=True)
+        rates = {
+            self.optimizers["dense"]: self.settings.learning_rate,
+            self.optimizers["tables"]: self.settings.embedding_learning_rate,
+        }
+        self.warm_up = WarmUp(self.settings, self.optimizers["dense"], rates)
 
     def learn(self, rows: Rows, what: str) -> None:
         """Learns rows in their order, one pass.
@@ -113,6 +119,8 @@ class VerticalTrainer:
 
     def _descend(self, names: set[str], loss: Tensor) -> None:
         optimizers = [self.optimizers[name] for name in names]
+        if "dense" in names:
+            self.warm_up.before_step()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()

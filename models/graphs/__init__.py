@@ -1,0 +1,1 @@
+"""Architecture graphs: what a network can be built of, operation by operation."""
