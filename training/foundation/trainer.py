@@ -123,6 +123,8 @@ class FoundationTrainer:
             done=progress.phase_step * settings.batch_size,
             status=lambda: _shown(recent),
         ):
+            if self.warm_up.before_step():
+                self.model.fused_optimizer.step()  # hands the rate on: tables take it in forward, and step in backward
             examples = examples.to(self.device)
             coded = self._forward(examples)
             loss_of_each = self.module.loss(coded.output, examples.labels) + coded.reconstruction_loss
@@ -130,8 +132,6 @@ class FoundationTrainer:
             loss = loss_of_each.sum() * (ranks / examples.size)
             if not torch.isfinite(loss):
                 self._stop_at(examples, what, progress.phase_step)
-            if self.warm_up.before_step():
-                self.model.fused_optimizer.step()  # only hands the rate on: tables step in the backward pass
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             for parameters in self._clipped_groups():

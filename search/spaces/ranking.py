@@ -1,0 +1,220 @@
+"""The space of ranking models: an architecture graph, block by block, and how it is trained.
+
+A block reads tokens and vectors of the block before it. It may make new tokens, take pairwise products of tokens into a
+vector, and run a vector operation over all it has (after NASRec and Rankitect, arXiv:2311.08430). The shipped DLRM,
+DCN-V2, DeepFM, DIN and Wukong are points of the space, up to norms.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Literal
+
+from models.architectures.architecture import Sizes
+from models.architectures.graph import GIVEN, Graph
+from search.space import Categorical, Choice, Params, Space, Value
+
+Target = Literal["foundation", "vertical"]
+Nodes = dict[str, dict[str, Any]]
+
+RANK = 16  # of crosses and factorization machines
+HEADS = ("64", "128-64", "256-64", "256-128")  # hidden layers between the graph and the logit
+INTEREST_WIDTH = 32  # of the activation unit's hidden layer
+
+
+def architecture_choices(blocks: int) -> list[Choice]:
+    """Returns the choices of the graph.
+
+    Args:
+        blocks: how many there can be; one whose operations are all `none` is left out.
+    """
+    choices: list[Choice] = [
+        Categorical("embedding_dim", (8, 16, 32), ordered=True),
+        Categorical("dense_tokens", (0, 1, 4), ordered=True),  # tokens that the dense features become
+        Categorical("history", (False, True)),  # read step by step
+        Categorical("tokens_out", (False, True)),  # the head reads the last tokens themselves
+        Categorical("raw_out", (False, True)),  # the head reads the network's inputs themselves
+        Categorical("head", HEADS),
+    ]
+    for n in range(1, blocks + 1):
+        choices += [
+            Categorical(f"tokens_{n}", ("none", "lcb", "fmb", "lcb+fmb", "attention")),
+            Categorical(f"count_{n}", (4, 8, 16), ordered=True),  # tokens that each makes
+            Categorical(f"pairs_{n}", ("none", "dot", "fm")),
+            Categorical(f"vector_{n}", ("none", "linear", "gate", "cross", "product")),
+            Categorical(f"width_{n}", (32, 64, 128, 256), ordered=True),
+        ]
+        if n > 1:
+            choices.append(Categorical(f"reads_{n}", ("previous", "all")))  # all: the network's inputs, too
+    return choices
+
+
+def recipe_choices(target: Target) -> list[Choice]:
+    """Returns the choices of training: rates, warm-up and first embeddings."""
+    choices: list[Choice] = [
+        Categorical("learning_rate", (0.0005, 0.001, 0.002, 0.004), ordered=True),
+        Categorical("embedding_learning_rate", (0.005, 0.01, 0.02, 0.05, 0.1), ordered=True),
+        Categorical("warmup_steps", (0, 50, 200), ordered=True),
+        Categorical("weight_decay", (0.0, 1e-6, 1e-5, 1e-4), ordered=True),
+    ]
+    if target == "foundation":
+        choices.append(Categorical("first_embeddings", (0.0, 0.01, 0.05, 0.2), ordered=True))  # 0: 1/√rows
+    return choices
+
+
+@dataclass(frozen=True)
+class RankingSpace(Space):
+    """Foundation models, or vertical models, of one source.
+
+    Attributes:
+        inputs: of the network; the embedding width in it is not used.
+        target: which kind of model.
+        cap: most FLOPs of an example's forward pass, matrix products between look-ups and logit; None: any.
+    """
+
+    inputs: Sizes
+    target: Target
+    cap: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks choices and cap.
+
+        Raises:
+            ValueError: the cap is below what the smallest model costs.
+        """
+        super().__post_init__()
+        smallest = self.cost({choice.name: choice.levels(1)[0] for choice in self.choices})
+        if self.cap is not None and smallest > self.cap:
+            raise ValueError(
+                f"the cost cap of {self.cap:,.0f} FLOPs is below the smallest model's {smallest:,.0f}; raise the cap"
+            )
+
+    @classmethod
+    def of(cls, inputs: Sizes, *, target: Target, blocks: int = 3, cap: float | None = None) -> "RankingSpace":
+        """Builds the whole space; see the class for its arguments.
+
+        Raises:
+            ValueError: the cap is below what the smallest model costs.
+        """
+        return cls((*architecture_choices(blocks), *recipe_choices(target)), inputs, target, cap)
+
+    def canonical(self, params: Params) -> dict[str, Value]:
+        """Returns the params with choices that change nothing at their first value."""
+        checked = super().canonical(params)
+        return dict(zip(checked, _canonical(self.choices, tuple(checked.values())), strict=True))
+
+    def refusal(self, params: Params) -> str | None:
+        """Says that params cost more than the cap."""
+        if self.cap is not None and self.cost(params) > self.cap:
+            return f"it costs more than the cap of {self.cap:,.0f} FLOPs an example"
+        return None
+
+    def cost(self, params: Params) -> float:
+        """Counts FLOPs of an example's forward pass: the graph's, the head's, and not the look-ups'."""
+        return _flops(self.inputs, tuple(params.items()))
+
+    def settings(self, params: Params) -> dict[str, Any]:
+        """Returns what to change of `foundation_model` or `vertical_model` of platform.yaml."""
+        nodes, outputs = graph(params)
+        layers = "head" if self.target == "foundation" else "hidden"
+        optimizer = ("learning_rate", "embedding_learning_rate", "warmup_steps", "weight_decay")
+        changed: dict[str, Any] = {
+            "architecture": "sequence_graph" if params["history"] else "graph",
+            "hyperparameters": {"nodes": nodes, "outputs": outputs, layers: hidden(params)},
+            "embedding_dim": params["embedding_dim"],
+            "optimizer": {name: params[name] for name in optimizer},
+        }
+        if self.target == "foundation":
+            changed["first_embeddings"] = params["first_embeddings"] or None
+        return changed
+
+
+def hidden(params: Params) -> list[int]:
+    """Returns the hidden layers behind the graph."""
+    return [int(width) for width in str(params["head"]).split("-")]
+
+
+def graph(params: Params) -> tuple[Nodes, list[str]]:
+    """Returns the graph's live nodes and its outputs, as the hyperparameters of `graph` and `sequence_graph`."""
+    nodes: Nodes = {}
+    tokens, vectors = ["tokens"], ["dense"]
+    if params["dense_tokens"]:
+        nodes["dense_tokens"] = {
+            "op": "spread",
+            "inputs": ["dense"],
+            "tokens": params["dense_tokens"],
+            "norm": True,
+        }
+        tokens = ["tokens", "dense_tokens"]
+    first_tokens, first_vectors = tokens, vectors
+    if params["history"]:
+        nodes["interest"] = {"op": "interest", "width": INTEREST_WIDTH}
+        first_vectors = vectors = ["dense", "interest"]
+    n = 1
+    while f"tokens_{n}" in params:
+        if params.get(f"reads_{n}", "previous") == "all":
+            tokens = [*tokens, *(name for name in first_tokens if name not in tokens)]
+            vectors = [*vectors, *(name for name in first_vectors if name not in vectors)]
+        tokens, vectors = _block(params, n, nodes, tokens, vectors)
+        n += 1
+    outputs = [*vectors, *tokens] if params["tokens_out"] else list(vectors)
+    if params["raw_out"]:
+        outputs += [name for name in GIVEN if name not in outputs]
+    return _live(nodes, outputs), outputs
+
+
+def _block(params: Params, n: int, nodes: Nodes, tokens: list[str], vectors: list[str]) -> tuple[list[str], list[str]]:
+    """Adds a block's nodes; returns the tokens and the vectors that the next one reads."""
+    kind, count, pairs = params[f"tokens_{n}"], params[f"count_{n}"], params[f"pairs_{n}"]
+    vector, width = params[f"vector_{n}"], params[f"width_{n}"]
+    made = []
+    for op in [] if kind == "none" else str(kind).split("+"):
+        sizes = {"lcb": {"tokens": count}, "fmb": {"tokens": count, "rank": RANK, "width": width}}.get(op, {})
+        nodes[f"{op}_{n}"] = {"op": op, "inputs": tokens, "norm": True, **sizes}
+        made.append(f"{op}_{n}")
+    tokens = made or tokens
+    products: list[str] = []
+    if pairs != "none":
+        nodes[f"pairs_{n}"] = {"op": pairs, "inputs": tokens, "norm": True}
+        products = [f"pairs_{n}"]
+    if vector != "none":
+        both = [*vectors, *tokens]
+        width_of: dict[str, Value] = {"rank": RANK} if vector == "cross" else {"width": width}
+        if vector == "product":
+            nodes[f"vectors_{n}"] = {"op": "concatenate", "inputs": vectors}
+            nodes[f"flat_{n}"] = {"op": "concatenate", "inputs": tokens}
+            both = [f"vectors_{n}", f"flat_{n}"]
+        nodes[f"vector_{n}"] = {"op": vector, "inputs": both, "norm": True, **width_of}
+        vectors = [f"vector_{n}"]
+    return tokens, [*products, *vectors]
+
+
+def _live(nodes: Nodes, outputs: list[str]) -> Nodes:
+    wanted = set(outputs)
+    for name, node in reversed(nodes.items()):
+        if name in wanted:
+            wanted |= set(node.get("inputs", []))
+    return {name: node for name, node in nodes.items() if name in wanted}
+
+
+@lru_cache(maxsize=200_000)
+def _flops(inputs: Sizes, params: tuple[tuple[str, Value], ...]) -> float:
+    chosen = dict(params)
+    nodes, outputs = graph(chosen)
+    sizes = replace(inputs, embedding_dim=int(chosen["embedding_dim"]))
+    config = Graph.Config.model_validate({"nodes": nodes, "outputs": outputs})
+    shapes = config.shapes(sizes)
+    widths = [sum(shapes[name].size for name in outputs), *hidden(chosen), 1]
+    return float(config.flops(sizes) + sum(2 * before * after for before, after in pairwise(widths)))
+
+
+@lru_cache(maxsize=200_000)
+def _canonical(choices: tuple[Choice, ...], values: tuple[Value, ...]) -> tuple[Value, ...]:
+    params = {choice.name: value for choice, value in zip(choices, values, strict=True)}
+    wanted = graph(params)
+    for choice in choices:
+        if choice.name.split("_")[0] in ("tokens", "count", "pairs", "vector", "width", "reads"):
+            plain = params | {choice.name: choice.levels(1)[0]}
+            if plain != params and graph(plain) == wanted:
+                params = plain
+    return tuple(params.values())
