@@ -36,6 +36,7 @@ class Judged:
 
     figures: dict[str, Any]
     probabilities: Probabilities  # (n,)
+    days: npt.NDArray[np.int64]  # which of the judged days a row is of, from 0, (n,)
 
 
 @dataclass
@@ -78,13 +79,18 @@ class ProgressiveLog:
         config = self.config.changed(foundation_model=foundation, runtime=runtime)
         days = self._days(config)
         scored: list[Scored] = []
+        rows_scored: list[int] = []
+        curve: list[float | None] = []
         with foundation_trainer(config, source_schema(config)) as trainer:
             parameters, flops = dense_size(trainer.module, days[0][0].batch)
             before = time.perf_counter()
             for number, examples in enumerate(days):
                 if number >= len(days) - self.judged_days:
                     scored += trainer.score(examples, f"{what}: score day {number + 1}")
-                trainer.learn(examples, f"{what}: day {number + 1} of {len(days)}", progress=Progress())
+                    rows_scored.append(sum(batch.size for batch in examples))
+                progress = Progress()
+                trainer.learn(examples, f"{what}: day {number + 1} of {len(days)}", progress=progress)
+                curve.append(_progressive_ne(progress, examples))
             seconds = time.perf_counter() - before
         probabilities = np.concatenate([batch.probabilities for batch in scored])
         labels = np.concatenate([batch.keys["label"].to_numpy() for batch in scored])
@@ -92,7 +98,8 @@ class ProgressiveLog:
             raise RuntimeError("the judged rows are in another order than their labels: remove the work folder")
         figures = evaluate(self.labels, probabilities, users=self.users).as_dict()
         sizes = {"dense_parameters": parameters, "flops_per_example": flops, "seconds": round(seconds, 1)}
-        return Judged(figures | sizes | {"rows_learnt": sum(e.size for day in days for e in day)}, probabilities)
+        learnt = {"rows_learnt": sum(e.size for day in days for e in day), "curve": curve}
+        return Judged(figures | sizes | learnt, probabilities, np.repeat(np.arange(len(rows_scored)), rows_scored))
 
     def _days(self, config: PlatformConfig) -> list[list[Examples]]:
         sequence = reads_sequence(config.foundation_model)
@@ -104,6 +111,15 @@ class ProgressiveLog:
                 for n in range((end - start) // length)
             ]
         return self._encoded[sequence]
+
+
+def _progressive_ne(progress: Progress, examples: list[Examples]) -> float | None:
+    """Returns a day's NE, each batch judged just before it is learnt; None where the day has one label only."""
+    labels = np.concatenate([batch.keys["label"].to_numpy() for batch in examples])
+    rate = float(labels.mean())
+    if rate in (0.0, 1.0):
+        return None
+    return progress.loss / (len(labels) * -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
 
 
 def dense_size(module: FoundationModel, batch: FoundationBatch) -> tuple[int, int]:

@@ -1,0 +1,237 @@
+"""A table of ranking architectures trained on kuairand: what searchers are tried on without training anything.
+
+    python -m benchmarks.studies.ranking_table --kuairand ~/KuaiRand-Pure/data
+
+Every cell of a grid in the space of ranking models is trained over the whole log in time order, in one pass, and judged
+on each of its last six days before it learns them: three days to choose by, three later ones to report. Cells come in
+an order drawn by chance, so those of an unfinished table are a fair sample of it. `--workers 2` trains two at a time.
+
+The table is `benchmarks/tables/ranking_kuairand.csv`: a column a choice, then NE of both stretches, the NE of every day
+while it was learnt (`curve`), FLOPs of an example, dense parameters, and seconds on one core of a shared machine.
+"""
+
+import argparse
+import csv
+import json
+import logging
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.report import report
+from benchmarks.studies.command_line import study_parser
+from benchmarks.studies.whole_log import whole_log
+from config import ROOT, PlatformConfig, load_config
+from data.batches.foundation import FoundationFeatures
+from data.sources import source_schema
+from models.architectures.architecture import Sizes
+from quality.metrics import evaluate
+from search.space import Params, Space, Value
+from search.spaces.ranking import RankingSpace
+from search.trials import Row, execute, finished
+from training.foundation.progressive_log import ProgressiveLog
+
+TABLE = Path(__file__).parents[1] / "tables" / "ranking_kuairand.csv"
+HISTORY_LENGTH = 20
+CHOSEN_ON, REPORTED_ON = 3, 3  # days
+ORDER_SEED = 0
+REPEATED, SEEDS = 30, 3  # the best so many cells are trained with so many seeds
+
+# What the grid varies; of the space's other choices, FIXED. A second block is as the first.
+GRID: dict[str, tuple[Value, ...]] = {
+    "tokens": ("none", "lcb+fmb", "attention"),
+    "pairs": ("none", "dot", "fm"),
+    "vector": ("none", "linear", "gate", "cross"),
+    "blocks": (1, 2),
+    "dense_tokens": (0, 4),
+    "history": (False, True),
+    "embedding_learning_rate": (0.01, 0.05),
+    "first_embeddings": (0.0, 0.05),
+}
+FIXED: dict[str, Value] = {
+    "embedding_dim": 16,
+    "tokens_out": True,
+    "raw_out": False,
+    "head": "128-64",
+    "learning_rate": 0.001,
+    "warmup_steps": 0,
+    "weight_decay": 0.0,
+}
+COUNT, WIDTH = 8, 128  # of every block
+FIGURES = ("ne", "ne_later", "curve", "flops", "parameters", "seconds")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model of the grid."""
+
+    cell: dict[str, Value]
+    seed: int
+
+    @property
+    def key(self) -> dict[str, object]:
+        """Returns what names the run in the file of results."""
+        return {"cell": self.cell, "seed": self.seed}
+
+    @property
+    def params(self) -> Params:
+        """Returns the cell as params of the space of ranking models with two blocks."""
+        params = FIXED | {n: v for n, v in self.cell.items() if n not in ("tokens", "pairs", "vector", "blocks")}
+        for block in (1, 2):
+            ops = {op: self.cell[op] if block <= int(self.cell["blocks"]) else "none" for op in _OPERATIONS}
+            params |= {f"{op}_{block}": kind for op, kind in ops.items()}
+            params |= {f"count_{block}": COUNT, f"width_{block}": WIDTH}
+        return params | {"reads_2": "previous"}
+
+
+_OPERATIONS = ("tokens", "pairs", "vector")
+
+
+def cells(space: Space) -> list[dict[str, Value]]:
+    """Returns the grid's cells that are different models, in the order in which they are trained."""
+    seen, different = set(), []
+    for values in product(*GRID.values()):
+        cell = dict(zip(GRID, values, strict=True))
+        key = space.key(Cell(cell, 0).params)
+        if key not in seen:
+            seen.add(key)
+            different.append(cell)
+    np.random.default_rng(ORDER_SEED).shuffle(different)
+    return different
+
+
+def main() -> None:
+    """Trains the cells that are missing, then writes the table of those there are."""
+    parser = study_parser(__doc__, seeds=SEEDS, quick="six small models on a small log; no table is written")
+    parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    a = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    work = a.work / ("ranking_table_quick" if a.quick else "ranking_table")
+    work.mkdir(parents=True, exist_ok=True)
+    if not a.report:
+        if a.workers == 1:
+            _work(a, work, 0)
+        else:
+            _log(a, work)  # made once
+            context = multiprocessing.get_context("spawn")
+            workers = [context.Process(target=_work, args=(a, work, n)) for n in range(a.workers)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+    rows = [row for path in sorted(work.glob("runs*.jsonl")) for row in finished(path)]
+    if not a.quick:
+        _write(rows)
+    first = [row for row in rows if row["seed"] == 0]
+    report(
+        "ranking_table",
+        {
+            "cells": len(first),
+            "best_ne": min(row["ne"] for row in first),
+            "worst_ne": max(row["ne"] for row in first),
+            "hours": round(sum(row["seconds"] for row in rows) / 3600, 2),
+        },
+        command="python -m benchmarks.studies.ranking_table --kuairand FOLDER",
+        packages=["torch", "torchrec"],
+        keep=not a.quick,
+    )
+
+
+def _work(a: argparse.Namespace, work: Path, worker: int) -> None:
+    torch.set_num_threads(1)
+    log = _log(a, work)
+    space = RankingSpace.of(input_sizes(log.config), target="foundation", blocks=2)
+    order = cells(space)
+    if a.quick:
+        order = order[:6]
+    path = work / f"runs{worker}.jsonl"
+
+    def planned() -> Iterator[Cell]:
+        yield from (Cell(cell, 0) for cell in order[worker :: a.workers])
+        rows = [row for file in sorted(work.glob("runs*.jsonl")) for row in finished(file) if row["seed"] == 0]
+        best = sorted(rows, key=lambda row: row["ne"])[: 0 if a.quick else REPEATED]
+        yield from (Cell(row["cell"], seed) for seed in range(1, a.seeds) for row in best[worker :: a.workers])
+
+    execute(
+        planned(),
+        path,
+        lambda cell: train(log, space, cell),
+        total=len(order[worker :: a.workers]),
+        describe=lambda cell: "ranking architectures",
+        minutes=a.minutes,
+    )
+
+
+def train(log: ProgressiveLog, space: RankingSpace, cell: Cell) -> Row:
+    """Trains and judges a cell's model."""
+    settings = log.config.foundation_model.changed(**space.settings(space.canonical(cell.params)))
+    judged = log.run(settings, seed=cell.seed, what="cell")
+    reported = judged.days >= judged.days.max() + 1 - REPORTED_ON
+    ne, later = (evaluate(log.labels[rows], judged.probabilities[rows]).ne for rows in (~reported, reported))
+    figures = judged.figures
+    return {
+        "ne": ne,
+        "ne_later": later,
+        "curve": figures["curve"],
+        "flops": figures["flops_per_example"],
+        "parameters": figures["dense_parameters"],
+        "seconds": figures["seconds"],
+    }
+
+
+def input_sizes(config: PlatformConfig) -> Sizes:
+    """Returns what a foundation model reads of a source; the embedding width is the configured one."""
+    features = FoundationFeatures.of(source_schema(config), config.foundation_model, config.features)
+    return Sizes(
+        num_sparse=len(features.sparse) + 1,
+        num_dense=len(features.dense),
+        embedding_dim=config.foundation_model.embedding_dim,
+        sequence_length=config.features.history_length,
+        target=features.sparse.index("item_id"),
+    )
+
+
+def _log(a: argparse.Namespace, work: Path) -> ProgressiveLog:
+    if a.quick:
+        first = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day
+        config, day = whole_log(
+            "synthetic",
+            work / "log",
+            last_day=first + timedelta(days=7),
+            events_per_day=1000,
+            history_length=HISTORY_LENGTH,
+        )
+        return ProgressiveLog.of(config, day, judged_days=CHOSEN_ON + REPORTED_ON)
+    config, day = whole_log("kuairand", work / "log", path=a.kuairand, history_length=HISTORY_LENGTH)
+    return ProgressiveLog.of(config, day, judged_days=CHOSEN_ON + REPORTED_ON)
+
+
+def _write(rows: list[Row]) -> None:
+    """Writes one line a cell; figures of cells trained more than once are means."""
+    by_cell: dict[str, list[Row]] = {}
+    for row in rows:
+        by_cell.setdefault(json.dumps(row["cell"]), []).append(row)
+    TABLE.parent.mkdir(exist_ok=True)
+    with TABLE.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*GRID, "seeds", *FIGURES])
+        writer.writeheader()
+        for cell, runs in sorted(by_cell.items()):
+            writer.writerow(json.loads(cell) | {"seeds": len(runs)} | {name: _mean(runs, name) for name in FIGURES})
+
+
+def _mean(runs: list[Row], name: str) -> Any:
+    if name == "curve":
+        return " ".join(f"{value:.4f}" for value in np.mean([run["curve"] for run in runs], axis=0))
+    return round(float(np.mean([run[name] for run in runs])), 5)
+
+
+if __name__ == "__main__":
+    main()
