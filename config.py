@@ -5,8 +5,11 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
+from zoneinfo import available_timezones
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -85,7 +88,7 @@ class ColumnMapping(Section):
     """Where the `files` source finds each column of the common schema in the user's own Parquet or CSV."""
 
     impression_id: str | Annotated[list[str], Field(min_length=1)]  # several columns are put together to one id
-    event_timestamp: str  # UTC, or without zone (then taken as UTC)
+    event_timestamp: str  # without an offset it is the local time of the source's time_zone
     user_id: str
     item_id: str
     label: str  # 0 or 1
@@ -146,12 +149,14 @@ class Format(Section):
 class Source(Section):
     """One data source: where its files are, how its log is replayed, and its verticals."""
 
+    moved: ClassVar[Mapping[str, str]] = {"utc_offset_hours": "time_zone: write the zone's name, as in Europe/Berlin"}
+
     path: str | None = None  # folder of the source's files; None: fetched into storage.cache
     first_day: date  # first day of the log, after replay
     last_day: date  # last day of the log, after replay
     bootstrap_days: int = Field(ge=1)  # the first platform day covers this many days of the log
     days_per_day: int = Field(default=1, ge=1)  # calendar days of the log replayed as one platform day
-    utc_offset_hours: int = Field(default=0, ge=-12, le=14)  # where the log's midnight lies
+    time_zone: str = "UTC"  # IANA name; its midnights part the days, and times without an offset are local there
     history_events: Literal["all", "clicked"] = "all"  # which past impressions a VM's FM history holds
     verticals: dict[Name, Vertical] = Field(min_length=1)
     columns: ColumnMapping | None = None  # for the `files` source only
@@ -161,6 +166,14 @@ class Source(Section):
         "stop"  # a day without rows, without clicks or of one instant: see docs/operations.md
     )
     live: bool = False  # the log grows day by day: Airflow runs each day by itself when it has ended
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_is_known(cls, name: str) -> str:
+        if name not in _time_zones():
+            near = get_close_matches(name, _time_zones(), n=1) or ["Europe/Berlin"]
+            raise ValueError(f"unknown time zone {name!r}; write an IANA name, such as {near[0]}")
+        return name
 
     @model_validator(mode="after")
     def _checks(self) -> "Source":
@@ -432,6 +445,12 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
 def jobs_python() -> str:
     """Returns the Python of the jobs environment: $HEADWATER_JOBS_PYTHON, else the one that `make run` installs."""
     return os.environ.get("HEADWATER_JOBS_PYTHON") or str(ROOT / ".venv" / "jobs" / "bin" / "python")
+
+
+@cache
+def _time_zones() -> set[str]:
+    """Returns the IANA names of time zones, without what files beside them are called."""
+    return available_timezones() - {"Factory", "localtime"}
 
 
 def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:

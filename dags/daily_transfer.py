@@ -16,6 +16,7 @@ Feast is filled) → `verticals` (for each vertical: distil a candidate, promote
 """
 
 from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -51,10 +52,8 @@ with DAG(
     description=__doc__.splitlines()[0],
     doc_md=__doc__,
     # A live log's day is run when it has ended. A closed log's days lie in the past: each is triggered.
-    schedule=CronDataIntervalTimetable(f"0 {max(0, -SOURCE.utc_offset_hours)} * * *", timezone="UTC")
-    if SOURCE.live
-    else None,
-    start_date=datetime.combine(SOURCE.bootstrap_day, time(), UTC),
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone=SOURCE.time_zone) if SOURCE.live else None,
+    start_date=datetime.combine(SOURCE.bootstrap_day, time(), ZoneInfo(SOURCE.time_zone)).astimezone(UTC),
     catchup=False,
     max_active_runs=1,
     params=PARAMS,
@@ -64,7 +63,8 @@ with DAG(
     plan = run_job(
         "plan_day",
         day="{{ params.day or '' }}",
-        logical_day="{{ ds | default('') }}",
+        # By the log's own calendar: a day of it begins on another date of UTC, which `ds` is, as the zone has it.
+        logical_day=f"{{{{ logical_date.in_timezone('{SOURCE.time_zone}') | ds if logical_date is defined else '' }}}}",
         force="{{ params.force }}",
     )
 

@@ -1,9 +1,12 @@
 """Parts a day's raw rows into good ones, in the types of the common schema, and bad ones, each with a reason."""
 
 from datetime import datetime
+from typing import Literal
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
+import storage
 from data.ids import INEXACT, as_ids, as_text
 from data.raw.csv_rows import NOTES, REFUSED
 from data.schema import Schema
@@ -15,20 +18,18 @@ DUPLICATE = "duplicate impression_id"  # the reason
 MAX_SECONDS, MAX_MILLISECONDS, MAX_MICROSECONDS = 10**11, 10**14, 10**17
 # Numbers between these that are a date when read as YYYYMMDD are that date, not seconds of the year 1970.
 FIRST_YYYYMMDD, LAST_YYYYMMDD = 1970_01_01, 2100_12_31
-CLOCK_FORMATS = (
-    "%Y-%m-%d %H:%M:%S%.f%#z",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%d %H:%M",
-)
+OFFSET_FORMAT = "%Y-%m-%d %H:%M:%S%.f%#z"
+CLOCK_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")
+UTC_SUFFIX = r"(Z|\s*UTC)$"
 
 
 def split_rows(
-    raw: pl.DataFrame, schema: Schema, window: tuple[datetime, datetime]
+    raw: pl.DataFrame, schema: Schema, window: tuple[datetime, datetime], *, time_zone: str = "UTC"
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Checks every row; never raises on a bad one.
 
     The rules, of which a row gets the first that it breaks: its file could tell its values (REFUSED is null); every
-    column is there; every value can be read as its column's type; ids and timestamp are not null or empty; no earlier
+    column is there; the timestamp is no local time that the clocks skip; every value can be read as its column's type; ids and timestamp are not null or empty; no earlier
     row that passed the rules so far has the same impression id; the label is 0 or 1; the timestamp lies in the day's
     window; dense values are finite. Features may be null.
 
@@ -36,6 +37,7 @@ def split_rows(
         raw: rows under the names of the common schema, in any type; more columns are allowed.
         schema: the source's features.
         window: [start, end) of the day.
+        time_zone: of timestamps without an offset.
 
     Returns:
         The good rows with the columns of `schema.events()` but `vertical`, and the bad rows as `as_quarantine`
@@ -50,7 +52,7 @@ def split_rows(
             lacking = raw[REFUSED].fill_null(lacking).alias("reason")
         return pl.DataFrame(schema=nothing), as_quarantine(raw, lacking)
 
-    typed = pl.DataFrame([_read(raw[name], name, schema) for name in names])
+    typed = pl.DataFrame([_read(raw[name], name, schema, time_zone) for name in names])
     reason = raw[REFUSED] if REFUSED in raw.columns else pl.Series([None] * raw.height, dtype=pl.String)
     reason = reason.alias("reason")
 
@@ -62,6 +64,10 @@ def split_rows(
     for name in IDS:
         if raw[name].dtype.is_float():
             refuse(as_ids(raw[name])[1], f"{name} is {INEXACT}")
+    unread = typed["event_timestamp"].is_null()
+    if unread.any():
+        skipped = unread & read_timestamps(raw["event_timestamp"]).is_not_null()
+        refuse(skipped, f"event_timestamp does not exist in {time_zone}")
     for name in names:
         refuse(_given(raw[name]) & typed[name].is_null(), f"wrong type: {name}")
     for name in (*IDS, "event_timestamp"):
@@ -91,46 +97,88 @@ def as_quarantine(rows: pl.DataFrame, reason: str | pl.Series) -> pl.DataFrame:
     return pl.DataFrame([*columns, reason])
 
 
-def read_timestamps(column: pl.Series) -> pl.Series:
+def read_timestamps(
+    column: pl.Series, time_zone: str = "UTC", *, twice: Literal["earliest", "latest"] = "earliest"
+) -> pl.Series:
     """Reads instants, as microseconds in UTC; null where a value is none.
 
-    Taken are: timestamps with a zone, or without one (then UTC); dates (midnight UTC); ISO 8601 strings, with an
-    offset or without one (then UTC); numbers since 1970, in seconds, milliseconds, microseconds or nanoseconds by their
-    size; and dates as YYYYMMDD, number or text.
+    Taken are: timestamps with a zone, or without one; dates (the first instant of the day); ISO 8601 strings, with an
+    offset or without one; numbers since 1970, in seconds, milliseconds, microseconds or nanoseconds by their size; and
+    dates as YYYYMMDD, number or text.
+
+    Args:
+        column: the values.
+        time_zone: what dates and times without an offset are local to. A time that the clocks skip as they go forward
+            is null.
+        twice: which instant a time is that comes twice as they go back.
     """
     kind = column.dtype
     if isinstance(kind, pl.Datetime):
-        zoned = column.dt.replace_time_zone("UTC") if kind.time_zone is None else column.dt.convert_time_zone("UTC")
-        return zoned.cast(TIMESTAMP)
+        if kind.time_zone is None:
+            return _local(column, time_zone, twice)
+        return column.dt.convert_time_zone("UTC").cast(TIMESTAMP)
     if kind == pl.Date:
-        return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        return _midnights(column, time_zone)
     if kind.is_numeric():
-        return _since_1970(column)
+        return _since_1970(column, time_zone)
     if kind in (pl.String, pl.Categorical, pl.Enum):
-        return _clock(column.cast(pl.String))
+        return _clock(column.cast(pl.String), time_zone, twice)
     return pl.Series(column.name, [None] * len(column), dtype=TIMESTAMP)
 
 
-def _clock(column: pl.Series) -> pl.Series:
-    text = pl.col("text").str.strip_chars().str.replace("T", " ", literal=True)
-    text = text.str.replace(r"(Z|\s*UTC)$", "")
-    clocks = [
-        text.str.to_datetime(format, strict=False, time_unit="us", time_zone="UTC", ambiguous="earliest")
-        for format in CLOCK_FORMATS
-    ]
-    midnight = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+def count_twice(column: pl.Series, time_zone: str) -> int:
+    """Counts the times without an offset that come twice in a zone, as its clocks go back."""
+    first, last = (read_timestamps(column, time_zone, twice=which) for which in ("earliest", "latest"))
+    return int((first < last).sum())
+
+
+def _local(column: pl.Series, time_zone: str, twice: Literal["earliest", "latest"] = "earliest") -> pl.Series:
+    """Returns the instants of local times; those of a time that no zone's rules reach, as of UTC."""
+    clock = column.cast(pl.Datetime("us"), strict=False)
+    in_utc = clock.dt.replace_time_zone("UTC")
+    within = in_utc.to_physical().is_between(-MAX_MICROSECONDS, MAX_MICROSECONDS)
+    if time_zone == "UTC" or not within.any():
+        return in_utc
+    near = pl.select(pl.when(within).then(clock)).to_series()
+    zoned = near.dt.replace_time_zone(time_zone, ambiguous=twice, non_existent="null").dt.convert_time_zone("UTC")
+    return zoned.zip_with(within.fill_null(True), in_utc).alias(column.name)
+
+
+def _midnights(column: pl.Series, time_zone: str) -> pl.Series:
+    """Returns the first instants of dates, which are no midnight where the clocks skip it."""
+    clock = column.cast(pl.Datetime("us"), strict=False)
+    instants = _local(clock, time_zone)
+    later = column.filter(clock.is_not_null() & instants.is_null()).unique()
+    first = pl.Series([storage.first_instant(day, ZoneInfo(time_zone)) for day in later], dtype=TIMESTAMP)
+    return instants.fill_null(column.replace_strict(later, first, default=None, return_dtype=TIMESTAMP))
+
+
+def _clock(column: pl.Series, time_zone: str, twice: Literal["earliest", "latest"]) -> pl.Series:
+    given = pl.col("text").str.strip_chars()
+    text = given.str.replace(UTC_SUFFIX, "").str.replace("T", " ", literal=True)
+    clocks = [text.str.to_datetime(format, strict=False, time_unit="us") for format in CLOCK_FORMATS]
     read = pl.DataFrame({"text": column}).select(
-        instant=pl.coalesce(*clocks, midnight),
+        offset=text.str.to_datetime(OFFSET_FORMAT, strict=False, time_unit="us", time_zone="UTC"),
+        in_utc=given.str.contains(UTC_SUFFIX),
+        clock=pl.coalesce(clocks),
+        day=text.str.to_date("%Y-%m-%d", strict=False),
         whole=pl.when(text.str.contains(r"^\d{8,19}$")).then(text).cast(pl.Int64, strict=False),
         broken=pl.when(text.str.contains(r"^(\d{9,19}\.\d+|\d(\.\d+)?[eE]\+?\d+)$"))
         .then(text)
         .cast(pl.Float64, strict=False),
     )
-    numbers = _since_1970(read["whole"]).fill_null(_since_1970(read["broken"]))
-    return read["instant"].fill_null(numbers).alias(column.name)
+
+    def instants(zone: str) -> pl.Series:
+        return _local(read["clock"], zone, twice).fill_null(_midnights(read["day"], zone))
+
+    here = instants(time_zone)
+    if time_zone != "UTC":
+        here = here.zip_with(~read["in_utc"].fill_null(False), instants("UTC"))
+    numbers = _since_1970(read["whole"], time_zone).fill_null(_since_1970(read["broken"], time_zone))
+    return read["offset"].fill_null(here).fill_null(numbers).alias(column.name)
 
 
-def _since_1970(column: pl.Series) -> pl.Series:
+def _since_1970(column: pl.Series, time_zone: str) -> pl.Series:
     whole = column.dtype.is_integer()  # in whole numbers throughout: a float does not hold nanoseconds
     number = pl.col("number").cast(pl.Int64 if whole else pl.Float64, strict=False)
     number = number if whole else pl.when(number.is_finite()).then(number)
@@ -147,13 +195,10 @@ def _since_1970(column: pl.Series) -> pl.Series:
     dated = number.is_between(FIRST_YYYYMMDD, LAST_YYYYMMDD) & (number == number.floor())
     day = pl.when(dated).then(number).cast(pl.Int64, strict=False).cast(pl.String).str.to_date("%Y%m%d", strict=False)
     micros = micros if whole else micros.round()
-    return (
-        pl.DataFrame({"number": column})
-        .select(pl.coalesce(day.cast(pl.Datetime("us")), micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us"))))
-        .to_series()
-        .dt.replace_time_zone("UTC")
-        .alias(column.name)
+    read = pl.DataFrame({"number": column}).select(
+        day=day, instant=micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     )
+    return _midnights(read["day"], time_zone).fill_null(read["instant"]).alias(column.name)
 
 
 def _type_of(name: str, schema: Schema) -> pl.DataType | type[pl.DataType]:
@@ -164,10 +209,10 @@ def _type_of(name: str, schema: Schema) -> pl.DataType | type[pl.DataType]:
     return pl.Float32 if name in schema.dense else pl.String
 
 
-def _read(column: pl.Series, name: str, schema: Schema) -> pl.Series:
+def _read(column: pl.Series, name: str, schema: Schema, time_zone: str) -> pl.Series:
     """Reads a raw column in the type of the common schema (the label still as a float); null where it is none."""
     if name == "event_timestamp":
-        return read_timestamps(column)
+        return read_timestamps(column, time_zone)
     if name == "label":
         return _as_number(column)
     return _as_number(column).cast(pl.Float32) if name in schema.dense else as_text(column)

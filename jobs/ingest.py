@@ -17,7 +17,7 @@ import storage
 from config import PlatformConfig
 from data.empty_day import EMPTY, why_empty
 from data.sources import chosen_source, source_schema
-from data.validation import DUPLICATE, as_quarantine, split_rows
+from data.validation import DUPLICATE, as_quarantine, count_twice, split_rows
 from data.verticals import assign_verticals
 
 LOG = logging.getLogger("headwater.ingest")
@@ -45,7 +45,10 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     source, schema = chosen_source(config), source_schema(config)
     source.fetch(config)
     raw = source.read(config, day)
-    good, bad = split_rows(raw, schema, window)
+    zone = config.source.time_zone
+    if zone != "UTC" and "event_timestamp" in raw.columns and (twice := count_twice(raw["event_timestamp"], zone)):
+        LOG.warning("%d rows of %s have a time that comes twice in %s; the first is taken", twice, day, zone)
+    good, bad = split_rows(raw, schema, window, time_zone=zone)
     events = assign_verticals(good, config.source.verticals)
     homeless = events.filter(pl.col("vertical").is_null()).drop("vertical")
     if homeless.height:

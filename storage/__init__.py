@@ -1,6 +1,17 @@
 """Where everything is kept: days, paths, the catalogue of tables, and their committed partitions."""
 
-from storage.days import SKIPPED, day_ends, day_window, days_back, previous_day, skip_reason, snapshot_ends
+from storage.days import (
+    SKIPPED,
+    calendar_days,
+    day_ends,
+    day_window,
+    days_back,
+    first_instant,
+    midnights,
+    previous_day,
+    skip_reason,
+    snapshot_ends,
+)
 from storage.partitions import (
     MANIFEST,
     PartitionMissing,
@@ -53,6 +64,7 @@ __all__ = [
     "PartitionMissing",
     "Status",
     "cache_dir",
+    "calendar_days",
     "checkpoint_dir",
     "code_version",
     "commit_partition",
@@ -68,7 +80,9 @@ __all__ = [
     "feast_dir",
     "feature_repo_dir",
     "finite",
+    "first_instant",
     "has_partition",
+    "midnights",
     "missing_for_the_next_day",
     "mlflow_dir",
     "mlflow_tracking_uri",

@@ -1,6 +1,10 @@
 """Platform days: their windows in time, and which lie before one."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 from config import PlatformConfig
 from storage.partitions import has_partition, peek_manifest, read_manifest
@@ -11,7 +15,17 @@ SKIPPED = "skipped"  # in the manifest of a skipped day's `events`: why it was s
 def day_window(config: PlatformConfig, day: date) -> tuple[datetime, datetime]:
     """Returns the half-open UTC window [start, end) of a platform day.
 
-    The bootstrap day's window covers all of `bootstrap_days`; every other day's covers 24 hours.
+    It holds the dates of `calendar_days`, by the midnights of the log's time zone.
+
+    Raises:
+        ValueError: the day is before the bootstrap day or after the log's last day.
+    """
+    start, *_, end = midnights(config, calendar_days(config, day))
+    return start, end
+
+
+def calendar_days(config: PlatformConfig, day: date) -> list[date]:
+    """Returns the dates that a platform day covers: itself, the bootstrap day all of `bootstrap_days`; oldest first.
 
     Raises:
         ValueError: the day is before the bootstrap day or after the log's last day.
@@ -23,19 +37,41 @@ def day_window(config: PlatformConfig, day: date) -> tuple[datetime, datetime]:
             f"{source.bootstrap_day} (bootstrap) to {source.last_day}"
         )
     first = source.first_day if day == source.bootstrap_day else day
-    offset = timedelta(hours=source.utc_offset_hours)
-    start = datetime.combine(first, time(), UTC) - offset
-    return start, datetime.combine(day, time(), UTC) - offset + timedelta(days=1)
+    return [first + timedelta(days=n) for n in range((day - first).days + 1)]
+
+
+def midnights(config: PlatformConfig, days: Sequence[date]) -> list[datetime]:
+    """Returns the instants (UTC) at which consecutive dates begin in the log's time zone, and the end of the last.
+
+    Between two of them lie 24 hours, or 23 or 25 where the clocks are changed.
+    """
+    zone = ZoneInfo(config.source.time_zone)
+    return [first_instant(day, zone) for day in (*days, days[-1] + timedelta(days=1))]
+
+
+def first_instant(day: date, zone: ZoneInfo) -> datetime:
+    """Returns the first instant (UTC) of a date in a zone: where its clocks skip midnight, when they go forward."""
+    midnight = datetime.combine(day, time(), zone)
+    # A skipped midnight, read by the offset before the change (fold 0), lies after the change; by the later one, before.
+    last, other = (int(of.timestamp()) for of in (midnight, midnight.replace(fold=1)))
+    seconds = range(min(last, other), last + 1)
+    begins = bisect_left(seconds, day, key=lambda second: datetime.fromtimestamp(second, zone).date())
+    return datetime.fromtimestamp(seconds[begins], UTC)
 
 
 def day_ends(config: PlatformConfig, day: date) -> list[datetime]:
     """Returns the ends (UTC) of every day of the log inside a platform day's window, oldest first.
 
-    A platform day holds `days_per_day` of them, the bootstrap day `bootstrap_days` times as many.
+    A platform day holds `days_per_day` of them, equally long, the bootstrap day `bootstrap_days` times as many. A date
+    that a zone's calendar leaves out has none.
     """
-    start, end = day_window(config, day)
     a_day = config.source.days_per_day
-    return [start + timedelta(days=1) * n / a_day for n in range(1, (end - start).days * a_day + 1)]
+    return [
+        start + (end - start) * n / a_day
+        for start, end in pairwise(midnights(config, calendar_days(config, day)))
+        for n in range(1, a_day + 1)
+        if start < end
+    ]
 
 
 def snapshot_ends(config: PlatformConfig, day: date) -> list[datetime]:
@@ -68,10 +104,13 @@ def previous_day(config: PlatformConfig, day: date) -> date | None:
 
 
 def days_back(config: PlatformConfig, day: date, days: int) -> list[date]:
-    """Returns the platform days whose windows reach into the `days` days before `day` ends, oldest first.
+    """Returns the platform days whose windows reach into the `days` times 24 hours before `day` begins, oldest first.
 
     `day` is included; of the days before it, those that were skipped are not.
     """
-    first = max(config.source.bootstrap_day, day - timedelta(days=days))
+    start = day_window(config, day)[0]
+    # A day more than the dates tell, as the change to summer time moves what lies before it by an hour.
+    first = max(config.source.bootstrap_day, day - timedelta(days=days + 1))
     before = [first + timedelta(days=n) for n in range((day - first).days)]
-    return [*(earlier for earlier in before if skip_reason(config, earlier) is None), day]
+    reached = [earlier for earlier in before if day_window(config, earlier)[1] > start - timedelta(days=days)]
+    return [*(earlier for earlier in reached if skip_reason(config, earlier) is None), day]

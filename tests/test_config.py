@@ -31,6 +31,9 @@ def line_of(text: str) -> int:
         ("data_source: complete_journey", "data_source: nowhere", "data_source 'nowhere' has no entry under sources"),
         ("meat: {column: department, values: [MEAT]}", "meat: {}", "both take the rest"),
         ("meat: {column: department, values: [MEAT]}", "meat: {column: department}", "give both column and values"),
+        ("time_zone: Asia/Shanghai", "time_zone: Europe/Berln", "zone 'Europe/Berln'; write an IANA name, such as Europe/Berlin"),
+        ("time_zone: Asia/Shanghai", "time_zone: localtime", "sources.kuairand.time_zone: unknown time zone 'localtime'"),
+        ("time_zone: Asia/Shanghai", "time_zone: +08:00", "sources.kuairand.time_zone: Input should be a valid string"),
         ("bootstrap_days: 8\n    hist", "bootstrap_days: 80\n    hist", "bootstrap_days reaches beyond last_day"),
     ],
 )
@@ -69,6 +72,17 @@ def test_a_key_that_has_moved_says_where_to(tmp_path: Path, old: str, new: str):
         load_config(path)
     key, line = f"foundation_model.{old.split(':')[0]}", line_of("  eval_fraction: 0.2")
     assert str(error.value) == f"{path}:{line}: {key}: has moved to foundation_model.{new}"
+
+
+def test_an_offset_of_hours_is_answered_with_time_zone_and_the_line(tmp_path: Path):
+    path = tmp_path / "platform.yaml"
+    path.write_text(SHIPPED.replace("time_zone: Asia/Shanghai", "utc_offset_hours: 8", 1))
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value) == (
+        f"{path}:{line_of('time_zone: Asia/Shanghai')}: sources.kuairand.utc_offset_hours: has moved to "
+        "sources.kuairand.time_zone: write the zone's name, as in Europe/Berlin"
+    )
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("just text", "expected a mapping")])

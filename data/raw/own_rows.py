@@ -131,8 +131,9 @@ def _refused(rows: pl.DataFrame, which: pl.Series, reason: str) -> pl.DataFrame:
 def _text(column: pl.Series) -> pl.Series:
     kind = column.dtype
     if isinstance(kind, pl.Datetime):
-        zoned = column.dt.replace_time_zone("UTC") if kind.time_zone is None else column.dt.convert_time_zone("UTC")
-        return zoned.dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+        if kind.time_zone is None:
+            return column.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
+        return column.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
     if kind == pl.Boolean:
         return column.cast(pl.Int8).cast(pl.String)
     if kind.is_float():

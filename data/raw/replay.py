@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 import storage
 from config import PlatformConfig
 
-DAY = timedelta(days=1)
-DAY_US = DAY // timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class Replay:
     """Which stretch of a log's time each of D platform days is."""
 
-    origin: datetime  # start of the first platform day
+    origin: datetime  # start of the log's first day
+    starts: NDArray[np.int64]  # microseconds from there to the start of each day, and to the end of the last, (D + 1,)
     bounds: NDArray[np.int64]  # log times at which each platform day starts, and the first after the last, (D + 1,)
 
     @classmethod
@@ -38,7 +38,7 @@ class Replay:
             ValueError: one instant has more impressions than a platform day would.
         """
         source = config.source
-        days = (source.last_day - source.first_day) // DAY + 1
+        days = (source.last_day - source.first_day).days + 1
         ordered = np.sort(times)
         starts = ordered[np.arange(days) * len(ordered) // days] if len(ordered) else ordered
         bounds = np.unique(np.append(starts, ordered[-1:] + 1))
@@ -47,15 +47,16 @@ class Replay:
                 f"sources.{config.data_source}: {len(ordered)} impressions at {len(np.unique(ordered))} instants "
                 f"cannot be cut into {days} platform days of equal size; move last_day"
             )
-        return cls(storage.day_window(config, source.bootstrap_day)[0], bounds)
+        midnights = storage.midnights(config, [source.first_day + timedelta(days=n) for n in range(days)])
+        starts = np.array([(midnight - midnights[0]) // MICROSECOND for midnight in midnights])
+        return cls(midnights[0], starts, bounds)
 
     def window(self, config: PlatformConfig, day: date) -> tuple[int, int]:
         """Returns the log times [start, end) of a platform day; the bootstrap day holds `bootstrap_days` stretches."""
-        start, end = storage.day_window(config, day)
-        return int(self.bounds[(start - self.origin) // DAY]), int(self.bounds[(end - self.origin) // DAY])
+        numbers = [(of_day - config.source.first_day).days for of_day in storage.calendar_days(config, day)]
+        return int(self.bounds[numbers[0]]), int(self.bounds[numbers[-1] + 1])
 
     def instants(self, times: pl.Series) -> pl.Series:
         """Computes when the impressions of log times happen in the replay, UTC."""
-        days = np.arange(len(self.bounds)) * DAY_US
-        micros = np.interp(times.to_numpy(), self.bounds, days).astype(np.int64)
+        micros = np.interp(times.to_numpy(), self.bounds, self.starts).astype(np.int64)
         return (self.origin + pl.Series(micros).cast(pl.Duration("us"))).alias("event_timestamp")

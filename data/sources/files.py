@@ -14,7 +14,7 @@ Which rows belong to a platform day:
 """
 
 import logging
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -80,10 +80,10 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
         stamp = day_of(_root(config), path)
         if stamp is None:
             rows = _read_file(config, path)
-            instants = _instants(rows)
+            instants = _instants(config, rows)
             outside.append(_outside(config, instants))
             frames.append(rows.filter(_within(config, day, instants)))
-        elif stamp in _calendar_days(config, day):
+        elif stamp in storage.calendar_days(config, day):
             frames.append(_read_file(config, path))
     strays = pl.concat([pl.Series(dtype=TIMESTAMP), *outside])
     if len(strays):
@@ -98,11 +98,11 @@ def why_nothing(config: PlatformConfig, day: date) -> str:
     paths = _files(config)[0]
     stamps = sorted({stamp for path in paths if (stamp := day_of(_root(config), path))})
     if stamps:
-        if set(stamps).intersection(_calendar_days(config, day)):
+        if set(stamps).intersection(storage.calendar_days(config, day)):
             return "the files of this day hold no rows"
         named = ", ".join(str(stamp) for stamp in stamps[:NAMED]) + (f", … {stamps[-1]}" if len(stamps) > NAMED else "")
         return f"no file is of this day: the files are of {named}"
-    instants = [_instants(_read_file(config, path)) for path in paths]
+    instants = [_instants(config, _read_file(config, path)) for path in paths]
     strays = pl.concat([_outside(config, found) for found in instants])
     known = pl.concat(instants).drop_nulls()
     if len(strays):
@@ -124,11 +124,12 @@ def _read_file(config: PlatformConfig, path: Path) -> pl.DataFrame:
     return rows
 
 
-def _instants(rows: pl.DataFrame) -> pl.Series:
+def _instants(config: PlatformConfig, rows: pl.DataFrame) -> pl.Series:
     """Returns the rows' timestamps; of a row whose own cannot be read, its neighbours'."""
     if "event_timestamp" not in rows.columns:
         return pl.Series([None] * rows.height, dtype=TIMESTAMP)
-    return read_timestamps(rows["event_timestamp"]).fill_null(strategy="forward").fill_null(strategy="backward")
+    own = read_timestamps(rows["event_timestamp"], config.source.time_zone)
+    return own.fill_null(strategy="forward").fill_null(strategy="backward")
 
 
 def _within(config: PlatformConfig, day: date, instants: pl.Series) -> pl.Series:
@@ -148,11 +149,6 @@ def _strays(instants: pl.Series) -> str:
 
 def _span(instants: pl.Series) -> str:
     return " to ".join(str(instant) for instant in (instants.min(), instants.max()))
-
-
-def _calendar_days(config: PlatformConfig, day: date) -> list[date]:
-    first = config.source.first_day if day == config.source.bootstrap_day else day
-    return [first + timedelta(days=n) for n in range((day - first).days + 1)]
 
 
 def _root(config: PlatformConfig) -> Path:

@@ -10,7 +10,7 @@ and is not even read.
 """
 
 import logging
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -82,7 +82,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
         .with_columns(tag, (pl.col("video_duration") / 1000).log1p().alias("log_duration_s"))
     )
     instant = pl.from_epoch("time_ms", time_unit="ms").dt.replace_time_zone("UTC")
-    local = instant + timedelta(hours=config.source.utc_offset_hours)
+    local = instant.dt.convert_time_zone(config.source.time_zone)
     return (
         rows.lazy()
         .join(user_features, on="user_id", how="left", maintain_order="left")

@@ -7,7 +7,7 @@ keeps its order and is spread evenly, from an offset of the user's own. Hour and
 The files come with the package recbole; the licence of the data forbids to hand them on.
 """
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,6 @@ from data.sources.data_source import DataSource
 PACKAGE = "recbole==1.2.1"
 FILES = ("ml-100k.inter", "ml-100k.user", "ml-100k.item")
 CLICK_RATING = 4  # of 5
-DAY_US = 86_400_000_000
 
 SCHEMA = Schema(
     user_categorical=("age_group", "gender", "occupation", "zip_region"),
@@ -98,7 +97,8 @@ def _replayed(config: PlatformConfig, ratings: pl.DataFrame) -> pl.DataFrame:
     """Adds `event_timestamp` to the ratings (strings but for the two numbers)."""
     source = config.source
     days = (source.last_day - source.first_day).days + 1
-    origin = storage.day_window(config, source.bootstrap_day)[0]
+    midnights = storage.midnights(config, [source.first_day + timedelta(days=n) for n in range(days)])
+    starts = np.array([(midnight - midnights[0]) // timedelta(microseconds=1) for midnight in midnights])
     ratings = (
         ratings.with_columns(pl.col("rating").cast(pl.Float64), pl.col("timestamp").cast(pl.Float64).cast(pl.Int64))
         # Many ratings of a sitting share a second: the item id orders those, whatever the order of the file.
@@ -111,8 +111,9 @@ def _replayed(config: PlatformConfig, ratings: pl.DataFrame) -> pl.DataFrame:
     )
     offset = stable_uniform(ratings["user_id"].cast(pl.Int64).to_numpy())  # one a user, so a slice keeps its order
     within = (ratings["rank"].to_numpy() + offset) / ratings["slice"].to_numpy()
-    micros = ratings["log_day"].to_numpy().astype(np.int64) * DAY_US + (within * DAY_US).astype(np.int64)
-    return ratings.with_columns(event_timestamp=origin + pl.Series(micros).cast(pl.Duration("us")))
+    log_day = ratings["log_day"].to_numpy()
+    micros = starts[log_day] + (within * np.diff(starts)[log_day]).astype(np.int64)
+    return ratings.with_columns(event_timestamp=midnights[0] + pl.Series(micros).cast(pl.Duration("us")))
 
 
 def _table(path: Path) -> pl.DataFrame:

@@ -10,7 +10,7 @@ normalised entropy can be held against the best one reachable.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -69,10 +69,10 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     source = config.source
     frames = []
     shown: dict[date, Exposures] = {}
-    for log_day in _log_days(config, day):
+    for log_day in storage.calendar_days(config, day):
         now, probability = _day(source, log_day, shown)
         label = _generator("click", log_day).random(len(probability)) < probability
-        frames.append(_features(source, log_day, now, label))
+        frames.append(_features(config, log_day, now, label))
     return pl.concat(frames)
 
 
@@ -84,7 +84,7 @@ def true_probability(config: PlatformConfig, day: date) -> pl.DataFrame:
     """
     frames = []
     shown: dict[date, Exposures] = {}
-    for log_day in _log_days(config, day):
+    for log_day in storage.calendar_days(config, day):
         _, probability = _day(config.source, log_day, shown)
         frames.append(pl.DataFrame({"impression_id": _ids(log_day, len(probability)), "probability": probability}))
     return pl.concat(frames)
@@ -97,7 +97,7 @@ class Exposures:
     user: Ints
     ad: Ints
     advertiser: Ints
-    micros: Ints  # since midnight
+    micros: Ints  # since midnight, of a day of 24 hours
     surface: Ints
     device: Ints
 
@@ -233,7 +233,8 @@ def _ads(source: Source, day: date) -> Ads:
     )
 
 
-def _features(source: Source, day: date, now: Exposures, label: NDArray[np.bool_]) -> pl.DataFrame:
+def _features(config: PlatformConfig, day: date, now: Exposures, label: NDArray[np.bool_]) -> pl.DataFrame:
+    source = config.source
     ads = _ads(source, day)
     users = _population(source, day)[0]
     first_users = _population(source, source.first_day)[0]
@@ -241,11 +242,13 @@ def _features(source: Source, day: date, now: Exposures, label: NDArray[np.bool_
     before = np.where(joined == 0, (_generator("account age").random(users) * 1000).astype(np.int64), 0)
     account_age = before + (day - source.first_day).days - joined
     country = _weighted(_generator("country").random(users), 1 / np.arange(1, 13))
-    midnight = datetime.combine(day, time(), UTC) - timedelta(hours=source.utc_offset_hours)
+    start, end = storage.midnights(config, [day])
+    micros = now.micros * ((end - start) // timedelta(seconds=1)) // 86_400  # all of a day of 23 or 25 hours
+    instants = start + pl.Series(micros).cast(pl.Duration("us"))
     return pl.DataFrame(
         {
             "impression_id": _ids(day, len(label)),
-            "event_timestamp": midnight + pl.Series(now.micros).cast(pl.Duration("us")),
+            "event_timestamp": instants,
             "user_id": _named("u", now.user),
             "item_id": _named("ad", now.ad),
             "label": label.astype(np.int32),
@@ -258,16 +261,10 @@ def _features(source: Source, day: date, now: Exposures, label: NDArray[np.bool_
             "price": ads.price[now.ad].astype(np.float32),
             "surface": _levels(SURFACES, now.surface),
             "device": _levels(DEVICES, now.device),
-            "hour_of_day": pl.Series(now.micros // 3_600_000_000).cast(pl.String),
+            "hour_of_day": instants.dt.convert_time_zone(source.time_zone).dt.hour().cast(pl.String),
             "shown_today": _occurrence(now.user).astype(np.float32),
         }
     )
-
-
-def _log_days(config: PlatformConfig, day: date) -> list[date]:
-    """Returns the log days inside a platform day's window."""
-    count = len(storage.day_ends(config, day))
-    return [day - timedelta(days=n) for n in range(count - 1, -1, -1)]
 
 
 def _generator(*stream: str | date) -> np.random.Generator:

@@ -8,7 +8,7 @@ is not read: the FM's histories are those of the ads themselves.
 Preparations of this data set for other libraries have no time stamps, so they cannot be read in place of the originals.
 """
 
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
@@ -82,7 +82,7 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
             *SCHEMA.user_categorical,
             *SCHEMA.item_categorical,
             "pid",
-            (instant + timedelta(hours=config.source.utc_offset_hours)).dt.hour().alias("hour_of_day"),
+            instant.dt.convert_time_zone(config.source.time_zone).dt.hour().alias("hour_of_day"),
             "price",
         )
     )

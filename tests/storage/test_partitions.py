@@ -35,11 +35,6 @@ def test_a_platform_day_of_a_week_ends_seven_days_of_the_log(tiny_config: Platfo
     assert len(storage.day_ends(config, DAY)) == 14
 
 
-def test_offset_moves_the_windows(tiny_config: PlatformConfig):
-    config = tiny_config.changed(sources={"synthetic": {"utc_offset_hours": 8}})
-    assert storage.day_window(config, date(2026, 1, 3))[0] == datetime(2026, 1, 2, 16, tzinfo=UTC)
-
-
 @pytest.mark.parametrize("day", [date(2026, 1, 1), date(2027, 1, 1)])
 def test_days_outside_the_log_are_refused(tiny_config: PlatformConfig, day: date):
     with pytest.raises(ValueError, match=r"outside the log of synthetic: .*2026-01-02 .*2026-12-31"):

@@ -5,7 +5,8 @@ Every model meets the same rows in the same order. Examples are read and encoded
 
 import time
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class ProgressiveLog:
     @classmethod
     def of(cls, config: PlatformConfig, day: date, *, judged_days: int) -> "ProgressiveLog":
         """Reads the judged rows."""
-        judged_from = storage.day_window(config, day)[1] - timedelta(days=judged_days)
+        judged_from = storage.midnights(config, storage.calendar_days(config, day))[-1 - judged_days]
         columns = ["impression_id", "event_timestamp", "user_id", "label"]
         rows = pl.from_arrow(storage.read_partition(config, "examples", day, columns=columns))
         assert isinstance(rows, pl.DataFrame)
@@ -104,11 +105,9 @@ class ProgressiveLog:
     def _days(self, config: PlatformConfig) -> list[list[Examples]]:
         sequence = reads_sequence(config.foundation_model)
         if sequence not in self._encoded:
-            start, end = storage.day_window(self.config, self.day)
-            length = timedelta(days=1)
+            midnights = storage.midnights(self.config, storage.calendar_days(self.config, self.day))
             self._encoded[sequence] = [
-                list(foundation_batches(config, self.day, start=start + n * length, end=start + (n + 1) * length))
-                for n in range((end - start) // length)
+                list(foundation_batches(config, self.day, start=start, end=end)) for start, end in pairwise(midnights)
             ]
         return self._encoded[sequence]
 

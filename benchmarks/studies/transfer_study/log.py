@@ -1,7 +1,7 @@
 """One vertical's rows and everybody's impressions, as tensors that every arm of the study reads."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import cached_property
 
 import numpy as np
@@ -97,8 +97,6 @@ def study_log(config: PlatformConfig, day: date) -> StudyLog:
     names = list(features.num_embeddings)
     users, items = (_numbers(table[name]) for name in ("user_id", "item_id"))
     micros = table["event_timestamp"].cast(pa.int64()).to_numpy()
-    start, end = storage.day_window(config, day)
-    length = timedelta(days=1)
     order = np.empty(len(rows), np.int64)
     order[rows["order"].to_numpy()] = np.arange(len(rows))
     by_name = np.stack([sparse[names.index(name)] for name in history_ids], axis=1)
@@ -114,7 +112,7 @@ def study_log(config: PlatformConfig, day: date) -> StudyLog:
         features=features,
         counts=schema.user_counts(windows) + schema.item_counts(windows),
         history_ids=history_ids,
-        days=[start + length * n for n in range((end - start) // length + 1)],
+        days=storage.midnights(config, storage.calendar_days(config, day)),
         truth=truth,
     )
 

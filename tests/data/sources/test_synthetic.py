@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import storage
 from config import load_config
 from data.sources import synthetic
 
@@ -30,6 +31,18 @@ def test_the_bootstrap_day_is_the_sum_of_its_log_days(tiny_config):
     single = tiny_config.changed(sources={"synthetic": {"bootstrap_days": 1}})
     parts = pl.concat([synthetic.read(single, date(2026, 1, n)) for n in (1, 2)])
     assert_frame_equal(whole, parts)
+
+
+def test_impressions_fill_days_of_23_and_25_hours_by_the_zones_clock(tiny_config):
+    window = {"first_day": date(2026, 3, 1), "last_day": date(2026, 10, 31), "time_zone": "Europe/Berlin"}
+    config = tiny_config.changed(sources={"synthetic": window | {"events_per_day": 2000}})
+    for day, offset in ((date(2026, 3, 29), 2), (date(2026, 10, 25), 1), (date(2026, 7, 1), 2)):
+        rows = synthetic.read(config, day)
+        at, (start, end) = rows["event_timestamp"], storage.day_window(config, day)
+        assert at.is_between(start, end, "left").all() and rows.height == 2000 and at.is_sorted()
+        assert at[-1] > end - timedelta(minutes=30)
+        noon = (at + timedelta(hours=offset)).dt.hour() == 12
+        assert rows["hour_of_day"].filter(noon).unique().to_list() == ["12"]
 
 
 def test_the_true_probability_is_calibrated_and_beats_any_constant(large):
