@@ -41,6 +41,8 @@ from storage.places import (
     registered_model,
     report_dir,
     source_root,
+    studies_dir,
+    study_dir,
     table_dir,
 )
 from storage.reads import recorded_reads
@@ -101,6 +103,8 @@ __all__ = [
     "skip_reason",
     "snapshot_ends",
     "source_root",
+    "studies_dir",
+    "study_dir",
     "table_dir",
     "tables_of",
     "verticals_run",

@@ -67,6 +67,16 @@ def failure_dir(config: PlatformConfig, what: str) -> Path:
     return source_root(config) / "failures" / "-".join(re.findall(r"[a-z0-9]+", what.lower()))
 
 
+def study_dir(config: PlatformConfig, study: str) -> Path:
+    """Returns the folder of a search: what it is, its trials, its result."""
+    return studies_dir(config) / study
+
+
+def studies_dir(config: PlatformConfig) -> Path:
+    """Returns the folder of all searches of the chosen data source."""
+    return source_root(config) / "studies"
+
+
 def registered_model(vertical: str) -> str:
     """Returns a vertical model's name in the MLflow registry."""
     return f"vertical_{vertical}"

@@ -28,11 +28,9 @@ import torch
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.whole_log import whole_log
-from config import ROOT, PlatformConfig, load_config
-from data.batches.foundation import FoundationFeatures
-from data.sources import source_schema
-from models.architectures.architecture import Sizes
+from config import ROOT, load_config
 from quality.metrics import evaluate
+from search.foundation_trials import foundation_inputs
 from search.space import Params, Space, Value
 from search.spaces.ranking import RankingSpace
 from search.trials import Row, execute, finished
@@ -148,7 +146,7 @@ def main() -> None:
 def _work(a: argparse.Namespace, work: Path, worker: int) -> None:
     torch.set_num_threads(1)
     log = _log(a, work)
-    space = RankingSpace.of(input_sizes(log.config), target="foundation", blocks=2)
+    space = RankingSpace.of(foundation_inputs(log.config), target="foundation", blocks=2)
     order = cells(space)
     if a.quick:
         order = order[:6]
@@ -187,18 +185,6 @@ def train(log: ProgressiveLog, space: RankingSpace, cell: Cell) -> Row:
     }
 
 
-def input_sizes(config: PlatformConfig) -> Sizes:
-    """Returns what a foundation model reads of a source; the embedding width is the configured one."""
-    features = FoundationFeatures.of(source_schema(config), config.foundation_model, config.features)
-    return Sizes(
-        num_sparse=len(features.sparse) + 1,
-        num_dense=len(features.dense),
-        embedding_dim=config.foundation_model.embedding_dim,
-        sequence_length=config.features.history_length,
-        target=features.sparse.index("item_id"),
-    )
-
-
 def _log(a: argparse.Namespace, work: Path) -> ProgressiveLog:
     if a.quick:
         first = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day
@@ -209,9 +195,9 @@ def _log(a: argparse.Namespace, work: Path) -> ProgressiveLog:
             events_per_day=1000,
             history_length=HISTORY_LENGTH,
         )
-        return ProgressiveLog.of(config, day, judged_days=CHOSEN_ON + REPORTED_ON)
+        return ProgressiveLog.of(config, [day], judged_days=CHOSEN_ON + REPORTED_ON)
     config, day = whole_log("kuairand", work / "log", path=a.kuairand, history_length=HISTORY_LENGTH)
-    return ProgressiveLog.of(config, day, judged_days=CHOSEN_ON + REPORTED_ON)
+    return ProgressiveLog.of(config, [day], judged_days=CHOSEN_ON + REPORTED_ON)
 
 
 def _write(rows: list[Row]) -> None:

@@ -97,7 +97,7 @@ def main() -> None:
             last_day=first + timedelta(days=days[data_set] - 1),
             events_per_day=-(-events // days[data_set]) if generated else None,
         )
-        return ProgressiveLog.of(config, day, judged_days=min(JUDGED_DAYS, days[data_set] - 1))
+        return ProgressiveLog.of(config, [day], judged_days=min(JUDGED_DAYS, days[data_set] - 1))
 
     def run(trial: Run) -> Row:
         log_ = progressive_log(trial.data_set)

@@ -53,6 +53,7 @@ def whole_log(
         sources={source: window},
         features={"history_length": history_length or shipped.features.history_length},
         storage={"root": str(work.resolve()), "feature_repo": str(work.resolve() / "feature_repo")},
+        runtime={"device": "cpu"},  # a study compares on one kind of machine
     )
     for table, job in (("events", ingest), ("examples", extract_features)):
         if not storage.has_partition(config, table, last):

@@ -5,13 +5,14 @@ Every model meets the same rows in the same order. Examples are read and encoded
 
 import time
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -42,10 +43,10 @@ class Judged:
 
 @dataclass
 class ProgressiveLog:
-    """The examples of a log that `whole_log` made; the last `judged_days` of its days are judged."""
+    """The examples of some platform days; the last `judged_days` of the dates that they cover are judged."""
 
     config: PlatformConfig
-    day: date  # whose partition holds the whole log
+    days: list[date]  # platform days one after another, oldest first; the first may cover many dates
     judged_days: int
     labels: npt.NDArray[np.float32]  # of the judged rows, (n,)
     users: npt.NDArray[Any]  # (n,)
@@ -53,20 +54,27 @@ class ProgressiveLog:
     _encoded: dict[bool, list[list[Examples]]] = field(default_factory=dict)  # by day; True: with the sequence
 
     @classmethod
-    def of(cls, config: PlatformConfig, day: date, *, judged_days: int) -> "ProgressiveLog":
-        """Reads the judged rows."""
-        judged_from = storage.midnights(config, storage.calendar_days(config, day))[-1 - judged_days]
+    def of(cls, config: PlatformConfig, days: list[date], *, judged_days: int) -> "ProgressiveLog":
+        """Reads the judged rows.
+
+        Raises:
+            ValueError: the days cover too few dates to learn one at least before the judged ones.
+        """
+        starts = [start for day in days for start in _starts(config, day)]
+        if not 0 < judged_days < len(starts):
+            raise ValueError(
+                f"{', '.join(map(str, days))} cover {len(starts)} dates: too few to judge a model on the last "
+                f"{judged_days} of them"
+            )
         columns = ["impression_id", "event_timestamp", "user_id", "label"]
-        rows = pl.from_arrow(storage.read_partition(config, "examples", day, columns=columns))
-        assert isinstance(rows, pl.DataFrame)
-        judged = rows.filter(pl.col("event_timestamp") >= judged_from)
+        rows = pl.concat([_frame(storage.read_partition(config, "examples", day, columns=columns)) for day in days])
+        judged = rows.filter(pl.col("event_timestamp") >= starts[-judged_days])
         truth, generated = None, chosen_source(config).true_probability
         if generated is not None:
-            known = generated(config, day)
+            known = pl.concat([generated(config, day) for day in days])
             truth = judged.join(known, on="impression_id", how="left", maintain_order="left")["probability"].to_numpy()
-        return cls(
-            config, day, judged_days, judged["label"].to_numpy().astype(np.float32), judged["user_id"].to_numpy(), truth
-        )
+        labels = judged["label"].to_numpy().astype(np.float32)
+        return cls(config, days, judged_days, labels, judged["user_id"].to_numpy(), truth)
 
     def run(self, foundation: FoundationSettings, *, seed: int, what: str) -> Judged:
         """Trains a fresh model over the log.
@@ -76,7 +84,7 @@ class ProgressiveLog:
             seed: of the weights.
             what: for the progress line.
         """
-        runtime = {"seed": seed, "torch_threads": 1, "device": "cpu"}
+        runtime = {"seed": seed, "torch_threads": 1}
         config = self.config.changed(foundation_model=foundation, runtime=runtime)
         days = self._days(config)
         scored: list[Scored] = []
@@ -105,11 +113,23 @@ class ProgressiveLog:
     def _days(self, config: PlatformConfig) -> list[list[Examples]]:
         sequence = reads_sequence(config.foundation_model)
         if sequence not in self._encoded:
-            midnights = storage.midnights(self.config, storage.calendar_days(self.config, self.day))
             self._encoded[sequence] = [
-                list(foundation_batches(config, self.day, start=start, end=end)) for start, end in pairwise(midnights)
+                list(foundation_batches(config, day, start=start, end=end))
+                for day in self.days
+                for start, end in pairwise([*_starts(config, day), None])
             ]
         return self._encoded[sequence]
+
+
+def _starts(config: PlatformConfig, day: date) -> list[datetime]:
+    """Returns the instants at which the dates begin that a platform day covers."""
+    return storage.midnights(config, storage.calendar_days(config, day))[:-1]
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def _progressive_ne(progress: Progress, examples: list[Examples]) -> float | None:

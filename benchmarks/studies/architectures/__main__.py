@@ -126,7 +126,7 @@ class Study:
             events_per_day=data_set.events_per_day,
             history_length=HISTORY_LENGTH,
         )
-        return ProgressiveLog.of(config, day, judged_days=data_set.judged_days)
+        return ProgressiveLog.of(config, [day], judged_days=data_set.judged_days)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def log_of(config, labels_by_day, *, judged_days, labels):
     ]
     users = np.array(["u"] * len(labels))
     return ProgressiveLog(
-        config, date(2026, 1, 2), judged_days, np.array(labels, np.float32), users, None, {False: days}
+        config, [date(2026, 1, 2)], judged_days, np.array(labels, np.float32), users, None, {False: days}
     )
 
 
@@ -91,7 +91,7 @@ def test_judged_rows_in_another_order_are_refused(tiny_config, recorded):
 def test_the_seed_decides_what_a_model_says(tmp_path):
     config = study_config(tmp_path)
     write_log(config)
-    log = ProgressiveLog.of(config, DAY, judged_days=1)
+    log = ProgressiveLog.of(config, [DAY], judged_days=1)
     small = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 4, "mlp": [16]}
     foundation = config.foundation_model.changed(hyperparameters=small, embedding_dim=8)
     once, again, other = (log.run(foundation, seed=seed, what="test").probabilities for seed in (0, 0, 1))

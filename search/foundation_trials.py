@@ -1,0 +1,72 @@
+"""Trials of foundation models: each learns the days of a search in one pass and is judged before it learns the last."""
+
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+from config import PlatformConfig
+from data.batches.foundation import FoundationFeatures, foundation_batches
+from data.sources import source_schema
+from models.architectures.architecture import Sizes
+from search.space import Params
+from search.spaces.ranking import RankingSpace
+from training.foundation.progressive_log import Judged, ProgressiveLog, dense_size
+from training.foundation.trainer import foundation_trainer
+
+SECTION = "foundation_model"  # of platform.yaml
+
+
+class FoundationTrials:
+    """Trains foundation models of a space over some days."""
+
+    def __init__(self, config: PlatformConfig, space: RankingSpace, days: list[date], *, judged_days: int) -> None:
+        """Keeps what a trial needs; the log is read when the first one is made.
+
+        Args:
+            config: the platform.
+            space: of the models.
+            days: platform days to learn, oldest first.
+            judged_days: the newest dates of them.
+        """
+        self.config, self.space, self.days, self.judged_days = config, space, days, judged_days
+
+    @cached_property
+    def log(self) -> ProgressiveLog:
+        """Returns the examples; every trial reads the same."""
+        return ProgressiveLog.of(self.config, self.days, judged_days=self.judged_days)
+
+    def settings(self, params: Params | None) -> dict[str, Any]:
+        """Returns what params change of the section; None: nothing, the platform's own model."""
+        return {} if params is None else self.space.settings(params)
+
+    def train(self, params: Params | None, *, seed: int, what: str) -> Judged:
+        """Trains and judges a model; None: the platform's own.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+        """
+        return self.log.run(self.config.foundation_model.changed(**self.settings(params)), seed=seed, what=what)
+
+
+def foundation_inputs(config: PlatformConfig) -> Sizes:
+    """Returns what foundation models of a source read, with the history, at the configured embedding width."""
+    features = FoundationFeatures.of(source_schema(config), config.foundation_model, config.features)
+    return Sizes(
+        num_sparse=len(features.sparse) + 1,
+        num_dense=len(features.dense),
+        embedding_dim=config.foundation_model.embedding_dim,
+        sequence_length=config.features.history_length,
+        target=features.sparse.index("item_id"),
+    )
+
+
+def current_cost(config: PlatformConfig, day: date) -> float:
+    """Counts FLOPs of an example's forward pass in the platform's own foundation model, as the space counts its own.
+
+    Args:
+        config: the platform.
+        day: any committed one; a batch of it is looked at.
+    """
+    batch = next(iter(foundation_batches(config, day, start=None, end=None)))
+    with foundation_trainer(config, source_schema(config)) as trainer:
+        return float(dense_size(trainer.module, batch.batch)[1])

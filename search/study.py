@@ -1,0 +1,279 @@
+"""A search and its trials, kept as files: who asks what next, who trains it, and what is known.
+
+Every trial is one file, replaced whole. What is asked depends on the files alone, so a search that was killed goes on
+with the same questions and answers; a trial whose worker died is taken up again under its own number.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import Field
+
+import storage
+from config import Name, PlatformConfig, Section
+from search.space import Space, Value
+from search.trial import Ask, Question, Sampler, Status, Trial
+
+SETTINGS_FILE = "study.json"
+MOST_ATTEMPTS = 2  # of one trial: a model that kills its worker twice has failed
+FOUNDATION = "foundation"  # as a target; every other target is a vertical
+
+
+class StudySettings(Section):
+    """What a search is; another one may not bear its name."""
+
+    source: str
+    target: str = FOUNDATION  # or a vertical
+    sampler: str
+    seed: int = 0
+    blocks: int = Field(default=3, ge=1, le=6)  # most blocks of a model
+    cost_cap: float | None = Field(default=None, gt=0)  # most FLOPs of an example; None: any
+    days: list[date] = Field(min_length=1)  # platform days that trials learn, oldest first
+    judged_days: int = Field(default=2, ge=1)  # the newest dates of them, on which trials are judged
+
+
+class Budget(Section):
+    """When a search ends: at the first of these."""
+
+    trials: int = Field(default=30, ge=1)
+    seconds: float | None = Field(default=None, gt=0)  # of training, all trials together
+    flops: float | None = Field(default=None, gt=0)  # of training, all trials together: 3 forward passes an example
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial with all that is kept of it."""
+
+    trial: Trial
+    key: str  # of its params
+    asked_at: float  # seconds since 1970
+    attempts: int = 1
+    worker: str = ""  # host and process that trains it
+    lease_until: float = 0.0  # seconds since 1970; a worker of another host is given up then
+    rows: int = 0  # examples learnt
+    error: str = ""
+    run_id: str = ""  # in MLflow
+    figures: dict[str, float] | None = None
+
+    @property
+    def flops(self) -> float:
+        """Returns what training it took: forward and backward, three times the forward pass."""
+        return 3 * self.rows * (self.trial.cost or 0.0)
+
+
+class StudyDiffers(ValueError):
+    """The name belongs to a search that is something else."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A search in its folder."""
+
+    folder: Path
+    settings: StudySettings
+    budget: Budget
+    space: Space
+
+    @classmethod
+    def open(
+        cls,
+        config: PlatformConfig,
+        name: Name,
+        settings: StudySettings,
+        budget: Budget,
+        space: Callable[[StudySettings], Space],
+    ) -> "Study":
+        """Makes a search, or goes on with the one of that name; its budget becomes the given one.
+
+        Raises:
+            StudyDiffers: there is one of that name, and it is another search.
+            ValueError: the space holds nothing that may be tried.
+        """
+        folder = storage.study_dir(config, name)
+        made = cls(folder, settings, budget, space(settings))
+        if (folder / SETTINGS_FILE).exists():
+            there = _settings(folder)[0]
+            if changed := [key for key in StudySettings.model_fields if getattr(there, key) != getattr(settings, key)]:
+                told = ", ".join(f"{key} {_told(getattr(there, key))}" for key in changed)
+                raise StudyDiffers(f"the search {name} is another one ({told}): choose another name, or say the same")
+        content = {"settings": settings.model_dump(mode="json"), "budget": budget.model_dump(mode="json")}
+        with storage.replace_file(folder / SETTINGS_FILE) as path:
+            path.write_text(json.dumps(content, indent=1))
+        (folder / "trials").mkdir(exist_ok=True)
+        return made
+
+    @classmethod
+    def load(cls, config: PlatformConfig, name: Name, space: Callable[[StudySettings], Space]) -> "Study":
+        """Reads a search.
+
+        Raises:
+            FileNotFoundError: there is none of that name.
+        """
+        folder = storage.study_dir(config, name)
+        if not (folder / SETTINGS_FILE).exists():
+            raise FileNotFoundError(f"no search is named {name}; python -m jobs list_studies names those there are")
+        settings, budget = _settings(folder)
+        return cls(folder, settings, budget, space(settings))
+
+    @property
+    def name(self) -> str:
+        """Returns the search's name."""
+        return self.folder.name
+
+    def records(self) -> list[Record]:
+        """Returns all trials in the order in which they were asked."""
+        return [_record(json.loads(path.read_text())) for path in sorted((self.folder / "trials").glob("*.json"))]
+
+    def spent(self) -> bool:
+        """Says whether the budget allows no new trial."""
+        return self._remaining(self.records()) == 0
+
+    def claim(self, sampler: Sampler, *, lease_s: float) -> Record | None:
+        """Gives this process a trial to train: one whose worker died, else what the sampler asks next.
+
+        Args:
+            sampler: of the search.
+            lease_s: seconds after which a worker of another host is taken for dead.
+
+        Returns:
+            None where the budget is spent, or nothing is left that has not been tried.
+        """
+        with self._alone():
+            records = self.records()
+            for record in records:
+                if record.trial.status == "running" and _is_dead(record):
+                    if record.attempts < MOST_ATTEMPTS:
+                        return self._lend(record, lease_s, attempts=record.attempts + 1)
+                    self.end(record, "failed", error=f"its worker died in each of {record.attempts} attempts")
+            records = self.records()
+            remaining = self._remaining(records)
+            asks = self._ask(sampler, records, remaining) if remaining else []
+            if not asks:
+                return None
+            ask, number = asks[0], len(records)
+            cost = self.space.cost(ask.params)
+            trial = Trial(number, dict(ask.params), "running", None, cost, None, tags=ask.tags)
+            return self._lend(Record(trial, self.space.key(ask.params), asked_at=time.time()), lease_s, attempts=1)
+
+    def end(
+        self,
+        record: Record,
+        status: Status,
+        *,
+        objective: float | None = None,
+        seconds: float | None = None,
+        curve: tuple[float, ...] = (),
+        **kept: Any,
+    ) -> Record:
+        """Records how a trial ended.
+
+        Args:
+            record: of `claim`.
+            status: how.
+            objective: NE on the judged dates.
+            seconds: of training.
+            curve: NE of each date while it was learnt.
+            **kept: further fields of Record.
+        """
+        trial = Trial(
+            record.trial.number,
+            record.trial.params,
+            status,
+            objective,
+            record.trial.cost,
+            seconds,
+            curve,
+            record.trial.tags,
+        )
+        return self._write(Record(**(vars(record) | kept | {"trial": trial})))
+
+    def _ask(self, sampler: Sampler, records: list[Record], remaining: int) -> list[Ask]:
+        history = [record.trial for record in records]
+        asks = sampler(Question(self.space, history, count=1, remaining=remaining, seed=self.settings.seed))
+        tried = {record.key for record in records}
+        for ask in asks:
+            if (reason := self.space.refusal(ask.params)) is not None:
+                raise RuntimeError(f"the sampler {self.settings.sampler} asks what may not be tried: {reason}")
+            if self.space.key(ask.params) in tried:
+                raise RuntimeError(f"the sampler {self.settings.sampler} asks again what was tried: {ask.params}")
+        return asks
+
+    def _remaining(self, records: list[Record]) -> int:
+        """Returns how many trials may still be asked."""
+        seconds = sum(record.trial.seconds or 0.0 for record in records)
+        flops = sum(record.flops for record in records)
+        over = (self.budget.seconds is not None and seconds >= self.budget.seconds) or (
+            self.budget.flops is not None and flops >= self.budget.flops
+        )
+        return 0 if over else max(0, self.budget.trials - len(records))
+
+    def _lend(self, record: Record, lease_s: float, *, attempts: int) -> Record:
+        lent = {"attempts": attempts, "worker": _this_process(), "lease_until": time.time() + lease_s}
+        return self._write(Record(**(vars(record) | lent)))
+
+    def _write(self, record: Record) -> Record:
+        content = vars(record) | {"trial": vars(record.trial) | {"tags": sorted(record.trial.tags)}}
+        with storage.replace_file(self.folder / "trials" / f"{record.trial.number:05d}.json") as path:
+            path.write_text(json.dumps(storage.finite(content), indent=1))
+        return record
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with FileLock(self.folder / ".lock"):
+            yield
+
+
+def study_names(config: PlatformConfig) -> list[str]:
+    """Returns the names of all searches of the chosen source, the newest last."""
+    files = sorted(storage.studies_dir(config).glob(f"*/{SETTINGS_FILE}"), key=lambda path: path.stat().st_mtime)
+    return [path.parent.name for path in files]
+
+
+def best(records: list[Record], count: int = 1) -> list[Record]:
+    """Returns the finished trials with the lowest objective."""
+    done = [record for record in records if record.trial.status == "done" and record.trial.objective is not None]
+    return sorted(done, key=lambda record: (record.trial.objective or 0.0, record.trial.number))[:count]
+
+
+def _settings(folder: Path) -> tuple[StudySettings, Budget]:
+    content = json.loads((folder / SETTINGS_FILE).read_text())
+    return StudySettings.model_validate(content["settings"]), Budget.model_validate(content["budget"])
+
+
+def _record(content: dict[str, Any]) -> Record:
+    of_trial: dict[str, Any] = content.pop("trial")
+    params: dict[str, Value] = of_trial.pop("params")
+    tags, curve = frozenset(of_trial.pop("tags")), tuple(of_trial.pop("curve"))
+    return Record(Trial(params=params, tags=tags, curve=curve, **of_trial), **content)
+
+
+def _is_dead(record: Record) -> bool:
+    host, _, process = record.worker.rpartition(" ")
+    if host != socket.gethostname():
+        return time.time() > record.lease_until
+    if process == str(os.getpid()):
+        return True  # this process has come back for another trial, so it does not train that one
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return time.time() > record.lease_until
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()} {os.getpid()}"
+
+
+def _told(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else repr(value)
