@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -16,6 +17,7 @@ Params = Mapping[str, Value]  # a value for every choice of a space
 Array = npt.NDArray[np.float64]
 
 DRAWS = 10_000  # before a space is said to hold nothing valid
+ENUMERATED = 100_000  # combinations of a space that is kept as a whole
 STEP = 0.2  # standard deviation of a mutated number's step, as a share of its range
 
 
@@ -317,6 +319,15 @@ class Space:
             if told not in seen and self.refusal(params) is None:
                 yield params
             seen.add(told)
+
+    @cached_property
+    def catalogue(self) -> tuple[list[dict[str, Value]], Array] | None:
+        """All valid canonical params, n, and their codes, (n, p); kept. None: there are too many combinations."""
+        size = self.size()
+        if size is None or size > ENUMERATED:
+            return None
+        params = list(self.everything())
+        return params, np.array([self.encode(one) for one in params])
 
     def _names(self) -> set[str]:
         return {choice.name for choice in self.choices}

@@ -1,0 +1,1 @@
+"""Samplers on public tables of trained networks; see `__main__`."""

@@ -1,0 +1,154 @@
+"""How a search ends: its best models against the platform's own, on later days, with several seeds."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from quality.intervals import Interval, PairedBootstrap
+from quality.metrics import evaluate, row_losses
+from search.space import Params, Value
+from search.study import Record, Study, best
+from search.trials import Row, execute, finished
+
+CURRENT = "current"  # the platform's own model
+RUNS_FILE, CONCLUSION_FILE = "finals.jsonl", "conclusion.json"
+
+
+class Trainer(Protocol):
+    """What trains the finalists: the trials of a target, over days that end later than the search's."""
+
+    def train(self, params: Params | None, *, seed: int, what: str) -> Any:
+        """Trains and judges a model; None: the platform's own."""
+        ...
+
+    @property
+    def log(self) -> Any:
+        """Returns the rows on which models are judged: labels and users."""
+        ...
+
+
+@dataclass(frozen=True)
+class Final:
+    """A finalist, or the platform's own model, trained with one seed."""
+
+    model: str  # CURRENT, or the key of its params
+    seed: int
+    params: dict[str, Value] | None
+
+    @property
+    def key(self) -> dict[str, object]:
+        """Returns what names the run in the file of results."""
+        return {"model": self.model, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A model's figures on the later days, over all seeds."""
+
+    model: str
+    number: int | None  # of its trial
+    cost: float  # FLOPs of an example
+    ne: float  # of the mean over seeds of each row's loss
+    by_seed: list[float]  # NE
+    difference: Interval | None  # NE minus the platform's own, 95 % over users
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a search found."""
+
+    current: Finalist
+    finalists: list[Finalist]  # the lowest NE first
+    winner: str | None  # key of the one that is better at no more cost than allowed; None: nothing is
+    verdict: str  # in words
+
+
+def conclude(study: Study, trainer: Trainer, *, finalists: int, seeds: int) -> Conclusion:
+    """Trains the best models of a search and the platform's own again, and compares them; resumable.
+
+    Args:
+        study: the search.
+        trainer: over days that end later than the search's.
+        finalists: how many of the best.
+        seeds: of each.
+
+    Raises:
+        ValueError: no trial has ended well.
+    """
+    top = best(study.records(), finalists)
+    if not top:
+        raise ValueError(f"the search {study.name} has no trial that ended well: there is nothing to conclude")
+    planned = [Final(record.key, seed, record.trial.params) for record in top for seed in range(seeds)]
+    planned += [Final(CURRENT, seed, None) for seed in range(seeds)]
+    folder = study.folder / "finals"
+    folder.mkdir(exist_ok=True)
+    execute(
+        planned,
+        study.folder / RUNS_FILE,
+        lambda final: _train(trainer, final, folder),
+        total=len(planned),
+        describe=lambda final: f"final {final.model}, seed {final.seed}",
+    )
+    concluded = _compared(study, trainer, top, folder, seeds)
+    with (study.folder / CONCLUSION_FILE).open("w") as file:
+        json.dump(asdict(concluded), file, indent=1)
+    return concluded
+
+
+def _train(trainer: Trainer, final: Final, folder: Path) -> Row:
+    judged = trainer.train(final.params, seed=final.seed, what=f"final {final.model}, seed {final.seed}")
+    np.save(_file(folder, final.model, final.seed), judged.probabilities)
+    ne = evaluate(trainer.log.labels, judged.probabilities).ne
+    return {"ne": ne, "flops": judged.figures["flops_per_example"], "seconds": judged.figures["seconds"]}
+
+
+def _compared(study: Study, trainer: Trainer, top: list[Record], folder: Path, seeds: int) -> Conclusion:
+    rows = {(row["model"], row["seed"]): row for row in finished(study.folder / RUNS_FILE)}
+    labels, users = trainer.log.labels, trainer.log.users
+    models = [CURRENT, *(record.key for record in top)]
+    losses = {model: np.mean(list(_losses(folder, model, seeds, labels)), axis=0) for model in models}
+    bootstrap = PairedBootstrap.of_losses(labels, users, losses, seed=study.settings.seed)
+    numbers = {record.key: record.trial.number for record in top}
+
+    def figures(model: str) -> Finalist:
+        return Finalist(
+            model,
+            numbers.get(model),
+            float(rows[model, 0]["flops"]),
+            bootstrap.ne(model),
+            [rows[model, seed]["ne"] for seed in range(seeds)],
+            None if model == CURRENT else bootstrap.ne_difference(model, CURRENT),
+        )
+
+    current = figures(CURRENT)
+    ordered = sorted((figures(record.key) for record in top), key=lambda one: one.ne)
+    first = ordered[0]
+    assert first.difference is not None
+    told = f"NE {first.ne:.4f} against {current.ne:.4f} ({first.difference.value:+.4f}, 95 % {_told(first.difference)})"
+    if first.difference.high < 0:
+        return Conclusion(
+            current, ordered, first.model, f"trial {first.number} is better than the platform's own: {told}"
+        )
+    return Conclusion(
+        current, ordered, None, f"nothing is better than the platform's own; trial {first.number}: {told}"
+    )
+
+
+def _losses(
+    folder: Path, model: str, seeds: int, labels: npt.NDArray[np.float32]
+) -> Iterator[npt.NDArray[np.floating]]:
+    for seed in range(seeds):
+        yield row_losses(labels, np.load(_file(folder, model, seed)))
+
+
+def _file(folder: Path, model: str, seed: int) -> Path:
+    return folder / f"{model}-{seed}.npy"
+
+
+def _told(interval: Interval) -> str:
+    return f"{interval.low:+.4f} to {interval.high:+.4f}"
