@@ -89,8 +89,9 @@ class JobOperator(BaseOperator):
             raise JobFailed(f"{self.job} ended well but its last output line is no JSON object") from None
         if "skipped" in result:
             raise AirflowSkipException(result["skipped"])
+        context["result"] = result  # for names in the UI, rendered again after this
         if result.get("warnings"):
-            context["warning"] = result["warnings"][0].partition(":")[0]  # for MAP_INDEX, rendered again after this
+            context["warning"] = result["warnings"][0].partition(":")[0]
         return result
 
     def on_kill(self) -> None:
@@ -131,7 +132,7 @@ def run_job(job: str, *, task_id: str = "", trigger_rule: str = "all_success", *
         job: name of a module in jobs/.
         task_id: where one job is several tasks; default is the job's name.
         trigger_rule: when the task may start, by the states of the tasks before it.
-        options: the job's options besides `--day`, which plan_day decides.
+        options: the job's options besides `--day`, which plan_day decides; `day=None` for a job that has none.
     """
     if job != "plan_day":
         options = {"day": "{{ ti.xcom_pull(task_ids='plan_day')['day'] }}", **options}

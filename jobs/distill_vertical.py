@@ -27,13 +27,13 @@ from mlflow.entities.model_registry import ModelVersion
 
 import storage
 from config import PlatformConfig, Transfer
-from data.batches.vertical import VerticalFeatures
+from data.batches.vertical import HISTORY_IDS, VerticalFeatures
 from data.batches.vertical_examples import vertical_examples
 from data.sources import source_schema
 from data.split import LEARNT_UNTIL, learnt_until
 from quality.metrics import evaluate
 from serving.registry import TRANSFER, ModelLost, champion_before, line_of_candidate, load_version, made_in, register
-from serving.vertical_model import HISTORY_IDS, VerticalModel
+from serving.vertical_model import VerticalModel
 from training.calibration import FittedLayer, calibrated_soft_labels, fitted_before
 from training.checkpoint import weights_version
 from training.tracking import tracked_run

@@ -1,6 +1,7 @@
 """Starts, stops and watches the servers of one data source: Airflow, MLflow, and the pages for people."""
 
 import hashlib
+import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from local.ports import holder, is_free
 from local.services import Server, admin_password, airflow_env, airflow_home, logs_dir, servers
 
 START_SECONDS = 240
+POOLS = {"search": "trials of search_architecture at a time"}  # Airflow's; each has runtime.parallel_tasks slots
 DEATHS = 3  # in a row: then a server is not started again
 STEADY_SECONDS = 60  # a server that answered for so long died of something new
 
@@ -155,24 +157,28 @@ def _stop_other_sources(config: PlatformConfig, say: Callable[[str], None]) -> N
 
 
 def _migrate(config: PlatformConfig, say: Callable[[str], None]) -> None:
-    """Creates or upgrades Airflow's database, once for each lock file."""
+    """Creates or upgrades Airflow's database and its pools, once for each lock file and size of the pools."""
     stamp = airflow_home(config) / "migrated"
-    version = hashlib.sha256((ROOT / "requirements/airflow.txt").read_bytes()).hexdigest()
+    slots = str(config.runtime.parallel_tasks)
+    pools = [["pools", "set", name, slots, what] for name, what in POOLS.items()]
+    lock = (ROOT / "requirements/airflow.txt").read_bytes()
+    version = hashlib.sha256(lock + json.dumps(pools).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == version:
         return
     say("preparing Airflow's database")
     log = processes.log_path(config, "airflow-db")
     with log.open("w") as output:
-        code = subprocess.run(
-            [str(ROOT / ".venv/airflow/bin/airflow"), "db", "migrate"],
-            env=processes.full_env(airflow_env(config)),
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
-    if code:
-        raise ServerError(f"airflow db migrate failed:\n{processes.log_end(log)}")
+        for command in (["db", "migrate"], *pools):
+            code = subprocess.run(
+                [str(ROOT / ".venv/airflow/bin/airflow"), *command],
+                env=processes.full_env(airflow_env(config)),
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            ).returncode
+            if code:
+                raise ServerError(f"airflow {' '.join(command[:2])} failed:\n{processes.log_end(log)}")
     stamp.write_text(version)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+import storage
 from quality.intervals import Interval, PairedBootstrap
 from quality.metrics import evaluate, row_losses
 from search.space import Params, Value
@@ -95,8 +96,8 @@ def conclude(study: Study, trainer: Trainer, *, finalists: int, seeds: int) -> C
         describe=lambda final: f"final {final.model}, seed {final.seed}",
     )
     concluded = _compared(study, trainer, top, folder, seeds)
-    with (study.folder / CONCLUSION_FILE).open("w") as file:
-        json.dump(asdict(concluded), file, indent=1)
+    with storage.replace_file(study.folder / CONCLUSION_FILE) as file:
+        file.write_text(json.dumps(asdict(concluded), indent=1))
     return concluded
 
 

@@ -19,6 +19,8 @@ SECTION = "foundation_model"  # of platform.yaml
 class FoundationTrials:
     """Trains foundation models of a space over some days."""
 
+    section = SECTION
+
     def __init__(self, config: PlatformConfig, space: RankingSpace, days: list[date], *, judged_days: int) -> None:
         """Keeps what a trial needs; the log is read when the first one is made.
 
@@ -60,7 +62,7 @@ def foundation_inputs(config: PlatformConfig) -> Sizes:
     )
 
 
-def current_cost(config: PlatformConfig, day: date) -> float:
+def foundation_flops(config: PlatformConfig, day: date) -> float:
     """Counts FLOPs of an example's forward pass in the platform's own foundation model, as the space counts its own.
 
     Args:

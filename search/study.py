@@ -39,6 +39,7 @@ class StudySettings(Section):
     cost_cap: float | None = Field(default=None, gt=0)  # most FLOPs of an example; None: any
     days: list[date] = Field(min_length=1)  # platform days that trials learn, oldest first
     judged_days: int = Field(default=2, ge=1)  # the newest dates of them, on which trials are judged
+    later_days: list[date] = Field(min_length=1)  # platform days after them, for the judgement at the end
 
 
 class Budget(Section):

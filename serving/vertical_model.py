@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from config import VerticalSettings
-from data.batches.vertical import VerticalFeatures
+from data.batches.vertical import HISTORY_IDS, VerticalFeatures
 from models.calibration import CalibrationLayer
 from models.vertical import build_vertical
 from models.vertical.batch import VerticalBatch, pairs
@@ -21,7 +21,6 @@ from models.vertical.network import VerticalNetwork
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
 SCORE_ROWS = 8192  # rows scored at once
-HISTORY_IDS = ("item_id",)  # features whose ids Feast serves in a history slot
 
 
 @dataclass

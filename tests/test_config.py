@@ -31,8 +31,16 @@ def line_of(text: str) -> int:
         ("data_source: complete_journey", "data_source: nowhere", "data_source 'nowhere' has no entry under sources"),
         ("meat: {column: department, values: [MEAT]}", "meat: {}", "both take the rest"),
         ("meat: {column: department, values: [MEAT]}", "meat: {column: department}", "give both column and values"),
-        ("time_zone: Asia/Shanghai", "time_zone: Europe/Berln", "zone 'Europe/Berln'; write an IANA name, such as Europe/Berlin"),
-        ("time_zone: Asia/Shanghai", "time_zone: localtime", "sources.kuairand.time_zone: unknown time zone 'localtime'"),
+        (
+            "time_zone: Asia/Shanghai",
+            "time_zone: Europe/Berln",
+            "zone 'Europe/Berln'; write an IANA name, such as Europe/Berlin",
+        ),
+        (
+            "time_zone: Asia/Shanghai",
+            "time_zone: localtime",
+            "sources.kuairand.time_zone: unknown time zone 'localtime'",
+        ),
         ("time_zone: Asia/Shanghai", "time_zone: +08:00", "sources.kuairand.time_zone: Input should be a valid string"),
         ("bootstrap_days: 8\n    hist", "bootstrap_days: 80\n    hist", "bootstrap_days reaches beyond last_day"),
     ],

@@ -16,6 +16,8 @@ from models.vertical.batch import History, VerticalBatch
 
 ROWS_ENCODED = 8192  # at once: cheaper than batch by batch, and still little memory
 
+HISTORY_IDS = ("item_id",)  # features whose ids Feast serves in a history slot
+
 
 @dataclass(frozen=True)
 class VerticalFeatures:

@@ -5,7 +5,8 @@ vector, and run a vector operation over all it has (after NASRec and Rankitect, 
 DCN-V2, DeepFM, DIN and Wukong are points of the space, up to norms.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
@@ -70,11 +71,14 @@ class RankingSpace(Space):
         inputs: of the network; the embedding width in it is not used.
         target: which kind of model.
         cap: most FLOPs of an example's forward pass, matrix products between look-ups and logit; None: any.
+        around: what stands around the graph in a vertical model, by embedding width: how many numbers beside its
+            output, and the FLOPs that made them.
     """
 
     inputs: Sizes
     target: Target
     cap: float | None = None
+    around: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks choices and cap.
@@ -90,13 +94,21 @@ class RankingSpace(Space):
             )
 
     @classmethod
-    def of(cls, inputs: Sizes, *, target: Target, blocks: int = 3, cap: float | None = None) -> "RankingSpace":
+    def of(
+        cls,
+        inputs: Sizes,
+        *,
+        target: Target,
+        blocks: int = 3,
+        cap: float | None = None,
+        around: Mapping[int, tuple[int, int]] | None = None,
+    ) -> "RankingSpace":
         """Builds the whole space; see the class for its arguments.
 
         Raises:
             ValueError: the cap is below what the smallest model costs.
         """
-        return cls((*architecture_choices(blocks), *recipe_choices(target)), inputs, target, cap)
+        return cls((*architecture_choices(blocks), *recipe_choices(target)), inputs, target, cap, around or {})
 
     def canonical(self, params: Params) -> dict[str, Value]:
         """Returns the params with choices that change nothing at their first value."""
@@ -111,7 +123,8 @@ class RankingSpace(Space):
 
     def cost(self, params: Params) -> float:
         """Counts FLOPs of an example's forward pass: the graph's, the head's, and not the look-ups'."""
-        return _flops(self.inputs, tuple(params.items()))
+        beside, flops = self.around.get(int(params["embedding_dim"]), (0, 0))
+        return _flops(self.inputs, tuple(params.items()), beside) + flops
 
     def settings(self, params: Params) -> dict[str, Any]:
         """Returns what to change of `foundation_model` or `vertical_model` of platform.yaml."""
@@ -198,13 +211,13 @@ def _live(nodes: Nodes, outputs: list[str]) -> Nodes:
 
 
 @lru_cache(maxsize=200_000)
-def _flops(inputs: Sizes, params: tuple[tuple[str, Value], ...]) -> float:
+def _flops(inputs: Sizes, params: tuple[tuple[str, Value], ...], beside: int) -> float:
     chosen = dict(params)
     nodes, outputs = graph(chosen)
     sizes = replace(inputs, embedding_dim=int(chosen["embedding_dim"]))
     config = Graph.Config.model_validate({"nodes": nodes, "outputs": outputs})
     shapes = config.shapes(sizes)
-    widths = [sum(shapes[name].size for name in outputs), *hidden(chosen), 1]
+    widths = [sum(shapes[name].size for name in outputs) + beside, *hidden(chosen), 1]
     return float(config.flops(sizes) + sum(2 * before * after for before, after in pairwise(widths)))
 
 

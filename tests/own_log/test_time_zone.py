@@ -119,7 +119,9 @@ def test_times_that_come_twice_are_counted(log: Log, caplog: pytest.LogCaptureFi
 def test_files_named_by_date_are_of_that_local_day(log: Log) -> None:
     log = of_days(log, AUTUMN)
     for day in AUTUMN:
-        log.write(f"ds={day}/log.csv", line(f"early {day}", ts=f"{day} 00:00:00"), line(f"late {day}", ts=f"{day} 23:59"))
+        log.write(
+            f"ds={day}/log.csv", line(f"early {day}", ts=f"{day} 00:00:00"), line(f"late {day}", ts=f"{day} 23:59")
+        )
     found = landed(log.config, AUTUMN)
     assert {name: day for name, (day, _) in found.items()} == {
         f"{when} {day}": day for day in AUTUMN for when in ("early", "late")
@@ -131,7 +133,9 @@ def test_a_date_is_the_first_instant_of_its_day_also_where_midnight_is_skipped(l
     log = of_days(log, days, "America/Sao_Paulo")
     log.write("log.csv", *(line(f"text {day}", ts=day) for day in days), line("number", ts="20181104"))
     log.write_table("log.parquet", frame(*({"id": f"date {day}", "ts": day} for day in days)))
-    begins = dict(zip(days, [datetime(2018, 11, 3, 3), datetime(2018, 11, 4, 3), datetime(2018, 11, 5, 2)], strict=True))
+    begins = dict(
+        zip(days, [datetime(2018, 11, 3, 3), datetime(2018, 11, 4, 3), datetime(2018, 11, 5, 2)], strict=True)
+    )
     expected = {f"{form} {day}": (day, begins[day].replace(tzinfo=UTC)) for day in days for form in ("text", "date")}
     assert landed(log.config, days) == expected | {"number": expected[f"text {days[1]}"]}
 

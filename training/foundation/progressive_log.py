@@ -161,7 +161,7 @@ def dense_size(module: FoundationModel, batch: FoundationBatch) -> tuple[int, in
 
 
 @torch.no_grad()
-def forward_flops(network: nn.Module, batch: Inputs) -> int:
+def forward_flops(network: nn.Module, batch: Any) -> int:
     """Counts floating-point operations of a forward pass's matrix products, of one example: 2 a multiplication."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the one whose parts are counted
         network(batch)

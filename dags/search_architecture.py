@@ -1,0 +1,107 @@
+"""Searches for a better foundation model or vertical model: trials, then the best of them against today's on later days.
+
+`plan_search` → `run_trial`, an instance a trial, as many at a time as the pool `search` has slots → `conclude_search`.
+
+- **Start it:** *Trigger*; the form says what is searched and how long. Days are those done by `daily_transfer`.
+- **It goes on** where it was: clear a task, or trigger again with the same form or the same `study`. A trial whose
+  process was killed is taken up by the next one; more `trials` than before add to those made.
+- **A failed trial** is a result, not a failure: it is recorded as failed, diverged or timed out, and the search goes on.
+- **Results:** the search's page beside the day reports; MLflow, experiment `search`, a run a trial; the verdict as the
+  result of `conclude_search`. Nothing that serves changes: where a model is better, a patch of platform.yaml is proposed.
+- **Tried before?** `.venv/jobs/bin/python -m jobs list_studies`.
+"""
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+from airflow.sdk import DAG, Param, task
+
+from config import load_config
+from dags.job_docs import job_doc
+from dags.run_job import DEFAULTS, JobOperator, run_job
+
+CONFIG = load_config()
+SOURCE = CONFIG.source
+POOL = "search"
+SAMPLERS = ["random", "evolution", "tpe", "predictor", "predictor_top_k"]
+
+
+def number(default: float, title: str, description: str, *, kind: str = "integer", minimum: float = 1) -> Param:
+    """Builds a field for a number."""
+    return Param(default, type=kind, minimum=minimum, title=title, description=description)
+
+
+PARAMS = {
+    "study": Param(
+        None,
+        type=["null", "string"],
+        pattern="^[a-z][a-z0-9_]*$",
+        title="Name",
+        description="Of the search. Empty: made of target, sampler, last day and seed.",
+    ),
+    "target": Param(
+        "foundation",
+        type="string",
+        enum=["foundation", *CONFIG.verticals],
+        title="Target",
+        description="What is searched for: the foundation model, or a vertical's model.",
+    ),
+    "sampler": Param(
+        "predictor", type="string", enum=SAMPLERS, title="Sampler", description="What chooses the next trial."
+    ),
+    "trials": number(30, "Trials", "The most of them."),
+    "seconds": number(0, "Seconds", "Of training, after which no trial begins. 0: any.", kind="number", minimum=0),
+    "flops": number(0, "FLOPs", "Of training, after which no trial begins. 0: any.", kind="number", minimum=0),
+    "cost_cap": number(
+        0,
+        "Cost cap",
+        "Most FLOPs of an example's forward pass. 0: as many as today's model.",
+        kind="number",
+        minimum=0,
+    ),
+    "days": number(14, "Days", "The most platform days that trials learn."),
+    "judged_days": number(2, "Judged dates", "The newest dates of them, on which trials are judged."),
+    "later_days": number(2, "Later days", "Platform days after those, kept for the judgement at the end."),
+    "blocks": number(3, "Blocks", "Most blocks of a model."),
+    "seed": number(0, "Seed", "Of the search.", minimum=0),
+    "limit_s": number(3600, "Time limit", "Most seconds of a trial.", kind="number"),
+    "finalists": number(3, "Finalists", "How many of the best models are trained again at the end."),
+    "seeds": number(3, "Seeds", "How often each finalist is trained."),
+}
+
+with DAG(
+    "search_architecture",
+    description=__doc__.splitlines()[0],
+    doc_md=__doc__,
+    schedule=None,
+    start_date=datetime.combine(SOURCE.bootstrap_day, time(), UTC),
+    catchup=False,
+    max_active_runs=1,
+    params=PARAMS,
+    default_args=DEFAULTS,
+    tags=["search", CONFIG.data_source],
+) as dag:
+    OF_PLAN = [name for name in PARAMS if name not in ("limit_s", "finalists", "seeds")]
+    plan = run_job("plan_search", day=None, **{name: f"{{{{ params.{name} }}}}" for name in OF_PLAN})
+
+    @task(doc_md="Lists the options of each trial still to be made; each gets an instance of `run_trial`.")
+    def each_trial(planned: dict[str, Any], params: dict[str, Any]) -> list[dict[str, Any]]:
+        """Returns the options of `run_trial`, once for each trial."""
+        return [{"study": planned["study"], "limit_s": params["limit_s"]} for _ in planned["trials"]]
+
+    trials = JobOperator.partial(
+        task_id="run_trial",
+        job="run_trial",
+        pool=POOL,
+        map_index_template="{{ 'trial %s: %s' % (result.trial, result.status) if result is defined else '' }}",
+        doc_md=job_doc("run_trial"),
+    ).expand(options=each_trial(plan.output))  # type: ignore[arg-type]
+    conclude = run_job(
+        "conclude_search",
+        trigger_rule="all_done_min_one_success",
+        day=None,
+        study="{{ ti.xcom_pull(task_ids='plan_search')['study'] }}",
+        finalists="{{ params.finalists }}",
+        seeds="{{ params.seeds }}",
+    )
+    [plan, trials] >> conclude

@@ -1,0 +1,47 @@
+"""Lists the searches of a source: what was tried before, and what came of it.
+
+- **Reads:** the folder of each search.
+- **Writes:** nothing.
+"""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import storage
+from config import PlatformConfig
+from search.conclusion import CONCLUSION_FILE
+from search.study import Study, best, study_names
+from search.targets import space_of
+
+
+def main(config: PlatformConfig) -> dict[str, Any]:
+    """Prints a line a search, the newest last.
+
+    Returns:
+        studies: by name, its settings, trials by status, best NE, verdict.
+    """
+    listed = {name: _summary(config, name) for name in study_names(config)}
+    table = Table("search", "target", "sampler", "days", "trials", "best NE", "verdict", title=config.data_source)
+    for name, row in listed.items():
+        days = f"{row['days'][0]} to {row['days'][-1]}"
+        ne = "" if row["best_ne"] is None else f"{row['best_ne']:.4f}"
+        table.add_row(name, row["target"], row["sampler"], days, str(row["trials"]), ne, row["verdict"] or "running")
+    Console(file=sys.stderr).print(table if listed else f"no search of {config.data_source} yet")
+    return {"studies": listed}
+
+
+def _summary(config: PlatformConfig, name: str) -> dict[str, Any]:
+    study = Study.load(config, name, lambda of: space_of(config, of))
+    records = study.records()
+    top = best(records)
+    path = storage.study_dir(config, name) / CONCLUSION_FILE
+    statuses = [record.trial.status for record in records]
+    return study.settings.model_dump(mode="json") | {
+        "trials": {status: statuses.count(status) for status in dict.fromkeys(statuses)},
+        "best_ne": top[0].trial.objective if top else None,
+        "verdict": json.loads(path.read_text())["verdict"] if path.exists() else None,
+    }

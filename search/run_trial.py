@@ -1,0 +1,129 @@
+"""One trial of a search: claimed, trained, judged, recorded; as an MLflow run under the search's own."""
+
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+
+from config import PlatformConfig
+from search.space import Params
+from search.study import Record, Study
+from search.trial import FALLBACK, Sampler
+from training.tracking import tracked_run
+
+LOG = logging.getLogger("headwater.search")
+EXPERIMENT = "search"
+DIVERGED_NE = 2.0  # twice as bad as knowing the click rate alone
+
+
+class TimedOut(Exception):  # what it says, not an error of the trial's code
+    """A trial took longer than it may."""
+
+
+class Trainer(Protocol):
+    """What trains a model of the target."""
+
+    def train(self, params: Params | None, *, seed: int, what: str) -> Any:
+        """Trains and judges a model."""
+        ...
+
+
+def run_next(
+    config: PlatformConfig, study: Study, sampler: Sampler, trainer: Trainer, *, limit_s: float
+) -> Record | None:
+    """Trains what the search asks next; a trial that fails, diverges or takes too long is recorded as such.
+
+    Args:
+        config: the platform.
+        study: the search.
+        sampler: of the search.
+        trainer: of its target.
+        limit_s: most seconds of a trial.
+
+    Returns:
+        The trial as it ended; None where the budget is spent, or nothing is left to try.
+    """
+    claimed = study.claim(sampler, lease_s=2 * limit_s)
+    if claimed is None:
+        return None
+    number = claimed.trial.number
+    LOG.info("trial %d: %s", number, _short(study, claimed))
+    key = {"study": study.name, "trial": str(number)}
+    with tracked_run(config, experiment=EXPERIMENT, name=f"{study.name} {number}", key=key) as run:
+        run.log_params(claimed.trial.params | {"flops": claimed.trial.cost})
+        run.set_tags({"mlflow.parentRunId": study_run(config, study), "key": claimed.key})
+        if FALLBACK in claimed.trial.tags:
+            run.set_tags({FALLBACK: "true"})
+        ended = _trained(study, claimed, trainer, limit_s, run.run_id)
+        run.set_tags({"status": ended.trial.status, "error": ended.error})
+        run.log_metrics((ended.figures or {}) | {"seconds": ended.trial.seconds})
+        for step, ne in enumerate(ended.trial.curve):
+            run.log_metrics({"ne_progressive": ne}, step=step)
+    return ended
+
+
+def study_run(config: PlatformConfig, study: Study) -> str:
+    """Returns the MLflow run of a search, under which those of its trials are; made on first use."""
+    with tracked_run(config, experiment=EXPERIMENT, name=study.name, key={"study": study.name, "trial": "all"}) as run:
+        run.log_params(study.settings.model_dump(mode="json"))
+        return run.run_id
+
+
+def _trained(study: Study, claimed: Record, trainer: Trainer, limit_s: float, run_id: str) -> Record:
+    before = time.monotonic()
+
+    def end(status: Any, error: str = "", **figures: Any) -> Record:
+        if error:
+            LOG.warning("trial %d %s: %s", claimed.trial.number, status.replace("_", " "), error)
+        seconds = time.monotonic() - before
+        return study.end(claimed, status, seconds=seconds, error=error, run_id=run_id, **figures)
+
+    try:
+        with _time_limit(limit_s):
+            judged = trainer.train(
+                claimed.trial.params, seed=study.settings.seed, what=f"{study.name} {claimed.trial.number}"
+            )
+    except TimedOut:
+        return end("timed_out", f"it took more than {limit_s:.0f} s")
+    except FloatingPointError as error:
+        return end("diverged", str(error))
+    except (RuntimeError, ValueError, MemoryError) as error:
+        LOG.info("traceback", exc_info=True)
+        return end("failed", f"{type(error).__name__}: {error}")
+    figures = {name: float(value) for name, value in judged.figures.items() if isinstance(value, int | float)}
+    kept: dict[str, Any] = {
+        "figures": figures,
+        "rows": int(judged.figures["rows_learnt"]),
+        "curve": tuple(value for value in judged.figures["curve"] if value is not None),
+    }
+    if not np.isfinite(figures["ne"]):
+        return end("failed", "NE is not defined: the judged rows have one label only", **kept)
+    if figures["ne"] > DIVERGED_NE:
+        return end("diverged", f"NE {figures['ne']:.2f}", **kept)
+    return end("done", objective=figures["ne"], **kept)
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimedOut
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _short(study: Study, record: Record) -> str:
+    """Says in one line what is tried: the choices that are not at their first value."""
+    first = {choice.name: choice.levels(1)[0] for choice in study.space.choices}
+    chosen = {name: value for name, value in record.trial.params.items() if value != first[name]}
+    return ", ".join(f"{name} {value}" for name, value in chosen.items()) or "every choice at its first value"
