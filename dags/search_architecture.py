@@ -1,13 +1,13 @@
-"""Searches for a better foundation model or vertical model: trials, then the best of them against today's on later days.
+"""Searches for a better foundation or vertical model: trials, then the best of them against today's on later days.
 
 `plan_search` → `run_trial`, an instance a trial, as many at a time as the pool `search` has slots → `conclude_search`.
 
 - **Start it:** *Trigger*; the form says what is searched and how long. Days are those done by `daily_transfer`.
 - **It goes on** where it was: clear a task, or trigger again with the same form or the same `study`. A trial whose
   process was killed is taken up by the next one; more `trials` than before add to those made.
-- **A failed trial** is a result, not a failure: it is recorded as failed, diverged or timed out, and the search goes on.
+- **A failed trial** is a result, not a failure: recorded as failed, diverged or timed out, and the search goes on.
 - **Results:** the search's page beside the day reports; MLflow, experiment `search`, a run a trial; the verdict as the
-  result of `conclude_search`. Nothing that serves changes: where a model is better, a patch of platform.yaml is proposed.
+  result of `conclude_search`. Nothing that serves changes: a better model is proposed as a patch of platform.yaml.
 - **Tried before?** `.venv/jobs/bin/python -m jobs list_studies`.
 """
 
@@ -95,7 +95,7 @@ with DAG(
         pool=POOL,
         map_index_template="{{ 'trial %s: %s' % (result.trial, result.status) if result is defined else '' }}",
         doc_md=job_doc("run_trial"),
-    ).expand(options=each_trial(plan.output))  # type: ignore[arg-type]
+    ).expand(options=each_trial(plan.output))
     conclude = run_job(
         "conclude_search",
         trigger_rule="all_done_min_one_success",

@@ -56,8 +56,10 @@ def _change(section: CommentedMap, changes: Mapping[str, Any]) -> None:
             section.pop(key, None)
         elif isinstance(value, Mapping) and key != "hyperparameters" and isinstance(section.get(key), CommentedMap):
             _change(section[key], value)
-        else:
+        elif key in section:
             section[key] = _flow(value)
+        else:
+            section.insert(1, key, _flow(value))  # the blank line behind a section belongs to its last key
 
 
 def _flow(value: Any) -> Any:

@@ -22,7 +22,6 @@ import storage
 from config import FoundationSettings, PlatformConfig
 from data.batches.foundation import Examples, foundation_batches
 from data.sources import chosen_source, source_schema
-from models.architectures.architecture import Inputs
 from models.foundation.cetnet import CETNet
 from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
 from models.foundation.foundation_model import FoundationModel, reads_sequence

@@ -1,0 +1,86 @@
+"""The space of ranking models: every point trains, costs what it says, and equal models have equal params."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.architectures import ARCHITECTURES
+from models.architectures.architecture import Sizes
+from models.foundation.dense_network import DenseNetwork
+from search.spaces.ranking import RankingSpace, graph
+from tests.models.architectures.inputs import inputs
+from training.foundation.progressive_log import forward_flops
+
+INPUTS = Sizes(num_sparse=6, num_dense=5, embedding_dim=8, sequence_length=4, target=1)
+SPACE = RankingSpace.of(INPUTS, target="foundation", blocks=2)
+
+
+def network(params: dict[str, Any]) -> tuple[DenseNetwork, Sizes]:
+    settings = SPACE.settings(params)
+    steps = INPUTS.sequence_length if params["history"] else 0
+    sizes = replace(INPUTS, embedding_dim=settings["embedding_dim"], sequence_length=steps)
+    return DenseNetwork(ARCHITECTURES[settings["architecture"]], settings["hyperparameters"], sizes), sizes
+
+
+def test_random_models_train_and_cost_what_torch_counts() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        params = SPACE.sample(rng)
+        model, sizes = network(params)
+        x = inputs([sizes.sequence_length, 0], sizes)
+        assert forward_flops(model, x) == SPACE.cost(params), params
+        model(x).logits.square().sum().backward()
+        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters()), params
+
+
+def test_params_are_canonical_where_choices_change_nothing() -> None:
+    rng = np.random.default_rng(1)
+    plain = {c.name: c.levels(1)[0] for c in SPACE.choices}
+    # Without operations, neither their sizes nor what a block reads matter.
+    assert SPACE.canonical(plain | {"count_1": 16, "width_2": 256}) == plain
+    assert SPACE.key(plain | {"reads_2": "all"}) == SPACE.key(plain)
+    # A block of tokens that nobody reads is no block.
+    unread = plain | {"vector_1": "linear", "width_1": 64, "tokens_2": "fmb", "count_2": 8}
+    assert SPACE.canonical(unread)["tokens_2"] == "none"
+    assert SPACE.canonical(unread | {"tokens_out": True})["tokens_2"] == "fmb"
+    for _ in range(100):
+        params = SPACE.sample(rng)
+        other = SPACE.mutate(params, rng)
+        assert graph(params) == graph(SPACE.canonical(params))
+        same_recipe = all(other[c] == params[c] for c in ("learning_rate", "warmup_steps", "head", "embedding_dim"))
+        recipe = ("embedding_learning_rate", "weight_decay", "first_embeddings")
+        if same_recipe and all(other[c] == params[c] for c in recipe):
+            assert graph(other) != graph(params)
+
+
+def test_nothing_dearer_than_the_cap_is_tried() -> None:
+    cap = 20_000
+    capped = replace(SPACE, cap=cap)
+    rng = np.random.default_rng(2)
+    drawn = [capped.sample(rng) for _ in range(50)]
+    assert all(capped.cost(params) <= cap for params in drawn)
+    assert any(SPACE.refusal(SPACE.sample(rng)) is None and SPACE.cost(SPACE.sample(rng)) > cap for _ in range(20))
+    dear = next(params for params in (SPACE.sample(rng) for _ in range(1000)) if SPACE.cost(params) > cap)
+    assert capped.refusal(dear) == "it costs more than the cap of 20,000 FLOPs an example"
+
+
+def test_a_cap_that_nothing_meets_is_refused() -> None:
+    with pytest.raises(ValueError, match="the cost cap of 10 FLOPs is below the smallest model's"):
+        replace(SPACE, cap=10)
+
+
+def test_settings_of_a_model_are_those_of_the_platform() -> None:
+    params = {c.name: c.levels(1)[0] for c in SPACE.choices}
+    params |= {"history": True, "head": "128-64", "first_embeddings": 0.05, "warmup_steps": 50}
+    settings = SPACE.settings(params)
+    assert settings["architecture"] == "sequence_graph" and settings["first_embeddings"] == 0.05
+    assert settings["hyperparameters"]["head"] == [128, 64]
+    assert settings["optimizer"]["warmup_steps"] == 50
+    assert SPACE.settings(params | {"history": False})["architecture"] == "graph"
+    assert SPACE.settings(params | {"first_embeddings": 0.0})["first_embeddings"] is None
+    of_vertical = RankingSpace.of(INPUTS, target="vertical", blocks=2)
+    assert "first_embeddings" not in of_vertical.settings(params)
+    assert of_vertical.settings(params)["hyperparameters"]["hidden"] == [128, 64]
