@@ -1,59 +1,22 @@
-"""Plots as inline SVG: they take their colors and fonts from the page, so they follow light, dark and print."""
+"""Plots of a day's page."""
 
-import io
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import date
 from math import isfinite
 from typing import Any
 
-import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from reports.day_facts import Curve
+from reports.svg import COLOR_OF, SIZE, inline, page_axes
 
-# Colors that stand for the page's CSS variables until the SVG is written.
-PAGE_COLORS = {
-    "#010101": "currentColor",
-    "#020202": "var(--grid)",
-    "#030301": "var(--baseline)",
-    "#030302": "var(--candidate)",
-    "#030303": "var(--champion)",
-    "#030304": "var(--fm)",
-    "#030305": "var(--none)",
-} | {f"#0404{n:02x}": f"var(--line-{n})" for n in range(8)}
-COLOR_OF = {variable: color for color, variable in PAGE_COLORS.items()}
 LINES: dict[str, dict[str, Any]] = {  # shape and dash tell models apart where color does not
     "baseline": {"color": COLOR_OF["var(--baseline)"], "marker": "s", "linestyle": "--"},
     "candidate": {"color": COLOR_OF["var(--candidate)"], "marker": "o", "linestyle": "-"},
     "champion": {"color": COLOR_OF["var(--champion)"], "marker": "^", "linestyle": ":"},
     "fm": {"color": COLOR_OF["var(--fm)"], "marker": "D", "linestyle": "-"},
 }
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "headwater",  # the same plot, the same bytes
-    "text.color": "#010101",
-    "axes.labelcolor": "#010101",
-    "axes.edgecolor": "#020202",
-    "xtick.color": "#010101",
-    "ytick.color": "#010101",
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "grid.color": "#020202",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "font.size": 9,
-    "lines.markersize": 4.5,
-    "lines.linewidth": 1.6,
-}
-SIZE = (4.2, 2.5)  # inches; the page scales it
 HEADROOM_RANGE = (-1.0, 2.0)  # a tiny gap makes ratios huge; values beyond it are only in the table
 MAX_TICKS = 6
 Series = Mapping[date, float | None]
@@ -67,22 +30,22 @@ def ne_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
         series: by model, one of `LINES`; figures by day.
         label: what the plot shows, for those who cannot see it.
     """
-    with _axes() as (figure, axes):
+    with page_axes() as (figure, axes):
         for model, points in series.items():
             _line(axes, points, **LINES[model])
         _days(axes, series.values())
         axes.set_ylabel("NE (lower is better)")
-        return _inline(figure, label)
+        return inline(figure, label)
 
 
 def foundation_by_day(held_out: Series, scored: Series, *, label: str) -> Markup:
     """Plots the FM's NE by platform day: on held-out rows (solid), and on the day before it was learnt (dashed)."""
-    with _axes() as (figure, axes):
+    with page_axes() as (figure, axes):
         _line(axes, held_out, **LINES["fm"])
         _line(axes, scored, **LINES["fm"] | {"linestyle": "--", "marker": "o", "markerfacecolor": "none"})
         _days(axes, [held_out, scored])
         axes.set_ylabel("NE (lower is better)")
-        return _inline(figure, label)
+        return inline(figure, label)
 
 
 def headroom_by_day(series: Mapping[str, Series], *, gate: float, label: str) -> Markup:
@@ -93,11 +56,11 @@ def headroom_by_day(series: Mapping[str, Series], *, gate: float, label: str) ->
         gate: `gates.min_headroom_ratio`, drawn dashed.
         label: what the plot shows, for those who cannot see it.
     """
-    with _axes() as (figure, axes):
+    with page_axes() as (figure, axes):
         for n, points in enumerate(series.values()):
             _line(axes, _clipped(points), **_line_style(n))
         _headroom_axes(axes, series.values(), gate)
-        return _inline(figure, label)
+        return inline(figure, label)
 
 
 def parts_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
@@ -107,13 +70,13 @@ def parts_by_day(series: Mapping[str, Series], *, label: str) -> Markup:
         series: by part; NE gained by day.
         label: what the plot shows, for those who cannot see it.
     """
-    with _axes() as (figure, axes):
+    with page_axes() as (figure, axes):
         for n, points in enumerate(series.values()):
             _line(axes, points, **_line_style(n))
         axes.axhline(0.0, color="#010101", linewidth=0.8)
         _days(axes, series.values())
         axes.set_ylabel("NE gained (higher is better)")
-        return _inline(figure, label)
+        return inline(figure, label)
 
 
 def headroom_with_interval(points: Series, intervals: Mapping[date, Bounds], *, gate: float, label: str) -> Markup:
@@ -129,12 +92,12 @@ def headroom_with_interval(points: Series, intervals: Mapping[date, Bounds], *, 
     low, high = (_clipped({day: intervals[day][end] if day in intervals else None for day in points}) for end in (0, 1))
     days = sorted(points)
     at, bottom, top = [day.toordinal() for day in days], _heights(low, days), _heights(high, days)
-    with _axes() as (figure, axes):
+    with page_axes() as (figure, axes):
         axes.fill_between(at, bottom, top, color=color, alpha=0.18, linewidth=0)
         axes.vlines(at, bottom, top, color=color, linewidth=0.8)  # a day between days without interval has no band
         _line(axes, _clipped(points), **LINES["candidate"])
         _headroom_axes(axes, [points], gate)
-        return _inline(figure, label)
+        return inline(figure, label)
 
 
 def gains(differences: Mapping[str, Mapping[str, tuple[float, Bounds | None]]], *, label: str) -> Markup:
@@ -144,7 +107,7 @@ def gains(differences: Mapping[str, Mapping[str, tuple[float, Bounds | None]]], 
         differences: by vertical, then by model, one of `LINES`: the difference and its bounds, if it has some.
         label: what the plot shows, for those who cannot see it.
     """
-    with _axes(height=max(SIZE[1], 0.8 + 0.32 * len(differences))) as (figure, axes):
+    with page_axes(height=max(SIZE[1], 0.8 + 0.32 * len(differences))) as (figure, axes):
         for row, models in enumerate(differences.values()):
             for n, (model, (value, ends)) in enumerate(models.items()):
                 style = LINES[model] | {"linestyle": ""}
@@ -156,12 +119,12 @@ def gains(differences: Mapping[str, Mapping[str, tuple[float, Bounds | None]]], 
         axes.set_yticks(range(len(differences)), list(differences))
         axes.set_ylim(len(differences) - 0.5, -0.5)
         axes.set_xlabel("NE less the baseline's (left is better)")
-        return _inline(figure, label)
+        return inline(figure, label)
 
 
 def calibration(curves: Mapping[str, Curve], *, label: str) -> Markup:
     """Plots click rate against prediction; on the diagonal a model is calibrated."""
-    with _axes() as (figure, axes):
+    with page_axes() as (figure, axes):
         top = max(
             (float(max(c.predicted.max(), c.actual.max())) for c in curves.values() if len(c.predicted)), default=1
         )
@@ -170,14 +133,7 @@ def calibration(curves: Mapping[str, Curve], *, label: str) -> Markup:
             axes.plot(curve.predicted, curve.actual, **LINES[model])
         axes.set_xlabel("mean prediction")
         axes.set_ylabel("click rate")
-        return _inline(figure, label)
-
-
-@contextmanager
-def _axes(*, height: float = SIZE[1]) -> Iterator[tuple[Figure, Axes]]:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(SIZE[0], height), layout="constrained")
-        yield figure, figure.add_subplot()
+        return inline(figure, label)
 
 
 def _line(axes: Axes, points: Series, **style: Any) -> None:
@@ -223,21 +179,3 @@ def _days(axes: Axes, series: Iterable[Series]) -> None:
     shown = days[::-1][::step][::-1]  # the newest day always
     axes.set_xticks([day.toordinal() for day in shown], [f"{day:%m-%d}" for day in shown])
     axes.set_xlim(days[0].toordinal() - 0.5, days[-1].toordinal() + 0.5)
-
-
-def _inline(figure: Figure, label: str) -> Markup:
-    """Returns the figure's SVG for a page: no size of its own, no ids that another plot may have too."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style.*?</style>|font-family: [^;\"]*;? ?", "", svg, flags=re.DOTALL)  # the page has its own
-    svg = re.sub(r' id="\w+(?:\.\w+)?_\d+"', "", svg)
-    svg = re.sub(
-        r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', Markup(r'<svg \1 role="img" aria-label="{}">').format(label), svg
-    )
-    svg = svg.replace("xlink:href", "href")
-    for color, variable in PAGE_COLORS.items():
-        svg = svg.replace(color, variable)
-    return Markup(svg)
