@@ -17,6 +17,7 @@ import torch
 
 import storage
 from config import ROOT, PlatformConfig
+from jobs._search_page import PATCH_FILE, write_search_page
 from search.conclusion import CONCLUSION_FILE, Conclusion, conclude
 from search.patch import patch
 from search.run_trial import study_run
@@ -25,7 +26,6 @@ from search.targets import Trials, space_of, trials_of
 from training.tracking import tracking_client
 
 LOG = logging.getLogger("headwater.search")
-PATCH_FILE = "winner.patch"
 
 
 def main(config: PlatformConfig, *, study: str, finalists: int = 3, seeds: int = 3) -> dict[str, Any]:
@@ -38,7 +38,8 @@ def main(config: PlatformConfig, *, study: str, finalists: int = 3, seeds: int =
         seeds: how often each.
 
     Returns:
-        study; verdict: in words; winner: number of the trial, None where nothing is better; patch: its file.
+        study; verdict: in words; winner: number of its trial, None where nothing is better; patch and page: their
+        files.
 
     Raises:
         FileNotFoundError: there is no such search.
@@ -54,8 +55,9 @@ def main(config: PlatformConfig, *, study: str, finalists: int = 3, seeds: int =
     LOG.info("%s", concluded.verdict)
     patched = _patch(opened, trainer, concluded)
     _track(config, opened, concluded)
+    page = write_search_page(config, opened)
     winner = next((one.number for one in concluded.finalists if one.model == concluded.winner), None)
-    return {"study": study, "verdict": concluded.verdict, "winner": winner, "patch": patched}
+    return {"study": study, "verdict": concluded.verdict, "winner": winner, "patch": patched, "page": str(page)}
 
 
 def _patch(study: Study, trainer: Trials, concluded: Conclusion) -> str | None:

@@ -1,7 +1,7 @@
 """Makes one trial of a search: asks what to try next, trains it, judges it, records it.
 
 - **Reads:** the search's settings and trials; `examples` of its days.
-- **Writes:** the trial, in the search's folder; its run in MLflow's experiment `search`.
+- **Writes:** the trial, in the search's folder; its run in MLflow's experiment `search`; the search's page.
 
 A trial that fails, diverges or takes too long is recorded as such and counts. One whose process was killed is taken up
 by the next process, under the same number. Where the search's budget is spent, there is nothing to do.
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from config import PlatformConfig
+from jobs._search_page import write_search_page
 from search.run_trial import run_next
 from search.samplers import SAMPLERS
 from search.study import Study
@@ -43,4 +44,5 @@ def main(config: PlatformConfig, *, study: str, limit_s: float = 3600.0) -> dict
     ended = run_next(config, opened, sampler, trainer, limit_s=limit_s)
     if ended is None:
         return {"skipped": f"the search {study} has spent its budget, or nothing is left to try"}
+    write_search_page(config, opened)
     return {"trial": ended.trial.number, "status": ended.trial.status, "ne": ended.trial.objective}

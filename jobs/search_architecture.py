@@ -15,6 +15,7 @@ import torch
 
 from config import PlatformConfig
 from jobs import conclude_search, plan_search
+from jobs._search_page import write_search_page
 from search.run_trial import run_next
 from search.samplers import SAMPLERS
 from search.study import FOUNDATION, Study, best
@@ -88,6 +89,7 @@ def main(
     started, made = time.monotonic(), 0
     while run_next(config, opened, SAMPLERS[sampler](), trainer, limit_s=limit_s) is not None:
         made += 1
+        write_search_page(config, opened)
         LOG.info("%s", _so_far(opened, (time.monotonic() - started) / made))
     return conclude_search.main(config, study=opened.name, finalists=finalists, seeds=seeds)
 

@@ -36,7 +36,7 @@ SERVING_PORT = 5001
 def day_page(facts: DayFacts, config: PlatformConfig) -> str:
     """Renders the page of a day: HTML that needs nothing from outside."""
     return (
-        _environment()
+        environment()
         .get_template("day.html")
         .render(
             facts=facts,
@@ -59,7 +59,7 @@ def skipped_page(config: PlatformConfig, about: str, day: date, reason: str) -> 
     extra = storage.read_manifest(config, "events", day)["extra"]
     start, end = storage.day_window(config, day)
     return (
-        _environment()
+        environment()
         .get_template("skipped.html")
         .render(
             source=config.data_source,
@@ -78,7 +78,7 @@ def model_card(facts: DayFacts, vertical: VerticalDay, config: PlatformConfig) -
     assert vertical.model is not None
     example = vertical.model.example or {"user_id": "USER", "item_id": "ITEM"}
     return (
-        _environment()
+        environment()
         .get_template("card.md")
         .render(
             facts=facts,
@@ -102,13 +102,14 @@ def index_page(config: PlatformConfig, about: str) -> str:
     reports = storage.docs_dir(config) / "reports"
     summaries = [json.loads(path.read_text()) for path in sorted(reports.glob("ds=*/summary.json"), reverse=True)]
     return (
-        _environment()
+        environment()
         .get_template("index.html")
         .render(
             source=config.data_source,
             about=about,
             days=summaries,
             data_docs=(storage.docs_dir(config) / "data_docs" / "index.html").is_file(),
+            searches=sorted(page.parent.name for page in storage.docs_dir(config).glob("searches/*/index.html")),
         )
     )
 
@@ -185,7 +186,8 @@ def _ne_plot(vertical: VerticalDay) -> Markup:
     return plots.ne_by_day(series, label=f"Normalized entropy of the models of {vertical.name} by platform day")
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Returns what renders the templates."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(["html"]),  # cards are Markdown

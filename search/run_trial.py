@@ -52,7 +52,7 @@ def run_next(
     if claimed is None:
         return None
     number = claimed.trial.number
-    LOG.info("trial %d: %s", number, _short(study, claimed))
+    LOG.info("trial %d: %s", number, short(study, claimed))
     key = {"study": study.name, "trial": str(number)}
     with tracked_run(config, experiment=EXPERIMENT, name=f"{study.name} {number}", key=key) as run:
         run.log_params(claimed.trial.params | {"flops": claimed.trial.cost})
@@ -122,7 +122,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _short(study: Study, record: Record) -> str:
+def short(study: Study, record: Record) -> str:
     """Says in one line what is tried: the choices that are not at their first value."""
     first = {choice.name: choice.levels(1)[0] for choice in study.space.choices}
     chosen = {name: value for name, value in record.trial.params.items() if value != first[name]}

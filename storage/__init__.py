@@ -43,6 +43,7 @@ from storage.places import (
     source_root,
     studies_dir,
     study_dir,
+    study_page,
     table_dir,
 )
 from storage.reads import recorded_reads
@@ -105,6 +106,7 @@ __all__ = [
     "source_root",
     "studies_dir",
     "study_dir",
+    "study_page",
     "table_dir",
     "tables_of",
     "verticals_run",

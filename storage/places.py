@@ -77,6 +77,11 @@ def studies_dir(config: PlatformConfig) -> Path:
     return source_root(config) / "studies"
 
 
+def study_page(config: PlatformConfig, study: str) -> Path:
+    """Returns the page of a search, among those for people."""
+    return docs_dir(config) / "searches" / study / "index.html"
+
+
 def registered_model(vertical: str) -> str:
     """Returns a vertical model's name in the MLflow registry."""
     return f"vertical_{vertical}"

@@ -1,0 +1,184 @@
+"""A search through its jobs: killed, gone on with, concluded; what it leaves for people; what it refuses."""
+
+import json
+import subprocess
+import sys
+import time
+from datetime import date
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pyarrow.compute as pc
+import pytest
+import yaml
+
+import storage
+from config import ROOT, PlatformConfig, load_config
+from jobs import conclude_search, list_studies, plan_search, run_trial, search_architecture
+from search.run_trial import run_next
+from search.samplers import SAMPLERS
+from search.study import Study, StudyDiffers
+from search.targets import space_of, trials_of
+from tests.study_log import DAY, DAYS, study_config, write_log
+
+SMALL: dict[str, Any] = {"trials": 3, "sampler": "random", "later_days": 1, "judged_days": 1, "blocks": 1}
+NAME = "small"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PlatformConfig:
+    """Three platform days: one of four dates, and two more."""
+    whole = study_config(tmp_path)
+    write_log(whole)
+    examples = storage.read_partition(whole, "examples", DAY)
+    config = whole.changed(sources={"synthetic": {"bootstrap_days": DAYS - 2}})
+    for day in (date(2026, 1, n) for n in range(DAYS - 2, DAYS + 1)):
+        start, end = storage.day_window(config, day)
+        times = examples["event_timestamp"]
+        of_day = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
+        storage.write_partition(config, "examples", day, examples.filter(of_day))
+    return config
+
+
+def opened(config: PlatformConfig, name: str = NAME) -> Study:
+    return Study.load(config, name, lambda of: space_of(config, of))
+
+
+@pytest.mark.e2e
+def test_a_search_is_killed_goes_on_and_concludes(config: PlatformConfig, tmp_path: Path) -> None:
+    path = tmp_path / "platform.yaml"
+    path.write_text(yaml.safe_dump(json.loads(config.model_dump_json())))
+    options = {**SMALL, "study": NAME, "cost_cap": "inf"}
+    command = [sys.executable, "-m", "jobs", "search_architecture", "--config", str(path)]
+    command += [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    second = storage.study_dir(config, NAME) / "trials" / "00001.json"
+    deadline = time.monotonic() + 120
+    while not second.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    asked = [record.key for record in opened(config).records()]
+    assert len(asked) == 2, "killed while the second trial was trained"
+
+    result = search_architecture.main(config, study=NAME, **SMALL, cost_cap=float("inf"), finalists=1, seeds=2)
+    records = opened(config).records()
+    assert [record.key for record in records][:2] == asked and len({record.key for record in records}) == 3
+    assert [record.trial.status for record in records] == ["done"] * 3
+    # The sampler asks the same of the same history: an undisturbed search has the same trials.
+    plan_search.main(config, study="again", **SMALL, cost_cap=float("inf"))
+    other = opened(config, "again")
+    trainer = trials_of(config, other.settings, other.space, other.settings.days, judged_days=1)
+    for record in records:
+        again = run_next(config, other, SAMPLERS["random"](), trainer, limit_s=100)
+        assert again is not None and again.key == record.key
+        assert again.trial.objective == record.trial.objective
+    assert run_trial.main(config, study="again") == {
+        "skipped": "the search again has spent its budget, or nothing is left to try"
+    }
+
+    _is_concluded(config, result, records)
+
+
+def _is_concluded(config: PlatformConfig, result: dict[str, Any], records: list[Any]) -> None:
+    conclusion = json.loads((storage.study_dir(config, NAME) / "conclusion.json").read_text())
+    assert result["verdict"] == conclusion["verdict"]
+    best = min(records, key=lambda record: record.trial.objective)
+    (finalist,) = conclusion["finalists"]
+    assert finalist["model"] == best.key and len(finalist["by_seed"]) == len(conclusion["current"]["by_seed"]) == 2
+    assert finalist["difference"]["value"] == pytest.approx(finalist["ne"] - conclusion["current"]["ne"])
+    if result["winner"] is not None:
+        assert finalist["difference"]["high"] < 0
+        assert "+  architecture: " in Path(result["patch"]).read_text()
+
+    page = unescape(Path(result["page"]).read_text())
+    assert result["verdict"] in page and page.count("<title>trial ") == 2 * 3  # in both plots
+    assert f'href="searches/{NAME}/index.html"' in (storage.docs_dir(config) / "index.html").read_text()
+    listed = list_studies.main(config)["studies"][NAME]
+    assert listed["trials"] == {"done": 3} and listed["verdict"] == result["verdict"]
+    assert listed["best_ne"] == best.trial.objective
+
+    client = mlflow.MlflowClient(storage.mlflow_tracking_uri(config))
+    experiment = client.get_experiment_by_name("search")
+    assert experiment is not None
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    for record in records:
+        run = runs[f"{NAME} {record.trial.number}"]
+        assert run.data.tags["mlflow.parentRunId"] == runs[NAME].info.run_id
+        assert run.data.metrics["ne"] == pytest.approx(record.trial.objective)
+        assert f"runs/{run.info.run_id}" in page
+    assert runs[NAME].data.tags["verdict"] == result["verdict"]
+
+
+def test_no_trial_sees_the_later_days(config: PlatformConfig) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    study = opened(config)
+    assert study.settings.days == [date(2026, 1, DAYS - 2), date(2026, 1, DAYS - 1)]
+    assert study.settings.later_days == [date(2026, 1, DAYS)]
+    trainer = trials_of(config, study.settings, study.space, study.settings.days, judged_days=1)
+    before = storage.day_window(config, study.settings.later_days[0])[0]
+    seen = [batch.keys["event_timestamp"] for day in trainer.log._days(config) for batch in day]  # type: ignore[union-attr]
+    assert max(pc.max(times).as_py() for times in seen) < before
+
+
+def test_the_cap_is_what_the_platforms_own_model_costs(config: PlatformConfig) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    study = opened(config)
+    trainer = trials_of(config, study.settings, study.space, study.settings.days, judged_days=1)
+    current = trainer.train(None, seed=0, what="current")
+    assert study.settings.cost_cap == current.figures["flops_per_example"]
+
+
+def test_a_trial_that_goes_wrong_is_a_result(config: PlatformConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    study = opened(config)
+    trainer = trials_of(config, study.settings, study.space, study.settings.days, judged_days=1)
+
+    def diverges(*args: Any, **kwargs: Any) -> None:
+        raise FloatingPointError("the loss is not finite at step 3")
+
+    def slow(*args: Any, **kwargs: Any) -> None:
+        time.sleep(60)
+
+    def breaks(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    for wrong in (diverges, slow, breaks):
+        monkeypatch.setattr(trainer, "train", wrong)
+        run_next(config, study, SAMPLERS["random"](), trainer, limit_s=0.2)
+    ends = [(record.trial.status, record.error) for record in study.records()]
+    assert ends == [
+        ("diverged", "the loss is not finite at step 3"),
+        ("timed_out", "it took more than 0 s"),
+        ("failed", "RuntimeError: out of memory"),
+    ]
+    with pytest.raises(ValueError, match="the search small has no trial that ended well"):
+        conclude_search.main(config, study=NAME)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sampler": "grid"}, "Unknown sampler 'grid'; there are random"),
+        ({"target": "news"}, "unknown target 'news'; synthetic has foundation, feed, search, video"),
+        ({"trials": 0}, "trials is 0; it must be 1 at least"),
+        ({"cost_cap": 10.0}, "the cost cap of 10 FLOPs is below the smallest model's"),
+        ({"later_days": 3}, "3 days of synthetic are done: a search needs one at least before the last 3"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(config: PlatformConfig, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        plan_search.main(config, study=NAME, **{**SMALL, **options})
+    assert not storage.study_dir(config, NAME).exists()
+
+
+def test_a_search_of_another_kind_keeps_its_name(config: PlatformConfig) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    with pytest.raises(StudyDiffers, match="blocks 1"):
+        plan_search.main(config, study=NAME, **{**SMALL, "blocks": 2})
+    with pytest.raises(FileNotFoundError, match="no search is named other"):
+        run_trial.main(config, study="other")
+    other_source = load_config(ROOT / "platform.yaml").data_source
+    assert other_source != config.data_source
