@@ -1,5 +1,6 @@
 """Every DAG can be read, says what it does, and names only jobs that exist. Read in Airflow's own environment."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -99,6 +100,25 @@ echo "${@:3}" >> "$CALLS"
 case "$3" in
   plan_day) echo '{"day": "2026-01-03"}' ;;
   ingest) echo "$INGEST_SAYS" ;;
+  *) echo '{}' ;;
+esac
+"""
+
+RUN_A_SEARCH = """
+import json
+from dags.search_architecture import dag
+
+run = dag.test(run_conf={"trials": 3, "target": "feed"})
+print(json.dumps([run.get_state(), sorted([t.task_id, t.state] for t in run.get_task_instances())]))
+"""
+
+STAND_IN_SEARCH = """#!/bin/bash
+# Plays the jobs' Python for a search, whose second trial fails for good.
+echo "${@:3}" >> "$CALLS"
+case "$3" in
+  plan_search) echo '{"study": "mine", "trials": [0, 1, 2]}' ;;
+  run_trial) [ "$(grep -c run_trial "$CALLS")" = 2 ] && { echo 'error: no disk' >&2; exit 2; }
+             echo '{"trial": 0, "status": "done"}' ;;
   *) echo '{}' ;;
 esac
 """
@@ -263,3 +283,43 @@ def test_a_skipped_day_ends_well_and_a_report_knows_the_verticals_that_were_run(
     assert state == "success" and set(tasks.values()) == {"success"}, tasks
     reports = [line for line in calls.read_text().splitlines() if line.startswith("write_report")]
     assert reports == ["write_report --day 2026-01-03 --verticals feed"]
+
+
+@pytest.mark.e2e
+def test_a_search_is_planned_tried_and_concluded_though_a_trial_fails(tmp_path: Path) -> None:
+    stand_in, calls = tmp_path / "python", tmp_path / "calls"
+    stand_in.write_text(STAND_IN_SEARCH)
+    stand_in.chmod(0o755)
+    env = {
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "HEADWATER_SOURCE": "synthetic",
+        "HEADWATER_JOBS_PYTHON": str(stand_in),
+        "CALLS": str(calls),
+    }
+    for command in (["db", "migrate"], ["pools", "set", "search", "2", "trials"], ["dags", "reserialize"]):
+        airflow(["-m", "airflow", *command], **env)
+    _, tasks = in_airflow(RUN_A_SEARCH, **env)
+    assert sorted(state for task, state in tasks if task == "run_trial") == ["failed", "success", "success"]
+    assert ["conclude_search", "success"] in tasks
+    asked = calls.read_text().splitlines()
+    assert asked[0].startswith("plan_search --target feed --sampler") and "--trials 3" in asked[0]
+    assert "--study" not in asked[0] and "--seconds" not in asked[0].replace("--seconds 0", "")
+    assert asked[1:4] == ["run_trial --study mine --limit-s 3600"] * 3
+    assert asked[-1] == "conclude_search --study mine --finalists 3 --seeds 3"
+
+
+def test_the_form_of_a_search_offers_what_there_is(report: Any) -> None:
+    from jobs import conclude_search, plan_search, run_trial
+    from search.samplers import SAMPLERS
+
+    form = next(dag for dag in report["dags"] if dag["dag_id"] == "search_architecture")["params"]
+    assert form["sampler"]["enum"] == list(SAMPLERS)
+    assert form["target"]["enum"] == ["foundation", "feed", "search", "video"]
+    assert all(param["title"] and param["description"] for param in form.values())
+    options: dict[str, Any] = {}
+    for job in (plan_search, run_trial, conclude_search):
+        options |= inspect.signature(job.main).parameters
+    defaults = {name: option.default for name, option in options.items() if name != "config"}
+    assert {name: param["default"] for name, param in form.items()} == defaults | {"study": None}

@@ -1,5 +1,6 @@
 """The whole platform through real servers: days run by Airflow, jobs killed for real, the form filled in a browser."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +220,30 @@ def test_killed_jobs_were_tried_again_and_left_nothing_half_written(platform: Pl
         found = sorted((version.tags["day"], version.tags["transfer"]) for version in versions)
         expected = [(str(day), transfer) for day in (BOOTSTRAP, NEXT) for transfer in ("fm", "none")]
         assert found == expected, f"{name}: one candidate and one baseline a day"
+
+
+def test_a_search_goes_on_after_its_trial_was_killed(platform: Platform) -> None:
+    config = platform.config
+    password, url = services.admin_password(config), services.airflow_url(config)
+    airflow = Airflow(url, dag_id="search_architecture", user=services.ADMIN, password=password)
+    small = {"sampler": "random", "trials": 2, "later_days": 1, "judged_days": 1, "blocks": 1, "finalists": 1}
+    conf = {"study": "small", "seeds": 1, "cost_cap": 1e9} | small
+    body = {"logical_date": None, "conf": conf}
+    started = airflow._call("POST", "/dags/search_architecture/dagRuns", json=body)["dag_run_id"]
+    trial = storage.study_dir(config, "small") / "trials" / "00000.json"
+    wait_for("the first trial", trial.exists, seconds=RUN_SECONDS)
+    asked = json.loads(trial.read_text())
+    psutil.Process(int(asked["worker"].split()[-1])).kill()
+    wait_for("the search", lambda: airflow.run(started)["state"] in ("success", "failed"), seconds=RUN_SECONDS)
+
+    instances = airflow.task_instances(started)
+    assert {i["state"] for i in instances} == {"success"}, [(i["task_id"], i["state"]) for i in instances]
+    names = sorted(i["rendered_map_index"] for i in instances if i["task_id"] == "run_trial")
+    assert names == ["trial 0: done", "trial 1: done"]
+    first, second = (json.loads(path.read_text()) for path in sorted(trial.parent.glob("*.json")))
+    assert (first["key"], first["attempts"]) == (asked["key"], 2) and second["key"] != first["key"]
+    page = f"{services.docs_url(config)}/searches/small/"
+    assert airflow.result(started, "conclude_search")["verdict"] in unescape(requests.get(page, timeout=30).text)
 
 
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver on this machine")
