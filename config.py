@@ -414,7 +414,7 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
         ConfigError: the file is missing, no YAML, or holds an unknown key, a wrong value or an
             impossible combination.
     """
-    path = Path(path or os.environ.get("HEADWATER_CONFIG") or ROOT / "platform.yaml")
+    path = Path(path or platform_file())
     try:
         text = path.read_text()
         tree = yaml.safe_load(text)
@@ -440,6 +440,11 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
                 for key, message in mistakes
             )
         ) from None
+
+
+def platform_file() -> Path:
+    """Returns the platform file in use: $HEADWATER_CONFIG, else platform.yaml beside this module."""
+    return Path(os.environ.get("HEADWATER_CONFIG") or ROOT / "platform.yaml")
 
 
 def jobs_python() -> str:

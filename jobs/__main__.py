@@ -76,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     module = importlib.import_module(f"jobs.{argv[0]}")
     options = vars(_parser(argv[0], module).parse_args(argv[1:]))
     try:
-        config = load_config(options.pop("config"))
+        if path := options.pop("config"):
+            os.environ["HEADWATER_CONFIG"] = path  # for all that this process starts, too
+        config = load_config()
         result = module.main(config, **options)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

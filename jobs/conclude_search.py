@@ -16,7 +16,7 @@ import mlflow
 import torch
 
 import storage
-from config import ROOT, PlatformConfig
+from config import PlatformConfig, platform_file
 from jobs._search_page import PATCH_FILE, write_search_page
 from search.conclusion import CONCLUSION_FILE, Conclusion, conclude
 from search.patch import patch
@@ -68,7 +68,7 @@ def _patch(study: Study, trainer: Trials, concluded: Conclusion) -> str | None:
         path.unlink(missing_ok=True)
         return None
     with storage.replace_file(path) as file:
-        file.write_text(patch(ROOT / "platform.yaml", trainer.section, trainer.settings(won[0].trial.params)))
+        file.write_text(patch(platform_file(), trainer.section, trainer.settings(won[0].trial.params)))
     LOG.info("to make it the platform's own: git apply %s", path)
     return str(path)
 
