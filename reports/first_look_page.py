@@ -16,6 +16,7 @@ from data.first_look.text_format import is_text
 WIDTH = 100
 DAYS_SHOWN = 14
 LEFT_OUT = "-"
+EXAMPLES = 22  # characters
 LABEL_VALUES = 4
 ROLE_WORDS = {"user_id": "user", "item_id": "item", "event_timestamp": "time", "label": "label"}
 
@@ -77,12 +78,12 @@ def _format(form: Format) -> str:
 def _columns(look: Look, console: Console) -> None:
     _head(console, "Columns" if look.entry_given else "Columns, and what they are taken for")
     table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
-    table.add_column("  column", no_wrap=True, max_width=26, overflow="ellipsis")
+    table.add_column("  column", no_wrap=True, max_width=24, overflow="ellipsis")
     table.add_column("taken for", no_wrap=True)
     table.add_column("type", no_wrap=True)
     table.add_column("null", justify="right", no_wrap=True)
     table.add_column("values", justify="right", no_wrap=True)
-    table.add_column("examples", no_wrap=True, overflow="ellipsis")
+    table.add_column("examples", no_wrap=True)
     reasons: dict[str, list[str]] = {}
     for column in look.columns:
         taken = _taken_for(look, column)
@@ -90,12 +91,16 @@ def _columns(look: Look, console: Console) -> None:
         if feature and feature.list is None:
             reasons.setdefault(feature.why, []).append(column.name)
         nulls = f"{column.nulls:.1%}" if column.nulls else ""
-        examples = escape(", ".join(column.examples))
+        examples = escape(_shortened(", ".join(column.examples)))
         style = "dim" if taken == LEFT_OUT else ""
         name = f"  {escape(column.name)}"
         table.add_row(name, taken, column.kind, nulls, f"{column.distinct:,}", examples, style=style)
     console.print(table)
     _lines(console, [f"left out, {why}: {', '.join(names)}" for why, names in reasons.items()])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= EXAMPLES else text[: EXAMPLES - 1].rstrip(", ") + "…"
 
 
 def _taken_for(look: Look, column: Column) -> str:
@@ -131,9 +136,7 @@ def _time(look: Look, console: Console) -> None:
     if not look.entry_given:
         first, last, boot = clock.all_days[0], clock.all_days[-1], clock.bootstrap_days
         after = len(clock.all_days) - boot
-        _lines(
-            console, [f"proposed: {first} to {last}, the first {boot} as the bootstrap day, then {after} one by one"]
-        )
+        _lines(console, [f"proposed: {first} to {last}, the first {boot} as the bootstrap day, {after} after it"])
 
 
 def _days(look: Look, console: Console) -> None:

@@ -5,32 +5,27 @@ import re
 WORDS = {
     "user_id": "user uid member visitor customer listener viewer account subscriber household player reader profile "
     "passenger shopper buyer guest client person cookie device",
-    "item_id": "item ad creative product sku article video movie film song track episode banner offer asin listing post "
-    "recipe book game app content document doc show podcast campaign",
+    "item_id": "item ad creative product sku article video movie film song track episode banner offer asin listing "
+    "post recipe book game app content document doc show podcast campaign",
     "request": "request req auction query search slate bid pageview session visit",
     "impression_id": "impression imp exposure event row record log uuid id",
 }
 TIMES = ("timestamp", "ts", "time", "datetime", "shown", "served", "date", "at", "created", "when")
 LATER = {"click", "clicked", "conversion", "converted", "purchase", "purchased", "updated", "registered", "signup"}
 LATER |= {"birth", "birthday", "published", "release", "released", "joined", "end", "ended", "modified"}
-LABELS = ("label", "click", "clicked", "clk", "clicks", "target", "response", "y", "converted", "conversion", "bought")
-LABELS = (*LABELS, "purchased", "purchase", "played", "watched", "listened", "liked", "engaged", "action")
+# fmt: off
+LABELS = (
+    "label", "click", "clicked", "clk", "clicks", "target", "response", "y", "converted", "conversion",
+    "bought", "purchased", "purchase", "played", "watched", "listened", "liked", "engaged", "action",
+)
+# fmt: on
 KEY_ENDS = {"id", "key", "hash", "uuid", "no", "nr", "number", "ids"}
+# fmt: off
 CODES = {
-    "id",
-    "code",
-    "type",
-    "category",
-    "class",
-    "kind",
-    "group",
-    "level",
-    "hour",
-    "weekday",
-    "position",
-    "slot",
+    "id", "code", "type", "category", "class", "kind", "group", "level", "hour", "weekday", "position", "slot",
     "zip",
 }
+# fmt: on
 OF_USERS = set(WORDS["user_id"].split()) - {"device", "cookie"}
 OF_ITEMS = set(WORDS["item_id"].split())
 

@@ -85,10 +85,13 @@ def _times(columns: list[Column]) -> list[str]:
         rank = rank_as_time(column.name)
         if column.kind == "time":
             ranked.append((column.nulls > 0.5, 50 if rank is None else rank, column.name))
-        elif column.kind in ("integer", "number") and rank is not None:
-            if len(as_times(column.values).drop_nulls()) >= NEARLY_ALL * max(column.given, 1):
-                ranked.append((column.nulls > 0.5, rank, column.name))
+        elif column.kind in ("integer", "number") and rank is not None and _holds_times(column):
+            ranked.append((column.nulls > 0.5, rank, column.name))
     return [name for *_, name in sorted(ranked)]
+
+
+def _holds_times(column: Column) -> bool:
+    return len(as_times(column.values).drop_nulls()) >= NEARLY_ALL * max(column.given, 1)
 
 
 def _labels(columns: list[Column]) -> list[str]:

@@ -46,7 +46,7 @@ class Sample:
         frames = [piece.rows for piece in self.pieces if piece.rows.width]
         return together(frames) if frames else pl.DataFrame()
 
-    def for_each_row(self, value: Callable[[Piece], object], kind: type[pl.DataType]) -> pl.Series:
+    def for_each_row(self, value: Callable[[Piece], float | date | None], kind: type[pl.DataType]) -> pl.Series:
         """Returns a value of its piece for each of `rows`."""
         parts = [
             pl.select(pl.repeat(value(piece), piece.rows.height, dtype=kind)).to_series()

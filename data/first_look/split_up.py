@@ -12,8 +12,12 @@ from data.first_look.names import words_of
 
 MOST = 5  # verticals, beside the one that takes the rest
 # Words of columns that divide traffic as teams do, the best first.
-PARTS = ("placement", "surface", "scene", "tab", "slot", "page", "section", "channel", "feed", "format", "category")
-PARTS = (*PARTS, "department", "genre", "vertical", "type", "kind", "topic")
+# fmt: off
+PARTS = (
+    "placement", "surface", "scene", "tab", "slot", "page", "section", "channel", "feed", "format", "category",
+    "department", "genre", "vertical", "type", "kind", "topic",
+)
+# fmt: on
 NO_PARTS = {"position", "pos", "rank", "index", "hour", "weekday", "day", "minute"}  # of one request, or of the clock
 
 

@@ -45,9 +45,13 @@ def guess_format(path: Path) -> Format:
     quote = "'" if _quoted(lines, "'") > _quoted(lines, '"') else '"'
     delimiter = max((usual, *DELIMITERS), key=lambda mark: _columns(lines, mark, quote))
     escape = "\\" if quote == '"' and any('\\"' in line for line in lines) else None
-    found = {"delimiter": None if delimiter == usual else delimiter, "quote": quote, "escape": escape}
-    decimal = "," if delimiter != "," and _has_decimal_commas(lines, delimiter, quote) else "."
-    return Format(**found, decimal=decimal, encoding=encoding)
+    return Format(
+        delimiter=None if delimiter == usual else delimiter,
+        quote=quote,
+        escape=escape,
+        decimal="," if delimiter != "," and _has_decimal_commas(lines, delimiter, quote) else ".",
+        encoding=encoding,
+    )
 
 
 def _beginning(path: Path) -> bytes:

@@ -8,30 +8,14 @@ import polars as pl
 
 OFFSET = r"\d:\d{2}(?::\d{2})?(?:\.\d+)?\s*(Z|UTC|[+-]\d{2}(?::?\d{2})?)\s*$"
 # Of the zones that have the same offsets at the same times, these are named.
-LIKELY = [
-    "UTC",
-    "Europe/London",
-    "Europe/Berlin",
-    "Europe/Athens",
-    "Europe/Istanbul",
-    "America/New_York",
-    "America/Chicago",
-    "America/Denver",
-    "America/Los_Angeles",
-    "America/Phoenix",
-    "America/Halifax",
-    "America/Sao_Paulo",
-    "Asia/Dubai",
-    "Asia/Karachi",
-    "Asia/Kolkata",
-    "Asia/Dhaka",
-    "Asia/Bangkok",
-    "Asia/Shanghai",
-    "Asia/Tokyo",
-    "Australia/Sydney",
-    "Australia/Brisbane",
-    "Pacific/Auckland",
-]
+# fmt: off
+LIKELY = (
+    "UTC", "Europe/London", "Europe/Berlin", "Europe/Athens", "Europe/Istanbul", "America/New_York",
+    "America/Chicago", "America/Denver", "America/Los_Angeles", "America/Phoenix", "America/Halifax",
+    "America/Sao_Paulo", "Asia/Dubai", "Asia/Karachi", "Asia/Kolkata", "Asia/Dhaka", "Asia/Bangkok",
+    "Asia/Shanghai", "Asia/Tokyo", "Australia/Sydney", "Australia/Brisbane", "Pacific/Auckland",
+)
+# fmt: on
 FEW_OFFSETS = 3  # more are those of many users, and of no zone
 QUIET_HOUR = 4  # by local time; most logs are quietest between three and five
 QUIET = 0.5  # of the mean: an hour less quiet than this says nothing
