@@ -1,11 +1,10 @@
 """What becomes of a day's raw rows: events, each with its vertical, or quarantine, each with a reason."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import polars as pl
 
-from config import Vertical
+from config import Source
 from data.schema import Schema
 from data.validation import as_quarantine, split_rows
 from data.verticals import assign_verticals
@@ -14,14 +13,14 @@ NO_VERTICAL = "no vertical takes this row"
 
 
 def land(
-    raw: pl.DataFrame, schema: Schema, verticals: Mapping[str, Vertical], window: tuple[datetime, datetime]
+    raw: pl.DataFrame, schema: Schema, source: Source, window: tuple[datetime, datetime]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Checks every row and names its vertical.
 
     Args:
         raw: rows as a source reads them.
         schema: the source's features.
-        verticals: the source's verticals.
+        source: whose rows they are.
         window: [start, end) of the day.
 
     Returns:
@@ -31,7 +30,7 @@ def land(
         ValueError: a vertical's filter names a column that the events do not have.
     """
     good, bad = split_rows(raw, schema, window)
-    events = assign_verticals(good, verticals)
+    events = assign_verticals(good, source.verticals)
     homeless = events.filter(pl.col("vertical").is_null()).drop("vertical")
     if homeless.height:
         bad = pl.concat([bad, as_quarantine(homeless, NO_VERTICAL)], how="diagonal")

@@ -46,7 +46,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     zone = config.source.time_zone
     if zone != "UTC" and "event_timestamp" in raw.columns and (twice := count_twice(raw["event_timestamp"], zone)):
         LOG.warning("%d rows of %s have a time that comes twice in %s; the first is taken", twice, day, zone)
-    events, bad = land(raw, schema, config.source.verticals, window)
+    events, bad = land(raw, schema, config.source, window)
 
     quarantined = dict(bad["reason"].value_counts().sort("count", "reason", descending=[True, False]).iter_rows())
     extra: dict[str, Any] = {"raw_rows": raw.height, "quarantined": quarantined}

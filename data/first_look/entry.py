@@ -30,6 +30,7 @@ def make_entry(
     form: Format,
     clock: Clock,
     roles: Roles,
+    anonymous: bool,
     features: list[Feature],
     crosses: list[str],
     verticals: Mapping[str, Vertical],
@@ -41,6 +42,8 @@ def make_entry(
     entry |= {"first_day": clock.all_days[0], "last_day": clock.all_days[-1], "bootstrap_days": clock.bootstrap_days}
     if clock.zone.name != "UTC" and "time_zone" in Source.model_fields:
         entry["time_zone"] = clock.zone.name
+    if anonymous and "anonymous" in Source.model_fields:
+        entry["anonymous"] = "keep"
     if clock.missing:
         entry["empty_day"] = "skip"
     columns: dict[str, Any] = {"impression_id": roles.key[0] if len(roles.key) == 1 else roles.key}

@@ -77,11 +77,10 @@ def look_at(config: PlatformConfig, path: Path, rows: int, told: Mapping[str, li
         return look
     look.form = _format(look)
     _read(look, rows)
-    _check_told(look, told)
-    if not look.columns:
+    if not look.columns or not _all_there(look, told):
         return look
     look.roles = guess_roles(look.columns, told)
-    _time_and_label(look, None)
+    _time_and_label(look, None, config.gates.max_quarantined_fraction)
     look.undecided += look.roles.missing.values()
     if look.undecided or look.clock is None:
         return look
@@ -93,6 +92,7 @@ def look_at(config: PlatformConfig, path: Path, rows: int, told: Mapping[str, li
         look.form,
         look.clock,
         look.roles,
+        look.anonymous > MANY_ANONYMOUS,
         look.features,
         [cross.column for cross in look.crosses if cross.proposed],
         look.split.verticals if look.split else {},
@@ -125,12 +125,11 @@ def look_at_source(config: PlatformConfig, rows: int) -> Look:
         return look
     mapping = source.columns
     look.roles = _given_roles(mapping)
-    _check_told(look, {name: [name] for name in mapping.features} | _told(mapping))
-    if look.undecided:
+    if not _all_there(look, {name: [name] for name in mapping.features} | _told(mapping)):
         return look
     look.entry = as_yaml(look.name, source.model_dump(exclude_unset=True))
     look.features = _given_features(mapping, look.columns, look.roles)
-    _time_and_label(look, source)
+    _time_and_label(look, source, config.gates.max_quarantined_fraction)
     if look.undecided or look.clock is None:
         return look
     instants = as_times(look.sample.rows[mapping.event_timestamp])
@@ -144,12 +143,12 @@ def look_at_source(config: PlatformConfig, rows: int) -> Look:
 
 def _find(look: Look) -> bool:
     look.files, look.left_out = find_files(look.path) if look.path.exists() else ([], [])
+    if any(".json" in left or ".ndjson" in left for left in look.left_out):
+        look.notes.append(JSON_LINES)
     if not look.files:
         there = "holds no file that is read" if look.path.exists() else "does not exist"
         look.undecided.append(f"{look.path} {there}: give a file or a folder of {', '.join(SUFFIXES)}")
         return False
-    if any(".json" in left or ".ndjson" in left for left in look.left_out):
-        look.notes.append(JSON_LINES)
     try:
         dated = [path for path in look.files if day_of(look.path, path) is not None]
     except ValueError as error:
@@ -219,12 +218,11 @@ def _read(look: Look, rows: int) -> None:
             )
 
 
-def _check_told(look: Look, told: Mapping[str, list[str]]) -> None:
+def _all_there(look: Look, told: Mapping[str, list[str]]) -> bool:
     names = [column.name for column in look.columns]
-    for role, columns in told.items():
-        for name in columns:
-            if names and name not in names:
-                look.undecided.append(f"{role}: there is no column {name!r}; there are {', '.join(names)}")
+    lacking = [(role, name) for role, columns in told.items() for name in columns if name not in names]
+    look.undecided += [f"{role}: there is no column {name!r}; there are {', '.join(names)}" for role, name in lacking]
+    return not lacking
 
 
 def _told(mapping: ColumnMapping) -> dict[str, list[str]]:
@@ -246,7 +244,7 @@ def _given_features(mapping: ColumnMapping, columns: list[Column], roles: Roles)
     ]
 
 
-def _time_and_label(look: Look, source: Source | None) -> None:
+def _time_and_label(look: Look, source: Source | None, most_bad: float) -> None:
     frame, roles = look.sample.rows, look.roles
     if when := roles.columns.get("event_timestamp"):
         stamps = look.sample.for_each_row(lambda piece: piece.day, pl.Date)
@@ -261,9 +259,9 @@ def _time_and_label(look: Look, source: Source | None) -> None:
         fits = look.label.is_in([0.0, 1.0]).fill_null(False)
         if not frame.height:
             pass
-        elif not fits.any():
+        elif 1 - float(str(fits.mean())) > most_bad:
             look.undecided.append(
-                f"label {name} is {', '.join(column.examples)} and not 0 or 1: write it so, or --map label=COLUMN"
+                f"label {name} is {', '.join(column.examples)} where it must be 0 or 1: write it so, or --map label=COLUMN"
             )
         elif look.label.filter(fits).n_unique() == 1:
             look.undecided.append(f"label {name} is always {column.examples[0]}: nothing can be learnt from it")

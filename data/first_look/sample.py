@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from config import Format
+from data.first_look.text_format import is_text
 from data.raw.csv_rows import NOTES
 from data.raw.own_files import day_of
 from data.raw.own_rows import read_rows, together
@@ -84,16 +85,23 @@ def take(root: Path, chosen: list[Path], rows: int, read: Callable[[Path, int], 
     return sample
 
 
+def _with_points(rows: pl.DataFrame) -> pl.DataFrame:
+    """Writes numbers with a decimal comma as ingest reads them, in columns that hold nothing else."""
+    texts = [name for name in rows.columns if rows[name].drop_nulls().str.contains(r"^(-?\d+(,\d+)?)?$").all()]
+    return rows.with_columns(pl.col(name).str.replace(",", ".", literal=True) for name in texts)
+
+
 def reader(form: Format) -> Callable[[Path, int], Read]:
     """Returns a function that reads every column of a file under its own name; malformed lines are left out."""
 
-    def read(path: Path, rows: int) -> Read:
-        found = read_rows(path, form, {}, (), (), sample=1)
-        found = read_rows(path, form, {ROW + name: name for name in found.names}, (), (), sample=rows)
+    def read(path: Path, sample: int) -> Read:
+        names = read_rows(path, form, {}, (), (), sample=1).names
+        found = read_rows(path, form, {ROW + name: name for name in names}, (), (), sample=sample)
         usable = found.rows
         if NOTES[0] in usable.columns:
             usable = usable.filter(pl.col(NOTES[0]).is_null())
         values = [column for column in usable.columns if column.startswith(ROW)]
-        return found._replace(rows=usable.select(pl.col(name).alias(name.removeprefix(ROW)) for name in values))
+        rows = usable.select(pl.col(name).alias(name.removeprefix(ROW)) for name in values)
+        return found._replace(rows=_with_points(rows) if form.decimal == "," and is_text(path) else rows)
 
     return read

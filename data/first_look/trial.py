@@ -58,7 +58,7 @@ def try_entry(config: PlatformConfig, chosen: list[Path], rows: int) -> Trial:
         frames = [frame for frame in frames if frame.height]
         if not frames:
             continue
-        events, bad = land(together(frames), schema, config.source.verticals, storage.day_window(config, day))
+        events, bad = land(together(frames), schema, config.source, storage.day_window(config, day))
         trial.rows += events.height + bad.height
         trial.landed += events.height
         trial.verticals.update(dict(events["vertical"].value_counts().iter_rows()))
