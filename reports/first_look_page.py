@@ -126,7 +126,11 @@ def _time(look: Look, console: Console) -> None:
     if clock.unread:
         said.append(f"{clock.unread} values are no time")
     if clock.missing:
-        said.append(f"days without rows: {_named(clock.missing)}; empty_day: skip leaves them out")
+        if clock.sure:
+            said.append(f"days without rows: {_named(clock.missing)}; empty_day: skip leaves them out")
+        else:
+            said.append(f"days of which the sample has no row: {_named(clock.missing)}; if they have none at all,")
+            said.append("add empty_day: skip to the entry (a larger --sample tells)")
     if clock.partial:
         said.append(f"cut days, with less than half of the usual rows: {_named(clock.partial)}")
     if clock.only_midnights:

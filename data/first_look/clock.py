@@ -32,7 +32,8 @@ class Clock:
     days: pl.Series  # of each row; null where its time cannot be read
     rows_by_day: dict[date, int]  # about, of the files that were read
     all_days: list[date]  # from the first to the last
-    missing: list[date]  # among these
+    missing: list[date]  # among these, without a row
+    sure: bool  # that they have none, and not only none in the sample
     partial: list[date]
     unread: int  # values that are no instant
     only_midnights: bool
@@ -44,7 +45,7 @@ class Clock:
 
 
 def read_clock(
-    column: pl.Series, weights: pl.Series, stamps: pl.Series, file_days: list[date], zone: str | None
+    column: pl.Series, weights: pl.Series, stamps: pl.Series, file_days: list[date], zone: str | None, *, sure: bool
 ) -> Clock | None:
     """Reads the log's time; None where no value is an instant of the years that logs are of.
 
@@ -54,6 +55,7 @@ def read_clock(
         stamps: the day in the name of each row's file, null where there is none.
         file_days: the days of all files' names, also of those that were not read.
         zone: whose midnight parts the days; None guesses.
+        sure: a day without a row here has none in the log; else it may only have been missed.
     """
     instants = as_times(column)
     known = instants.drop_nulls()
@@ -80,6 +82,7 @@ def read_clock(
         rows_by_day=rows_by_day,
         all_days=span,
         missing=[day for day in span if day not in there],
+        sure=sure,
         partial=[day for day in edges if rows_by_day.get(day, usual) < PARTIAL * usual],
         unread=int((given(column) & instants.is_null()).sum()),
         only_midnights=known.dt.truncate("1d").eq(known).all(),

@@ -44,7 +44,7 @@ def make_entry(
         entry["time_zone"] = clock.zone.name
     if anonymous and "anonymous" in Source.model_fields:
         entry["anonymous"] = "keep"
-    if clock.missing:
+    if clock.missing and clock.sure:
         entry["empty_day"] = "skip"
     columns: dict[str, Any] = {"impression_id": roles.key[0] if len(roles.key) == 1 else roles.key}
     columns |= {role: roles.columns[role] for role in ("event_timestamp", "user_id", "item_id", "label")}

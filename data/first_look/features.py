@@ -7,8 +7,8 @@ import polars as pl
 
 from config import name_refused
 from data.first_look.columns import Column
-from data.first_look.names import CODES, OF_ITEMS, OF_USERS, words_of
-from data.first_look.roles import Roles
+from data.first_look.names import CODES, OF_ITEMS, OF_USERS, rank_as_time, words_of
+from data.first_look.roles import Roles, holds_times
 from data.validation import as_number
 
 Side = Literal["user", "item", "context"]
@@ -61,10 +61,13 @@ def is_categorical(column: Column) -> bool:
     if column.kind in ("text", "truth"):
         return True
     words = words_of(column.name)
-    return column.kind == "integer" and (column.distinct <= FEW_VALUES or bool(CODES.intersection(words[-1:])))
+    coded = bool(CODES.intersection(words[-1:])) or bool(column.values.str.contains(r"^0\d").any())
+    return column.kind == "integer" and (coded or column.distinct <= FEW_VALUES)
 
 
 def _not_one(column: Column, label: pl.Series, earlier: list[Feature]) -> str:
+    if column.kind == "integer" and rank_as_time(column.name) is not None and holds_times(column):
+        return "another time"
     if column.kind in ("empty", "nested", "time"):
         return {"empty": "empty", "nested": "lists or structures", "time": "another time"}[column.kind]
     if column.distinct < 2 and not column.nulls:

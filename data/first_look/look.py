@@ -249,7 +249,8 @@ def _time_and_label(look: Look, source: Source | None, most_bad: float) -> None:
     if when := roles.columns.get("event_timestamp"):
         stamps = look.sample.for_each_row(lambda piece: piece.day, pl.Date)
         zone = None if source is None else getattr(source, "time_zone", None)
-        look.clock = read_clock(frame[when], look.weights, stamps, look.stamps, zone)
+        sure = all(piece.shows_every_day for piece in look.sample.pieces)
+        look.clock = read_clock(frame[when], look.weights, stamps, look.stamps, zone, sure=sure)
         if look.clock is None and frame.height:
             look.undecided.append(f"no value of {when} is a time: --map event_timestamp=COLUMN names another")
     by_name = {column.name: column for column in look.columns}
@@ -261,7 +262,7 @@ def _time_and_label(look: Look, source: Source | None, most_bad: float) -> None:
             pass
         elif 1 - float(str(fits.mean())) > most_bad:
             look.undecided.append(
-                f"label {name} is {', '.join(column.examples)} where it must be 0 or 1: write it so, or --map label=COLUMN"
+                f"label {name} is {', '.join(column.examples)} where it must be 0 or 1: write it so, or --map another"
             )
         elif look.label.filter(fits).n_unique() == 1:
             look.undecided.append(f"label {name} is always {column.examples[0]}: nothing can be learnt from it")

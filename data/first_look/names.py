@@ -5,8 +5,8 @@ import re
 WORDS = {
     "user_id": "user uid member visitor customer listener viewer account subscriber household player reader profile "
     "passenger shopper buyer guest client person cookie device",
-    "item_id": "item ad creative product sku article video movie film song track episode banner offer asin listing "
-    "post recipe book game app content document doc show podcast campaign",
+    "item_id": "item ad creative product adgroup sku article video movie film song track episode banner offer "
+    "asin listing post recipe book game app content document doc show podcast campaign",
     "request": "request req auction query search slate bid pageview session visit",
     "impression_id": "impression imp exposure event row record log uuid id",
 }

@@ -85,12 +85,13 @@ def _times(columns: list[Column]) -> list[str]:
         rank = rank_as_time(column.name)
         if column.kind == "time":
             ranked.append((column.nulls > 0.5, 50 if rank is None else rank, column.name))
-        elif column.kind in ("integer", "number") and rank is not None and _holds_times(column):
+        elif column.kind in ("integer", "number") and rank is not None and holds_times(column):
             ranked.append((column.nulls > 0.5, rank, column.name))
     return [name for *_, name in sorted(ranked)]
 
 
-def _holds_times(column: Column) -> bool:
+def holds_times(column: Column) -> bool:
+    """Says whether numbers are instants of a log's years, by their size."""
     return len(as_times(column.values).drop_nulls()) >= NEARLY_ALL * max(column.given, 1)
 
 

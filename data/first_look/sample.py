@@ -29,6 +29,11 @@ class Piece:
     whole: bool
 
     @property
+    def shows_every_day(self) -> bool:
+        """Says whether a day without a row in the sample has none in the file."""
+        return self.day is not None or self.rows.height == self.total
+
+    @property
     def weight(self) -> float:
         """Returns how many rows of the file one of the sample stands for."""
         return self.total / self.rows.height if self.rows.height else 0.0

@@ -60,8 +60,12 @@ def guess_zone(
     if quiet is None:
         return Zone("UTC", "nothing tells the users' own", guess=True)
     away = (QUIET_HOUR - quiet + 11) % 24 - 11
-    likely = "" if abs(away) <= 2 else f", so the users may be {away:+d} h from UTC, as in {_example(away, instants)}"
-    return Zone("UTC", f"{about} UTC{likely}", guess=True)
+    likely = (
+        ""
+        if abs(away) <= 2
+        else f", so the users may be {away:+d} h from UTC: if so, set time_zone: {_example(away, instants)}"
+    )
+    return Zone("UTC", f"{about} UTC{likely if abs(away) > 2 else ''}", guess=True)
 
 
 def _offsets(column: pl.Series) -> pl.Series:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from config import Format
 from data.raw.csv_records import Line, Lines, Records
-from data.raw.sampling import READ_PER_ROW, STRETCHES, Read, Stretches
+from data.raw.sampling import READ_PER_ROW, Read, Stretches, stretches_of
 
 # What the rows of a file tell of themselves, beside their values; only malformed lines have it, and rows of a sample
 # have their place.
@@ -85,7 +85,8 @@ def _bytes(path: Path) -> IO[bytes]:
 def _read(path: Path, text: IO[str], form: Format, wanted: dict[str, str], sample: int | None) -> Read:
     dialect = form.dialect(path.name)
     lines = Lines(text)
-    reader = Records(lines, dialect, None if sample is None else max(sample // STRETCHES, 1))
+    stretches = Stretches(stretches_of(sample or 1))
+    reader = Records(lines, dialect, None if sample is None else max(sample // stretches.most, 1))
     header = next(reader.records(), None)
     if header is None:
         return Read(pl.DataFrame(), [], 0)
@@ -95,28 +96,32 @@ def _read(path: Path, text: IO[str], form: Format, wanted: dict[str, str], sampl
     columns = {name: header.index(source) for name, source in wanted.items() if source in header}
     if not columns:
         columns = {name: n for n, name in enumerate(header)}
-    total, ended, stretches, frames = 0, True, Stretches(), []
+
+    def frame_of(batch: str | list[list[str] | Line], starts: Sequence[int]) -> pl.DataFrame:
+        frame = _bare(batch, dialect["delimiter"], columns) if isinstance(batch, str) else _frame(path, batch, columns)
+        if frame.height != len(starts):
+            raise _lost(path, lines)
+        if sample is None:
+            return frame
+        return frame.with_columns(pl.Series(RAW_PLACE, [f"{path}, line {number}" for number in starts], pl.String))
+
+    frames, total, ended, passed = [], 0, True, None
     for batch in reader.batches():
         total += len(reader.starts)
-        if sample is None or stretches.wants_next():
-            if isinstance(batch, str):
-                frame = _bare(batch, dialect["delimiter"], columns)
-                complete = frame.height == len(reader.starts)
-            else:
-                frame, complete = _frame(path, batch, columns), True
-            if not complete:
-                raise _lost(path, lines)
-            if sample is None:
-                frames.append(frame)
-            else:
-                places = pl.Series(RAW_PLACE, [f"{path}, line {number}" for number in reader.starts], pl.String)
-                stretches.keep(frame.with_columns(places))
-        if sample is not None and total >= sample * READ_PER_ROW:
+        if sample is None:
+            frames.append(frame_of(batch, reader.starts))
+            continue
+        passed = None if (wanted_next := stretches.wants_next()) else (batch, reader.starts)
+        if wanted_next:
+            stretches.keep(frame_of(batch, reader.starts))
+        if total >= sample * READ_PER_ROW:
             ended = False
             break
     if ended and lines.read != reader.accounted:
         raise _lost(path, lines)
     frames += stretches.kept
+    if passed is not None:
+        frames.append(frame_of(*passed))  # how the file ends tells how far it goes
     rows = pl.concat(frames, how="diagonal") if frames else _frame(path, [], columns)
     return Read(rows, header, total, ended)
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import storage
-from config import ROOT, PlatformConfig, load_config
+from config import ROOT, PlatformConfig, Source, load_config
 from jobs.__main__ import main as command
 
 FIRST = datetime(2026, 3, 2)
@@ -289,16 +289,47 @@ def test_a_wrong_map_says_what_is_right(look, folder, capsys):
     assert "ROLE is one of user_id, item_id" in capsys.readouterr().err
 
 
-def test_a_sample_spans_the_log_and_a_day_without_rows_is_skipped(look, folder, capsys):
-    rows = shown(requests_a_day=400).filter(pl.col("shown_at").dt.date() != date(2026, 3, 5))
-    rows.write_csv(folder / "log.csv")
+def test_a_sample_spans_the_log(look, folder, capsys):
+    shown(requests_a_day=400).write_csv(folder / "log.csv")
     page = look(folder, "--sample", "1600")
     assert page.code == 0
     read = int(page.text.split(" of about ")[0].split("; ")[-1].replace(",", ""))
-    assert 800 <= read <= 1600 and "of about 8,000 rows" in page.text
+    assert 800 <= read <= 1700 and "of about 9,600 rows" in page.text
     assert (page.source["first_day"], page.source["last_day"]) == (date(2026, 3, 2), date(2026, 3, 7))
-    assert page.source["empty_day"] == "skip" and "days without rows: 2026-03-05" in page.text
     assert page.ingest(capsys)["quarantined"] == {}
+
+
+def test_a_sample_takes_files_of_the_whole_span(look, folder):
+    for n in range(40):
+        rows = shown(requests_a_day=30, days=1).with_columns(pl.col("shown_at") + timedelta(days=n))
+        rows = rows.with_columns(pl.col("request_id") + f"-{n}")
+        rows.write_parquet(folder / f"log-{date(2026, 3, 2) + timedelta(days=n)}.parquet")
+    page = look(folder, "--sample", "1000")
+    assert page.code == 0 and "24 of them sampled" in page.text
+    assert (page.source["first_day"], page.source["last_day"]) == (date(2026, 3, 2), date(2026, 4, 10))
+    assert page.source["bootstrap_days"] == 7
+
+
+@pytest.mark.parametrize("sample", ["100000", "700"])
+def test_a_day_without_rows_is_skipped_where_the_sample_is_sure_of_it(look, folder, sample):
+    shown().filter(pl.col("shown_at").dt.date() != date(2026, 3, 5)).write_csv(folder / "log.csv")
+    page = look(folder, "--sample", sample)
+    assert page.source.get("empty_day") == ("skip" if sample == "100000" else None)
+    said = "days without rows: 2026-03-05" if sample == "100000" else "days of which the sample has no row: 2026-03-05"
+    assert said in page.text
+
+
+def test_rows_without_a_user_are_told(look, folder, capsys):
+    nobody = pl.when(pl.int_range(pl.len()) % 5 > 0).then("member")
+    shown().with_columns(nobody.alias("member")).write_csv(folder / "log.csv")
+    page = look(folder)
+    assert "20.0% of the rows have no user" in page.text
+    assert page.source["columns"]["impression_id"] == ["request_id", "ad"]
+    if "anonymous" in Source.model_fields:
+        assert page.code == 0 and page.source["anonymous"] == "keep"
+        assert page.ingest(capsys)["quarantined"] == {}
+    else:
+        assert page.code == 1 and "20.0% of the rows would go to quarantine" in squeezed(page)
 
 
 def test_the_entry_that_stands_in_platform_yaml_is_checked(look, folder, capsys):
