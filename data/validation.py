@@ -154,12 +154,12 @@ def _midnights(column: pl.Series, time_zone: str) -> pl.Series:
 
 
 def _clock(column: pl.Series, time_zone: str, twice: Literal["earliest", "latest"]) -> pl.Series:
-    given = pl.col("text").str.strip_chars()
-    text = given.str.replace(UTC_SUFFIX, "").str.replace("T", " ", literal=True)
+    stripped = pl.col("text").str.strip_chars()
+    text = stripped.str.replace(UTC_SUFFIX, "").str.replace("T", " ", literal=True)
     clocks = [text.str.to_datetime(format, strict=False, time_unit="us") for format in CLOCK_FORMATS]
     read = pl.DataFrame({"text": column}).select(
         offset=text.str.to_datetime(OFFSET_FORMAT, strict=False, time_unit="us", time_zone="UTC"),
-        in_utc=given.str.contains(UTC_SUFFIX),
+        in_utc=stripped.str.contains(UTC_SUFFIX),
         clock=pl.coalesce(clocks),
         day=text.str.to_date("%Y-%m-%d", strict=False),
         whole=pl.when(text.str.contains(r"^\d{8,19}$")).then(text).cast(pl.Int64, strict=False),

@@ -29,7 +29,8 @@ class Clock:
     zone: Zone
     first: str
     last: str
-    days: pl.Series  # of each row; null where its time cannot be read
+    instants: pl.Series  # of each row, in UTC; null where its time cannot be read
+    days: pl.Series  # of each row
     rows_by_day: dict[date, int]  # about, of the files that were read
     all_days: list[date]  # from the first to the last
     missing: list[date]  # among these, without a row
@@ -57,15 +58,15 @@ def read_clock(
         zone: whose midnight parts the days; None guesses.
         sure: a day without a row here has none in the log; else it may only have been missed.
     """
-    instants = as_times(column)
-    known = instants.drop_nulls()
-    if not len(known):
+    if not as_times(column).is_not_null().any():
         return None
     written, has_instants = _written(column)
-    found = Zone(zone, "as platform.yaml says", guess=False) if zone else guess_zone(
-        column, instants, weights, stamps, has_instants=has_instants
-    )  # fmt: skip
-    local = instants.dt.convert_time_zone(found.name) if has_instants else instants
+    if zone:
+        found = Zone(zone, "as platform.yaml says", guess=False)
+    else:
+        found = guess_zone(column, as_times(column), weights, stamps, has_instants=has_instants)
+    instants = as_times(column, found.name)
+    local = instants.dt.convert_time_zone(found.name)
     days = pl.select(pl.coalesce(stamps, local.dt.date())).to_series()
     counted = pl.DataFrame({"day": days, "rows": weights}).drop_nulls().group_by("day").agg(pl.col("rows").sum())
     rows_by_day = {day: round(rows) for day, rows in counted.sort("day").iter_rows()}
@@ -78,6 +79,7 @@ def read_clock(
         zone=found,
         first=_shown(local.min()),
         last=_shown(local.max()),
+        instants=instants,
         days=days,
         rows_by_day=rows_by_day,
         all_days=span,
@@ -85,7 +87,7 @@ def read_clock(
         sure=sure,
         partial=[day for day in edges if rows_by_day.get(day, usual) < PARTIAL * usual],
         unread=int((given(column) & instants.is_null()).sum()),
-        only_midnights=known.dt.truncate("1d").eq(known).all(),
+        only_midnights=local.dt.truncate("1d").eq(local).drop_nulls().all(),
     )
 
 

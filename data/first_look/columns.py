@@ -39,9 +39,9 @@ def profile(rows: pl.DataFrame) -> list[Column]:
     return [_profile(rows[name]) for name in rows.columns]
 
 
-def as_times(column: pl.Series) -> pl.Series:
+def as_times(column: pl.Series, time_zone: str = "UTC") -> pl.Series:
     """Reads instants as ingest does; null where they are none of a log's years."""
-    instants = read_timestamps(column)
+    instants = read_timestamps(column, time_zone)
     return instants.set(~instants.dt.year().is_between(FIRST_YEAR, LAST_YEAR), None)
 
 

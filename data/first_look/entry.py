@@ -40,7 +40,7 @@ def make_entry(
     if written := form.model_dump(exclude_defaults=True):
         entry["format"] = written
     entry |= {"first_day": clock.all_days[0], "last_day": clock.all_days[-1], "bootstrap_days": clock.bootstrap_days}
-    if clock.zone.name != "UTC" and "time_zone" in Source.model_fields:
+    if clock.zone.name != "UTC":
         entry["time_zone"] = clock.zone.name
     if anonymous and "anonymous" in Source.model_fields:
         entry["anonymous"] = "keep"

@@ -9,7 +9,7 @@ import polars as pl
 
 from config import ROOT, ColumnMapping, Format, PlatformConfig, Source
 from data.first_look.clock import Clock, read_clock
-from data.first_look.columns import Column, as_times, profile
+from data.first_look.columns import Column, profile
 from data.first_look.crosses import Cross, propose_crosses
 from data.first_look.entry import LISTS, as_yaml, entry_name, load_entry, make_entry
 from data.first_look.features import Feature, guess_features
@@ -84,9 +84,8 @@ def look_at(config: PlatformConfig, path: Path, rows: int, told: Mapping[str, li
     look.undecided += look.roles.missing.values()
     if look.undecided or look.clock is None:
         return look
-    instants = as_times(look.sample.rows[look.roles.columns["event_timestamp"]])
-    look.features = guess_features(look.columns, look.roles, instants, look.label)
-    _propose(look, config, instants)
+    look.features = guess_features(look.columns, look.roles, look.clock.instants, look.label)
+    _propose(look, config, look.clock.instants)
     entry = make_entry(
         look.path,
         look.form,
@@ -132,11 +131,10 @@ def look_at_source(config: PlatformConfig, rows: int) -> Look:
     _time_and_label(look, source, config.gates.max_quarantined_fraction)
     if look.undecided or look.clock is None:
         return look
-    instants = as_times(look.sample.rows[mapping.event_timestamp])
-    for guessed in guess_features(look.columns, look.roles, instants, look.label):
+    for guessed in guess_features(look.columns, look.roles, look.clock.instants, look.label):
         if guessed.name in mapping.features and guessed.why.startswith("tells"):
             look.notes.append(f"feature {guessed.name} {guessed.why}")
-    _propose(look, config, instants)
+    _propose(look, config, look.clock.instants)
     _try(look, config, rows)
     return look
 
@@ -248,7 +246,7 @@ def _time_and_label(look: Look, source: Source | None, most_bad: float) -> None:
     frame, roles = look.sample.rows, look.roles
     if when := roles.columns.get("event_timestamp"):
         stamps = look.sample.for_each_row(lambda piece: piece.day, pl.Date)
-        zone = None if source is None else getattr(source, "time_zone", None)
+        zone = None if source is None else source.time_zone
         sure = all(piece.shows_every_day for piece in look.sample.pieces)
         look.clock = read_clock(frame[when], look.weights, stamps, look.stamps, zone, sure=sure)
         if look.clock is None and frame.height:

@@ -48,7 +48,7 @@ def try_entry(config: PlatformConfig, chosen: list[Path], rows: int) -> Trial:
     root = Path(config.source.path or "")
     sample: Sample = take(root, chosen, rows, lambda path, count: files.read_file(config.source, path, count))
     trial = Trial(unreadable=sample.unreadable)
-    pieces = [(piece, files.instants(piece.rows)) for piece in sample.pieces if piece.rows.height]
+    pieces = [(piece, files.instants(config.source, piece.rows)) for piece in sample.pieces if piece.rows.height]
     undated = [known for piece, known in pieces if day_of(root, piece.path) is None]
     days = storage.platform_days(config)
     total = sum(piece.rows.height for piece, _ in pieces)

@@ -19,6 +19,7 @@ LIKELY = (
 FEW_OFFSETS = 3  # more are those of many users, and of no zone
 QUIET_HOUR = 4  # by local time; most logs are quietest between three and five
 QUIET = 0.5  # of the mean: an hour less quiet than this says nothing
+LOCAL = "time_zone to theirs, such as Europe/Berlin"
 INSIDE = 0.995  # of the rows: where so many lie in the days of their files' names, the names are understood
 
 
@@ -52,20 +53,23 @@ def guess_zone(
     quiet = _quiet_hour(instants, weights)
     about = "" if quiet is None else f"fewest rows around {quiet:02}:00"
     if not has_instants:
-        if quiet is not None and min((quiet - QUIET_HOUR) % 24, (QUIET_HOUR - quiet) % 24) > 2:
-            return Zone("UTC", f"no zone is written; {about}, so hardly the users' local time: perhaps UTC", guess=True)
-        return Zone("UTC", f"no zone is written{about and f'; {about}, as in local time'}; taken as UTC", guess=True)
+        if quiet is None:
+            return Zone("UTC", "no zone is written", guess=True)
+        if abs(_hours_from_utc(quiet)) > 2:
+            return Zone("UTC", f"no zone is written; {about}, so hardly the users' own clock", guess=True)
+        return Zone("UTC", f"no zone is written; {about}, so perhaps the users' own clock: set {LOCAL}", guess=True)
     if (hours := _of_names(instants, stamps)) is not None:
         return Zone(_fixed(hours), "the dates in the files' names fit the times so", guess=hours != 0)
     if quiet is None:
         return Zone("UTC", "nothing tells the users' own", guess=True)
-    away = (QUIET_HOUR - quiet + 11) % 24 - 11
-    likely = (
-        ""
-        if abs(away) <= 2
-        else f", so the users may be {away:+d} h from UTC: if so, set time_zone: {_example(away, instants)}"
-    )
+    away = _hours_from_utc(quiet)
+    likely = f", so the users may be {away:+d} h from UTC: if so, set time_zone: {_example(away, instants)}"
     return Zone("UTC", f"{about} UTC{likely if abs(away) > 2 else ''}", guess=True)
+
+
+def _hours_from_utc(quiet: int) -> int:
+    """Returns how far a clock is from UTC on which the quiet hour would be the usual one."""
+    return (QUIET_HOUR - quiet + 11) % 24 - 11
 
 
 def _offsets(column: pl.Series) -> pl.Series:

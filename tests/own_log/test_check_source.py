@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -134,7 +135,7 @@ def test_a_log_of_requests_gets_an_entry_that_runs_as_it_is(look, folder, capsys
     ] == {"search": {"column": "surface", "values": ["search"]}, "other": {}}
     assert (page.source["first_day"], page.source["last_day"]) == (date(2026, 3, 2), date(2026, 3, 7))
     assert page.source["bootstrap_days"] == 3
-    assert "without an offset" in page.text and "as in local time" in squeezed(page)
+    assert "without an offset" in page.text and "perhaps the users' own clock: set time_zone" in squeezed(page)
     assert "request_id: 2,160 rows repeat an earlier one's" in page.text
     assert max(len(line) for line in page.text.splitlines()) <= 100
     landed = page.ingest(capsys)
@@ -169,7 +170,27 @@ def test_a_packed_tsv_with_offsets_in_its_times(look, folder, capsys):
     page = look(folder)
     assert page.code == 0 and "with an offset" in page.text
     assert "format" not in page.source  # a tab is usual in .tsv
-    assert page.ingest(capsys)["quarantined"] == {}
+    assert page.source["time_zone"] == "Europe/Berlin"  # London is at +00:00 in winter
+    assert page.ingest(capsys)["rows"] == 120 * 3 * 4
+
+
+def test_files_named_by_local_days_tell_the_zone_of_their_instants(look, folder, capsys):
+    instants = shown().with_columns((pl.col("shown_at") - timedelta(hours=8)).dt.epoch("ms").alias("ts"))
+    for (day,), part in instants.group_by(pl.col("shown_at").dt.date()):
+        part.drop("shown_at").write_csv(folder / f"{day}.csv")
+    page = look(folder)
+    assert page.code == 0 and page.source["time_zone"] == "Etc/GMT-8"  # 8 h ahead of UTC
+    landed = page.ingest(capsys)
+    assert landed["quarantined"] == {} and landed["rows"] == 120 * 3 * 4
+
+
+def test_the_quiet_hours_only_hint_at_the_zone_of_instants(look, folder):
+    instants = shown().with_columns((pl.col("shown_at") - timedelta(hours=8)).dt.replace_time_zone("UTC"))
+    instants.write_parquet(folder / "log.parquet")
+    page = look(folder)
+    assert "(a guess)" in page.text
+    assert re.search(r"so the users may be \+[789] h from UTC: if so, set time_zone: Asia/", squeezed(page))
+    assert "time_zone" not in page.source
 
 
 def test_a_european_export_gets_its_format(look, folder, capsys):
