@@ -264,6 +264,33 @@ def test_what_is_known_only_after_the_click_is_no_feature(look, folder):
     assert not {"seconds_played", "bought", "clicked_at"} & set(str(page.source["columns"]))
 
 
+def test_a_past_that_tells_of_the_next_click_is_proposed_as_a_cross(look, folder, capsys):
+    draw = np.random.default_rng(3)
+    rows = shown(requests_a_day=400)
+    liked = rows["member"].str.slice(1).cast(pl.Int64) % 5 == rows["advertiser"].str.slice(3).cast(pl.Int64)
+    clicked = pl.Series("clicked", draw.random(rows.height) < np.where(liked, 0.8, 0.1)).cast(pl.Int8)
+    rows.with_columns(clicked).write_csv(folder / "log.csv")
+    page = look(folder)
+    assert page.source["columns"]["crosses"][0] == "advertiser"
+    by_chance = look(folder, "--map", "label=clicked")  # the same log
+    assert by_chance.source == page.source
+    assert page.ingest(capsys)["quarantined"] == {}
+    rows.write_csv(folder / "log.csv")
+    assert "crosses" not in look(folder).source["columns"]
+
+
+def test_a_vertical_has_clicks_enough_to_be_judged(look, folder):
+    few = pl.when(pl.int_range(pl.len()) < 40).then(pl.lit("banner")).otherwise("surface").alias("surface")
+    shown(requests_a_day=200).with_columns(few).write_csv(folder / "log.csv")
+    assert list(look(folder).source["verticals"]) == ["feed", "other"] or (
+        list(look(folder).source["verticals"]) == ["search", "other"]
+    )
+    shown(requests_a_day=10).write_csv(folder / "log.csv")
+    page = look(folder)
+    assert page.source["verticals"] == {"all": {}}
+    assert "no column has two values with about 500 clicks each" in page.text
+
+
 def test_bad_rows_are_told_with_file_and_line(look, folder, capsys):
     lines = shown().write_csv(datetime_format="%Y-%m-%d %H:%M:%S").splitlines()
     lines[10] = lines[10].rsplit(",", 1)[0] + ",maybe"
