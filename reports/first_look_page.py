@@ -1,7 +1,7 @@
 """The page that a look at somebody's log ends with, as a terminal shows it."""
 
 from collections.abc import Iterable
-from textwrap import fill
+from textwrap import wrap
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -18,7 +18,6 @@ WIDTH = 100
 DAYS_SHOWN = 14
 LEFT_OUT = "-"
 EXAMPLES = 22  # characters
-WRAPPING = {"break_long_words": False, "break_on_hyphens": False}  # a path or a command stays whole
 LABEL_VALUES = 4
 ROLE_WORDS = {"user_id": "user", "item_id": "item", "event_timestamp": "time", "label": "label"}
 
@@ -242,7 +241,14 @@ def _head(console: Console, text: str) -> None:
 def _lines(console: Console, lines: Iterable[str]) -> None:
     for line in lines:
         indent = "  " + " " * (len(line) - len(line.lstrip()))
-        folded = fill(line.strip(), console.width, initial_indent=indent, subsequent_indent=indent, **WRAPPING)
+        folded = fill(
+            line.strip(),
+            console.width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         console.print(folded, markup=False, soft_wrap=True)
 
 

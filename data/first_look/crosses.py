@@ -8,6 +8,8 @@ from sklearn.metrics import mutual_info_score
 from data.first_look.columns import Column
 
 MOST = 3
+LEVELS = 4  # of a past click rate
+PRIOR = 3  # rows
 LEAST_SHARE = 0.001  # of the label's entropy
 # Of 2 N I, which is chi-squared where there is nothing to it: this many times its degrees of freedom.
 BEYOND_CHANCE = 3.0
@@ -26,9 +28,9 @@ class Cross:
 def propose_crosses(
     columns: list[Column], candidates: list[str], user: pl.Series, label: pl.Series, order: pl.Series
 ) -> list[Cross]:
-    """Measures each candidate by the information on the label of whether the user has seen, has clicked the value.
+    """Measures each candidate by the information on the label of how often the user clicked the value before.
 
-    It is what remains beside whether the user has clicked anything and how often the value was clicked by all.
+    It is what remains beside how often the user clicked anything, and how often all clicked the value.
 
     Args:
         columns: the columns of the sample.
@@ -44,33 +46,32 @@ def propose_crosses(
         rows = pl.DataFrame({"user": user, "value": column.values, "y": label}).gather(order).drop_nulls()
         if rows.height < 2 or rows["y"].n_unique() < 2:
             continue
-        alone = rows.select(_past("user").alias("of_user"), _rate("value").alias("of_value"))
-        cross = rows.select(_past("user", "value").alias("cross"))["cross"]
-        both = _codes(alone["of_user"], alone["of_value"])
-        crossed = _codes(alone["of_user"], alone["of_value"], cross)
+        pasts = rows.select(
+            of_user=_rate("user"), of_value=_rate("value"), of_both=_rate("user", "value"), n=_rows("user", "value")
+        )
+        both = _codes(pasts["of_user"], pasts["of_value"])
+        crossed = _codes(pasts["of_user"], pasts["of_value"], pasts["of_both"])
         nats = mutual_info_score(rows["y"], crossed) - mutual_info_score(rows["y"], both)
         freedom = max(crossed.n_unique() - both.n_unique(), 1)
         share = nats / mutual_info_score(rows["y"], rows["y"])
         telling = share >= LEAST_SHARE and 2 * rows.height * nats >= BEYOND_CHANCE * freedom
-        seen = float(str((cross > 0).mean()))
+        seen = float(str((pasts["n"] > 0).mean()))
         found.append(Cross(column.name, max(share, 0.0), seen, proposed=telling))
     ranked = sorted(found, key=lambda cross: -cross.information)
     proposed = [cross.column for cross in ranked if cross.proposed][:MOST]
     return [Cross(c.column, c.information, c.seen_before, c.column in proposed) for c in ranked]
 
 
-def _past(*of: str) -> pl.Expr:
-    """0: no earlier row; 1: one, but no click; 2: a click."""
-    clicks = pl.col("y").cum_sum().over(of) - pl.col("y")
-    return pl.when(clicks > 0).then(2).when(pl.int_range(pl.len()).over(of) > 0).then(1).otherwise(0)
+def _rows(*of: str) -> pl.Expr:
+    """Counts the earlier rows of the same."""
+    return pl.int_range(pl.len()).over(of)
 
 
-def _rate(of: str) -> pl.Expr:
-    """The tercile of the click rate of the earlier rows, drawn to the usual one where these are few."""
+def _rate(*of: str) -> pl.Expr:
+    """Ranks the click rate of the earlier rows of the same; few of them are drawn to the usual rate."""
     clicks = pl.col("y").cum_sum().over(of) - pl.col("y")
-    rows = pl.int_range(pl.len()).over(of)
-    rate = (clicks + 10 * pl.col("y").mean()) / (rows + 10)
-    return (rate.rank("ordinal") * 3 / (pl.len() + 1)).floor().cast(pl.Int64)
+    rate = (clicks + PRIOR * pl.col("y").mean()) / (_rows(*of) + PRIOR)
+    return (rate.rank("average") * LEVELS / (pl.len() + 1)).floor().cast(pl.Int64)
 
 
 def _codes(*parts: pl.Series) -> pl.Series:

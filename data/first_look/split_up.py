@@ -28,7 +28,6 @@ class Split:
     verticals: dict[str, Vertical]
     column: str | None = None
     clicks: dict[str, int] | None = None
-    others: int = 0  # values that the vertical without a filter takes
 
 
 def needed_clicks(gates: Gates, eval_fraction: float) -> int:
@@ -57,19 +56,20 @@ def propose_split(
         named = next((n for n, word in enumerate(PARTS) if word in words), len(PARTS))
         score = (-named, int(of_feature[column.name] == "item_categorical"), -column.distinct)
         if best is None or score > best[0]:
-            best = score, _split(column.name, clicks, enough)
+            best = score, _split(column.name, clicks, enough, needed)
     return best[1] if best else Split({"all": Vertical()})
 
 
-def _split(column: str, clicks: dict[str, int], enough: list[str]) -> Split:
-    # The last of them takes what else may come, as a row that no vertical takes goes to quarantine.
-    named = enough[:-1] if len(enough) == len(clicks) else enough
-    named = named[:MOST]
+def _split(column: str, clicks: dict[str, int], enough: list[str], needed: int) -> Split:
+    # What no filter takes would go to quarantine, so one vertical takes the rest: the last of them, where the other
+    # values have too few clicks for a model of their own.
+    rest = sum(clicks.values()) - sum(clicks[value] for value in enough[:MOST])
+    named = enough[:MOST] if rest >= needed else enough[: len(enough[:MOST]) - 1]
     verticals: dict[str, Vertical] = {}
     for value in named:
         verticals[_name(value, column, verticals)] = Vertical(column=column, values=[value])
     verticals[_name("other", column, verticals)] = Vertical()
-    return Split(verticals, column, {value: clicks[value] for value in enough[: MOST + 1]}, len(clicks) - len(named))
+    return Split(verticals, column, {value: clicks[value] for value in enough[: MOST + 1]})
 
 
 def _name(value: str, column: str, taken: dict[str, Vertical]) -> str:
