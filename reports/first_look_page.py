@@ -241,15 +241,9 @@ def _head(console: Console, text: str) -> None:
 def _lines(console: Console, lines: Iterable[str]) -> None:
     for line in lines:
         indent = "  " + " " * (len(line) - len(line.lstrip()))
-        folded = fill(
-            line.strip(),
-            console.width,
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        console.print(folded, markup=False, soft_wrap=True)
+        width = console.width - len(indent)
+        wrapped = wrap(line.strip(), width, break_long_words=False, break_on_hyphens=False)
+        console.print("\n".join(indent + part for part in wrapped), markup=False, soft_wrap=True)
 
 
 def _named(days: list) -> str:

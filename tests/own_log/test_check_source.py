@@ -247,6 +247,12 @@ def test_names_that_config_refuses_are_left_out_with_another_name(look, folder, 
     assert page.ingest(capsys)["quarantined"] == {}
 
 
+def test_what_a_whole_request_has_in_common_is_not_the_users(look, folder):
+    shown(requests_a_day=60, ads=30).write_csv(folder / "log.csv")
+    columns = look(folder).source["columns"]
+    assert "surface" in columns["context_categorical"] and columns["user_categorical"] == ["plan"]
+
+
 def test_what_is_known_only_after_the_click_is_no_feature(look, folder):
     clicked = pl.col("clicked") == 1
     rows = shown().with_columns(
@@ -344,6 +350,7 @@ def test_a_sample_spans_the_log(look, folder, capsys):
     read = int(page.text.split(" of about ")[0].split("; ")[-1].replace(",", ""))
     assert 800 <= read <= 1700 and "of about 9,600 rows" in page.text
     assert (page.source["first_day"], page.source["last_day"]) == (date(2026, 3, 2), date(2026, 3, 7))
+    assert "the sample has no row" not in page.text
     assert page.ingest(capsys)["quarantined"] == {}
 
 
