@@ -55,7 +55,7 @@ def _files(look: Look, console: Console) -> None:
     rows = sum(piece.rows.height for piece in look.sample.pieces)
     total = round(float(look.weights.sum()))
     read = f"; {len(look.sample.pieces)} of them sampled" if len(look.sample.pieces) < len(look.files) else ""
-    said = [f"{len(look.files)} files, {_bytes(size)}{read}"] if look.files else []
+    said = [f"{_counted(len(look.files), 'file')}, {_bytes(size)}{read}"] if look.files else []
     if rows:
         about = f"{total:,} rows" if rows == total else f"{rows:,} of about {total:,} rows were read"
         said[0] += f"; {about}"
@@ -123,7 +123,11 @@ def _time(look: Look, console: Console) -> None:
         return
     _head(console, "Time")
     zone = f"days begin at midnight of {clock.zone.name}" + (" (a guess)" if clock.zone.guess else "")
-    said = [clock.written, f"{zone}: {clock.zone.why}", f"{clock.first} to {clock.last}, {len(clock.all_days)} days"]
+    said = [
+        clock.written,
+        f"{zone}: {clock.zone.why}",
+        f"{clock.first} to {clock.last}, {_counted(len(clock.all_days), 'day')}",
+    ]
     if clock.unread:
         said.append(f"{clock.unread} values are no time")
     if clock.missing:
@@ -178,8 +182,12 @@ def _ids_and_label(look: Look, console: Console) -> None:
     if "user_id" in look.roles.columns:
         nobody = f"{look.anonymous:.1%} of the rows have no user" if look.anonymous else "every row has a user"
         rows = "the other rows" if look.anonymous else "the rows"
-        before = f"{look.seen_before:.0%} of {rows} are of a user seen before in the sample (in the whole log: more)"
-        said.append(f"{nobody}; {before}")
+        before = (
+            ""
+            if look.split is None
+            else f"; {look.seen_before:.0%} of {rows} are of a user seen before in the sample (in the whole log: more)"
+        )
+        said.append(nobody + before)
     _lines(console, said)
 
 
@@ -248,6 +256,10 @@ def _lines(console: Console, lines: Iterable[str]) -> None:
 
 def _named(days: list) -> str:
     return ", ".join(str(day) for day in days[:4]) + (f", … ({len(days)})" if len(days) > 4 else "")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + "s" * (count != 1)
 
 
 def _bytes(size: int) -> str:

@@ -57,8 +57,8 @@ def guess_roles(columns: list[Column], told: Mapping[str, list[str]]) -> Roles:
     roles.key = _key(columns, roles, told.get("impression_id"))
     if not roles.key:
         roles.missing["impression_id"] = (
-            f"no column or pair of columns tells an impression from all others ({MEANING['impression_id']}): name them "
-            "with --map impression_id=COLUMN,COLUMN, or write a number for each row"
+            "no column, nor several, found that tell an impression from all others (impression_id): name them with "
+            "--map impression_id=COLUMN,COLUMN, or write a number for each row"
         )
     return roles
 
@@ -73,7 +73,7 @@ def _keys(columns: list[Column], role: str) -> list[str]:
     ranked = [
         (rank, -column.distinct, column.name)
         for column in columns
-        if column.kind in ("integer", "text") and column.distinct > 1
+        if column.kind in ("integer", "text") and column.distinct > (role == "request")
         if (rank := rank_as_key(column.name, role)) is not None
     ]
     return [name for *_, name in sorted(ranked)]
@@ -125,6 +125,12 @@ def _key(columns: list[Column], roles: Roles, told: list[str] | None) -> list[st
 
 def _could_be(role: str, columns: list[Column], roles: Roles) -> str:
     kinds = {"event_timestamp": ("time", "integer"), "label": ("truth", "integer")}.get(role, ("integer", "text"))
-    free = [column.name for column in columns if column.kind in kinds and column.name not in roles.columns.values()]
+    free = [
+        column.name
+        for column in columns
+        if column.kind in kinds
+        and column.name not in roles.columns.values()
+        and (role != "label" or column.distinct == 2)
+    ]
     named = ", ".join(free[:6]) + (", …" if len(free) > 6 else "")
     return f"--map {role}=COLUMN names it" + (f"; it could be {named}" if free else "; no column looks like it")

@@ -336,6 +336,14 @@ def test_a_column_that_cannot_be_guessed_is_asked_for_and_told(look, folder, cap
     assert told.ingest(capsys)["quarantined"] == {}
 
 
+def test_a_rating_is_no_label_and_is_not_offered_as_one(look, folder):
+    rating = (pl.int_range(pl.len()) % 5 + 1).alias("rating")
+    shown().drop("clicked").with_columns(rating).write_csv(folder / "ratings.csv")
+    page = look(folder)
+    assert page.code == 1
+    assert "--map label=COLUMN names it; no column looks like it" in squeezed(page)
+
+
 def test_a_wrong_map_says_what_is_right(look, folder, capsys):
     shown().write_csv(folder / "log.csv")
     assert "there is no column 'nobody'" in squeezed(look(folder, "--map", "user_id=nobody"))
