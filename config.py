@@ -84,6 +84,14 @@ COMPUTED_COLUMN = re.compile(
 )
 
 
+def name_refused(feature: str) -> str | None:
+    """Says why a feature of the user's own log may not have this name; None where it may."""
+    if "." in feature or feature.startswith("_"):
+        return "a dot or a leading underscore"
+    taken = feature.lower() in PLATFORM_COLUMNS or COMPUTED_COLUMN.fullmatch(feature.lower())
+    return "the platform uses it" if taken or feature in MODULE_ATTRIBUTES else None
+
+
 class ColumnMapping(Section):
     """Where the `files` source finds each column of the common schema in the user's own Parquet or CSV."""
 
@@ -114,9 +122,7 @@ class ColumnMapping(Section):
                 raise ValueError(f"{name} is listed twice; a feature has one kind")
             if lowered.count(name.lower()) > 1:
                 raise ValueError(f"{name} and another feature differ in upper and lower case only; rename one")
-            taken = name.lower() in PLATFORM_COLUMNS or COMPUTED_COLUMN.fullmatch(name.lower())
-            if taken or name in MODULE_ATTRIBUTES or "." in name or name.startswith("_"):
-                why = "a dot or a leading underscore" if "." in name or name.startswith("_") else "the platform uses it"
+            if why := name_refused(name):
                 raise ValueError(f"a feature may not be called {name} ({why}): rename the column in your files")
         allowed = ["item_id", *self.item_categorical]
         for name in self.crosses:

@@ -69,7 +69,7 @@ def split_rows(
         skipped = unread & read_timestamps(raw["event_timestamp"]).is_not_null()
         refuse(skipped, f"event_timestamp does not exist in {time_zone}")
     for name in names:
-        refuse(_given(raw[name]) & typed[name].is_null(), f"wrong type: {name}")
+        refuse(given(raw[name]) & typed[name].is_null(), f"wrong type: {name}")
     for name in (*IDS, "event_timestamp"):
         refuse(typed[name].is_null(), f"null {name}")
     passed = typed.select("impression_id").with_row_index("row").filter(reason.is_null())
@@ -154,12 +154,12 @@ def _midnights(column: pl.Series, time_zone: str) -> pl.Series:
 
 
 def _clock(column: pl.Series, time_zone: str, twice: Literal["earliest", "latest"]) -> pl.Series:
-    given = pl.col("text").str.strip_chars()
-    text = given.str.replace(UTC_SUFFIX, "").str.replace("T", " ", literal=True)
+    stripped = pl.col("text").str.strip_chars()
+    text = stripped.str.replace(UTC_SUFFIX, "").str.replace("T", " ", literal=True)
     clocks = [text.str.to_datetime(format, strict=False, time_unit="us") for format in CLOCK_FORMATS]
     read = pl.DataFrame({"text": column}).select(
         offset=text.str.to_datetime(OFFSET_FORMAT, strict=False, time_unit="us", time_zone="UTC"),
-        in_utc=given.str.contains(UTC_SUFFIX),
+        in_utc=stripped.str.contains(UTC_SUFFIX),
         clock=pl.coalesce(clocks),
         day=text.str.to_date("%Y-%m-%d", strict=False),
         whole=pl.when(text.str.contains(r"^\d{8,19}$")).then(text).cast(pl.Int64, strict=False),
@@ -214,11 +214,11 @@ def _read(column: pl.Series, name: str, schema: Schema, time_zone: str) -> pl.Se
     if name == "event_timestamp":
         return read_timestamps(column, time_zone)
     if name == "label":
-        return _as_number(column)
-    return _as_number(column).cast(pl.Float32) if name in schema.dense else as_text(column)
+        return as_number(column)
+    return as_number(column).cast(pl.Float32) if name in schema.dense else as_text(column)
 
 
-def _given(column: pl.Series) -> pl.Series:
+def given(column: pl.Series) -> pl.Series:
     """Says whether there is a value at all: not null, an empty string or, in a number, NaN."""
     if column.dtype in (pl.String, pl.Categorical, pl.Enum):
         return column.cast(pl.String).str.strip_chars().fill_null("") != ""
@@ -227,7 +227,8 @@ def _given(column: pl.Series) -> pl.Series:
     return column.is_not_null()
 
 
-def _as_number(column: pl.Series) -> pl.Series:
+def as_number(column: pl.Series) -> pl.Series:
+    """Reads numbers, true and false as 1 and 0; null where a value is none."""
     kind = column.dtype
     if kind in (pl.String, pl.Categorical, pl.Enum):
         text = column.cast(pl.String).str.strip_chars().str.to_lowercase()

@@ -10,6 +10,7 @@ import os
 import pkgutil
 import sys
 import time
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -53,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the job the command line names; its result is the last line of output, as JSON.
 
     Returns:
-        0; 1 if the job failed, with one line on standard error that says why; 2 if the command line is wrong.
+        0; 1 if the job failed, with one line on standard error that says why, or if its result says that something is
+        undecided; 2 if the command line is wrong.
     """
     argv = sys.argv[1:] if argv is None else argv
     names = job_names()
@@ -92,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     # Strict JSON, as Airflow's API takes no NaN.
     if os.environ.get("RANK", "0") == "0":  # one of several processes that torchrun started
         print(json.dumps(storage.finite(result or {}), default=str, allow_nan=False), flush=True)
-    return 0
+    return 1 if (result or {}).get(jobs.UNDECIDED) else 0
 
 
 def _first_sentence(name: str) -> str:
@@ -111,6 +113,9 @@ def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
         option = "--" + parameter.name.replace("_", "-")
         if parameter.annotation is bool:
             parser.add_argument(option, action="store_true")
+            continue
+        if parameter.annotation == Sequence[str]:
+            parser.add_argument(option, action="append", default=[], metavar="ROLE=COLUMN", help="may be repeated")
             continue
         kind: Any = date.fromisoformat if parameter.annotation is date else parameter.annotation
         required = parameter.default is inspect.Parameter.empty

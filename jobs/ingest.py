@@ -10,20 +10,18 @@ import logging
 from datetime import date
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 
 import storage
 from config import PlatformConfig
 from data.empty_day import EMPTY, why_empty
+from data.landing import land
 from data.sources import chosen_source, source_schema
-from data.validation import DUPLICATE, as_quarantine, count_twice, split_rows
-from data.verticals import assign_verticals
+from data.validation import DUPLICATE, count_twice
 
 LOG = logging.getLogger("headwater.ingest")
 
 KEY_HINT = "; where one request shows several ads, put an id together: impression_id: [request_id, ad]"
-NO_VERTICAL = "no vertical takes this row"
 
 
 @storage.recorded_reads()
@@ -48,13 +46,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     zone = config.source.time_zone
     if zone != "UTC" and "event_timestamp" in raw.columns and (twice := count_twice(raw["event_timestamp"], zone)):
         LOG.warning("%d rows of %s have a time that comes twice in %s; the first is taken", twice, day, zone)
-    good, bad = split_rows(raw, schema, window, time_zone=zone)
-    events = assign_verticals(good, config.source.verticals)
-    homeless = events.filter(pl.col("vertical").is_null()).drop("vertical")
-    if homeless.height:
-        bad = pl.concat([bad, as_quarantine(homeless, NO_VERTICAL)], how="diagonal")
-        events = events.filter(pl.col("vertical").is_not_null())
-    events = events.sort("event_timestamp", "impression_id")
+    events, bad = land(raw, schema, config.source, window)
 
     quarantined = dict(bad["reason"].value_counts().sort("count", "reason", descending=[True, False]).iter_rows())
     extra: dict[str, Any] = {"raw_rows": raw.height, "quarantined": quarantined}

@@ -3,7 +3,7 @@
 import json
 import time
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 from rich.console import Console
@@ -54,18 +54,13 @@ def run(config: PlatformConfig, *, days: int, console: Console) -> int:
 
 def next_days(config: PlatformConfig, *, done: set[date], days: int) -> list[date]:
     """Returns the days to run: the `days` oldest that are not done, and the bootstrap day besides if none is done."""
-    todo = [day for day in _platform_days(config) if day not in done]
+    todo = [day for day in storage.platform_days(config) if day not in done]
     return todo[: days if done else days + 1]
 
 
 def days_done(config: PlatformConfig) -> set[date]:
     """Returns the days that are done, as plan_day defines it too."""
-    return {day for day in _platform_days(config) if storage.day_status(config, day) == "done"}
-
-
-def _platform_days(config: PlatformConfig) -> list[date]:
-    first, last = config.source.bootstrap_day, config.source.last_day
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    return {day for day in storage.platform_days(config) if storage.day_status(config, day) == "done"}
 
 
 def show_addresses(config: PlatformConfig, console: Console, *, day: date | None = None) -> None:

@@ -59,6 +59,12 @@ def first_instant(day: date, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(seconds[begins], UTC)
 
 
+def platform_days(config: PlatformConfig) -> list[date]:
+    """Returns every platform day of the log, the bootstrap day first."""
+    first = config.source.bootstrap_day
+    return [first + timedelta(days=n) for n in range((config.source.last_day - first).days + 1)]
+
+
 def day_ends(config: PlatformConfig, day: date) -> list[datetime]:
     """Returns the ends (UTC) of every day of the log inside a platform day's window, oldest first.
 

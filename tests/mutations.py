@@ -19,6 +19,7 @@ NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".headwater", ".*_cache", "
 TRAINER = "training/vertical/trainer.py"
 DISTILLED = "tests/training/vertical/test_distillation.py"
 LOGGED_ROWS = "tests/training/vertical/test_logged_rows.py::test_rebuilt_rows_are_the_served_ones"
+FIRST_LOOK = "tests/own_log/test_check_source.py"
 STUDY = "benchmarks/studies/transfer_study"
 STUDY_RUN = "tests/benchmarks/studies/test_transfer_study_run.py"
 STUDY_RESULTS = "tests/benchmarks/studies/test_transfer_study_results.py"
@@ -35,6 +36,34 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS = [
+    Mutation(
+        "a look takes the first rows of a file alone",
+        "data/raw/sampling.py",
+        "self.kept = self.kept[::2]",
+        "self.kept = self.kept[:-1]",
+        f"{FIRST_LOOK}::test_a_sample_spans_the_log",
+    ),
+    Mutation(
+        "a row's line is that of the one before",
+        "data/raw/csv_records.py",
+        "self._first = lines.number - len(lines.taken) + 1",
+        "self._first = lines.number - len(lines.taken)",
+        f"{FIRST_LOOK}::test_bad_rows_are_told_with_file_and_line",
+    ),
+    Mutation(
+        "what a request has in common is taken for the user's",
+        "data/first_look/features.py",
+        '.filter(pl.col("at") != pl.col("at_before"))',
+        '.filter(pl.col("at_before").is_not_null())',
+        f"{FIRST_LOOK}::test_what_a_whole_request_has_in_common_is_not_the_users",
+    ),
+    Mutation(
+        "an undecided look exits as if it were ready",
+        "jobs/__main__.py",
+        "return 1 if (result or {}).get(jobs.UNDECIDED) else 0",
+        "return 0",
+        f"{FIRST_LOOK}::test_the_command_ends_with_its_code_and_plain_text",
+    ),
     Mutation(
         "clicks are distilled in place of soft labels",
         TRAINER,

@@ -2,7 +2,7 @@
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO
@@ -59,15 +59,19 @@ class Lines(Iterator[str]):
 class Records:
     """The records of a file's lines: lists of values, or the lines that make none."""
 
-    def __init__(self, lines: Lines, dialect: dict[str, object]) -> None:
+    def __init__(self, lines: Lines, dialect: dict[str, object], at_a_time: int | None = None) -> None:
         self._lines, self._dialect = lines, dialect
+        self._at_a_time = at_a_time or AT_A_TIME
+        self._first = 0  # line on which the newest of `records` begins
+        self.starts: Sequence[int] = ()  # line on which each record of the newest batch begins
         self.width: int | None = None  # values of a record
         self.accounted = 0  # lines that have gone into records, malformed lines or blank ones
 
     def batches(self) -> Iterator[list[list[str] | Line] | str]:
         """Yields many records at a time: as they are in the file where there is one a line and nothing is quoted."""
-        while block := self._lines.take(AT_A_TIME):
+        while block := self._lines.take(self._at_a_time):
             text = "".join(block)
+            self.starts = range(self._lines.number - len(block) + 1, self._lines.number + 1)
             if self._is_bare(block, text):
                 self.accounted += len(block)
                 yield text.replace("\r\n", "\n")
@@ -76,7 +80,9 @@ class Records:
                 yield rows
             else:
                 self._lines.keep(0)
-                yield list(islice(self.records(), AT_A_TIME))
+                placed = [(record, self._first) for record in islice(self.records(), self._at_a_time)]
+                self.starts = [first for _, first in placed]
+                yield [record for record, _ in placed]
 
     def records(self) -> Iterator[list[str] | Line]:
         """Yields one record after the other; where one cannot be read, its first line, and goes on behind that."""
@@ -95,6 +101,7 @@ class Records:
                 lines.keep(1)
                 reader = self._reader()  # the old one may be in the middle of a value
             self.accounted += len(lines.taken)
+            self._first = lines.number - len(lines.taken) + 1
             if why is not None:
                 yield Line(lines.number, _shown(lines.taken[0]), why)
             elif values:  # else the line is blank

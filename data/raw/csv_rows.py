@@ -17,8 +17,10 @@ import pyarrow as pa
 
 from config import Format
 from data.raw.csv_records import Line, Lines, Records
+from data.raw.sampling import READ_PER_ROW, Read, Stretches, stretches_of
 
-# What the rows of a file tell of themselves, beside their values; only malformed lines have it.
+# What the rows of a file tell of themselves, beside their values; only malformed lines have it, and rows of a sample
+# have their place.
 REFUSED = "refused"  # why the row cannot be used
 RAW_LINE = "raw_line"  # its text in the file
 RAW_PLACE = "raw_place"  # file and line
@@ -27,7 +29,7 @@ NOTES = (REFUSED, RAW_LINE, RAW_PLACE)
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
-def read_csv(path: Path, form: Format, wanted: dict[str, str]) -> tuple[pl.DataFrame, list[str]]:
+def read_csv(path: Path, form: Format, wanted: dict[str, str], sample: int | None = None) -> Read:
     """Reads the columns that are wanted, as strings, and every malformed line as a row with the columns of NOTES.
 
     Args:
@@ -35,16 +37,17 @@ def read_csv(path: Path, form: Format, wanted: dict[str, str]) -> tuple[pl.DataF
         form: how the file is written.
         wanted: the name that each column gets -> its name in the file; columns that the file lacks are left out, and
             where it has none of them, all of its columns are read under their own names.
+        sample: None reads every row; else about so many at most, spread over the file, each with its place.
 
     Returns:
-        The rows in the order of the file, and all column names of the file.
+        The rows in the order of the file, all column names of the file, and how many rows it has.
 
     Raises:
         ValueError: the file cannot be unpacked or decoded, or its lines and the rows read from them do not agree.
     """
     try:
         with _text(path, form) as text:
-            return _read(path, text, form, wanted)
+            return _read(path, text, form, wanted, sample)
     except (EOFError, zlib.error, gzip.BadGzipFile, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
@@ -79,34 +82,55 @@ def _bytes(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _read(path: Path, text: IO[str], form: Format, wanted: dict[str, str]) -> tuple[pl.DataFrame, list[str]]:
+def _read(path: Path, text: IO[str], form: Format, wanted: dict[str, str], sample: int | None) -> Read:
     dialect = form.dialect(path.name)
     lines = Lines(text)
-    reader = Records(lines, dialect)
+    stretches = Stretches(stretches_of(sample or 1))
+    reader = Records(lines, dialect, None if sample is None else max(sample // stretches.most, 1))
     header = next(reader.records(), None)
     if header is None:
-        return pl.DataFrame(), []
+        return Read(pl.DataFrame(), [], 0)
     if isinstance(header, Line):
         raise ValueError(f"{path}, line {header.number}, where the column names should be: {header.why}")
     reader.width = len(header)
     columns = {name: header.index(source) for name, source in wanted.items() if source in header}
     if not columns:
         columns = {name: n for n, name in enumerate(header)}
-    frames, complete = [], True
+
+    def frame_of(batch: str | list[list[str] | Line], starts: Sequence[int]) -> pl.DataFrame:
+        frame = _bare(batch, dialect["delimiter"], columns) if isinstance(batch, str) else _frame(path, batch, columns)
+        if frame.height != len(starts):
+            raise _lost(path, lines)
+        if sample is None:
+            return frame
+        return frame.with_columns(pl.Series(RAW_PLACE, [f"{path}, line {number}" for number in starts], pl.String))
+
+    frames, total, ended, passed = [], 0, True, None
     for batch in reader.batches():
-        if isinstance(batch, str):
-            frames.append(_bare(batch, dialect["delimiter"], columns))
-            complete = frames[-1].height == batch.count("\n") + (not batch.endswith("\n"))
-        else:
-            frames.append(_frame(path, batch, columns))
-        if not complete:
+        total += len(reader.starts)
+        if sample is None:
+            frames.append(frame_of(batch, reader.starts))
+            continue
+        passed = None if (wanted_next := stretches.wants_next()) else (batch, reader.starts)
+        if wanted_next:
+            stretches.keep(frame_of(batch, reader.starts))
+        if total >= sample * READ_PER_ROW:
+            ended = False
             break
-    if not complete or lines.read != reader.accounted:
-        raise ValueError(
-            f"{path}: up to line {lines.number}, not every line was read as a row; nothing is taken from a file of "
-            "which rows may be lost"
-        )
-    return pl.concat(frames, how="diagonal") if frames else _frame(path, [], columns), header
+    if ended and lines.read != reader.accounted:
+        raise _lost(path, lines)
+    frames += stretches.kept
+    if passed is not None:
+        frames.append(frame_of(*passed))  # how the file ends tells how far it goes
+    rows = pl.concat(frames, how="diagonal") if frames else _frame(path, [], columns)
+    return Read(rows, header, total, ended)
+
+
+def _lost(path: Path, lines: Lines) -> ValueError:
+    return ValueError(
+        f"{path}: up to line {lines.number}, not every line was read as a row; nothing is taken from a file of "
+        "which rows may be lost"
+    )
 
 
 def _bare(text: str, delimiter: str, columns: dict[str, int]) -> pl.DataFrame:

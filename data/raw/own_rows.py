@@ -8,15 +8,21 @@ import pyarrow.parquet as pq
 
 from config import Format
 from data.ids import INEXACT, as_ids
-from data.raw.csv_rows import REFUSED, read_csv
+from data.raw.csv_rows import RAW_PLACE, REFUSED, read_csv
 from data.raw.own_files import TABLES
+from data.raw.sampling import Read, slices
 
 UUID_DIGITS = "^(.{8})(.{4})(.{4})(.{4})(.{12})$"
 
 
 def read_rows(
-    path: Path, form: Format, wanted: dict[str, str], ids: tuple[str, ...], numbers: tuple[str, ...]
-) -> tuple[pl.DataFrame, list[str]]:
+    path: Path,
+    form: Format,
+    wanted: dict[str, str],
+    ids: tuple[str, ...],
+    numbers: tuple[str, ...],
+    sample: int | None = None,
+) -> Read:
     """Reads the wanted columns of a Parquet or CSV file, ids as text; rows that cannot be used say why in REFUSED.
 
     Args:
@@ -25,9 +31,10 @@ def read_rows(
         wanted: the name that each column gets -> its name in the file.
         ids: the columns, by the names that they get, that are ids.
         numbers: the columns whose decimal point is `form.decimal` in CSV files.
+        sample: None reads every row; else about so many at most, spread over the file, each with its place.
 
     Returns:
-        The rows, and all column names of the file.
+        The rows, all column names of the file, and how many rows it has.
 
     Raises:
         ValueError: the file cannot be read; the message says what to do.
@@ -35,30 +42,43 @@ def read_rows(
     if not path.stat().st_size:
         raise ValueError(f"{path} is empty (0 bytes): write it again, or take it away")
     if path.suffix.lower() in TABLES:
-        rows, names = _read_parquet(path, wanted)
+        read = _read_parquet(path, wanted, sample)
+        rows = read.rows
     else:
-        rows, names = read_csv(path, form, wanted)
+        read = read_csv(path, form, wanted, sample)
+        rows = read.rows
         if form.decimal == ",":
             rows = rows.with_columns(pl.col(name).str.replace(",", ".") for name in numbers if name in rows.columns)
     for name in ids:
         if name in rows.columns:
             rows = _with_ids(rows, name)
-    return rows, names
+    return read._replace(rows=rows)
 
 
-def _read_parquet(path: Path, wanted: dict[str, str]) -> tuple[pl.DataFrame, list[str]]:
+def _read_parquet(path: Path, wanted: dict[str, str], sample: int | None) -> Read:
     try:
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         names = scan.collect_schema().names()
         columns = {name: pl.col(source) for name, source in wanted.items() if source in names}
         # Without any mapped column the rows keep their own, or they would vanish instead of being quarantined.
-        rows = (scan.select(**columns) if columns else scan).collect()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        chosen = scan.select(**columns) if columns else scan
+        total = pq.read_metadata(path).num_rows
+        if sample is None:
+            rows = chosen.collect()
+        else:
+            rows = pl.concat([_placed(path, chosen, *stretch) for stretch in slices(total, sample)])
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         why = (str(error).splitlines() or ["no reason given"])[0]
         raise ValueError(f"{path} cannot be read as Parquet ({why}): write it again, or take it away") from error
-    return _without_bytes(path, rows, wanted), names
+    return Read(_without_bytes(path, rows, wanted), names, total)
+
+
+def _placed(path: Path, scan: pl.LazyFrame, offset: int, length: int) -> pl.DataFrame:
+    rows = scan.slice(offset, length).collect()
+    numbers = range(offset + 1, offset + 1 + rows.height)
+    return rows.with_columns(pl.Series(RAW_PLACE, [f"{path}, row {number}" for number in numbers], pl.String))
 
 
 def _without_bytes(path: Path, rows: pl.DataFrame, wanted: dict[str, str]) -> pl.DataFrame:

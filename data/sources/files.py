@@ -24,6 +24,7 @@ from config import ROOT, ColumnMapping, PlatformConfig, Source
 from data.ids import one_id
 from data.raw.own_files import NAMED, SUFFIXES, day_of, disagreement, find_files
 from data.raw.own_rows import read_rows, together
+from data.raw.sampling import Read
 from data.schema import Schema
 from data.sources.data_source import DataSource
 from data.validation import TIMESTAMP, read_timestamps
@@ -58,7 +59,7 @@ def fetch(config: PlatformConfig) -> None:
         FileNotFoundError: `path` is not set or holds no Parquet or CSV file.
         ValueError: some file names carry a date and others do not.
     """
-    paths, left_out = _files(config)
+    paths, left_out = found_files(config)
     if left_out:
         LOG.warning("left out of %s: %s", _root(config), "; ".join(left_out))
     contradictions = [said for path in paths if (said := disagreement(_root(config), path))]
@@ -76,15 +77,15 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
         ValueError: a file cannot be read at all.
     """
     frames, outside = [], []
-    for path in _files(config)[0]:
+    for path in found_files(config)[0]:
         stamp = day_of(_root(config), path)
         if stamp is None:
-            rows = _read_file(config, path)
-            instants = _instants(config, rows)
-            outside.append(_outside(config, instants))
-            frames.append(rows.filter(_within(config, day, instants)))
+            rows = read_file(config.source, path).rows
+            known = instants(config.source, rows)
+            outside.append(_outside(config, known))
+            frames.append(of_day(config, path, rows, known, day))
         elif stamp in storage.calendar_days(config, day):
-            frames.append(_read_file(config, path))
+            frames.append(read_file(config.source, path).rows)
     strays = pl.concat([pl.Series(dtype=TIMESTAMP), *outside])
     if len(strays):
         LOG.warning(_strays(strays))
@@ -95,67 +96,83 @@ def read(config: PlatformConfig, day: date) -> pl.DataFrame:
 
 def why_nothing(config: PlatformConfig, day: date) -> str:
     """Says where the log's rows are instead, for a day that has none."""
-    paths = _files(config)[0]
+    paths = found_files(config)[0]
     stamps = sorted({stamp for path in paths if (stamp := day_of(_root(config), path))})
     if stamps:
         if set(stamps).intersection(storage.calendar_days(config, day)):
             return "the files of this day hold no rows"
         named = ", ".join(str(stamp) for stamp in stamps[:NAMED]) + (f", … {stamps[-1]}" if len(stamps) > NAMED else "")
         return f"no file is of this day: the files are of {named}"
-    instants = [_instants(config, _read_file(config, path)) for path in paths]
-    strays = pl.concat([_outside(config, found) for found in instants])
-    known = pl.concat(instants).drop_nulls()
+    times = [instants(config.source, read_file(config.source, path).rows) for path in paths]
+    strays = pl.concat([_outside(config, found) for found in times])
+    known = pl.concat(times).drop_nulls()
     if len(strays):
         return _strays(strays)
     return f"the log's rows are of {_span(known)}" if len(known) else "the files hold no rows"
 
 
-def _read_file(config: PlatformConfig, path: Path) -> pl.DataFrame:
-    key = _mapping(config.source).impression_id
+def read_file(source: Source, path: Path, sample: int | None = None) -> Read:
+    """Reads one file of a source; with `sample`, about so many of its rows at most, each with its place.
+
+    Raises:
+        ValueError: the file cannot be read at all.
+    """
+    key = _mapping(source).impression_id
     parts = {f"impression_id ({column})": column for column in key} if isinstance(key, list) else {"impression_id": key}
-    wanted = parts | _sources(config.source)
-    numbers = ("label", *schema(config.source).dense)
-    rows, present = read_rows(path, config.source.format, wanted, (*parts, "user_id", "item_id"), numbers)
-    missing = [f"{source!r} (for {name})" for name, source in wanted.items() if source not in present]
+    wanted = parts | _sources(source)
+    numbers = ("label", *schema(source).dense)
+    read = read_rows(path, source.format, wanted, (*parts, "user_id", "item_id"), numbers, sample)
+    rows = read.rows
+    missing = [f"{column!r} (for {name})" for name, column in wanted.items() if column not in read.names]
     if missing:
-        LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(present))
+        LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(read.names))
     if isinstance(key, list) and set(parts) <= set(rows.columns):
         rows = rows.with_columns(one_id([rows[part] for part in parts]).alias("impression_id")).drop(list(parts))
-    return rows
+    return read._replace(rows=rows)
 
 
-def _instants(config: PlatformConfig, rows: pl.DataFrame) -> pl.Series:
+def of_day(config: PlatformConfig, path: Path, rows: pl.DataFrame, known: pl.Series, day: date) -> pl.DataFrame:
+    """Returns which of a file's rows belong to a platform day, `known` being their `instants`."""
+    stamp = day_of(_root(config), path)
+    if stamp is None:
+        start, end = storage.day_window(config, day)
+        return rows.filter(known.is_between(start, end, "left").fill_null(True))
+    return rows if stamp in storage.calendar_days(config, day) else rows.clear()
+
+
+def instants(source: Source, rows: pl.DataFrame) -> pl.Series:
     """Returns the rows' timestamps; of a row whose own cannot be read, its neighbours'."""
     if "event_timestamp" not in rows.columns:
         return pl.Series([None] * rows.height, dtype=TIMESTAMP)
-    own = read_timestamps(rows["event_timestamp"], config.source.time_zone)
+    own = read_timestamps(rows["event_timestamp"], source.time_zone)
     return own.fill_null(strategy="forward").fill_null(strategy="backward")
 
 
-def _within(config: PlatformConfig, day: date, instants: pl.Series) -> pl.Series:
-    start, end = storage.day_window(config, day)
-    return instants.is_between(start, end, "left").fill_null(True)
-
-
-def _outside(config: PlatformConfig, instants: pl.Series) -> pl.Series:
+def _outside(config: PlatformConfig, known: pl.Series) -> pl.Series:
     start = storage.day_window(config, config.source.bootstrap_day)[0]
     end = storage.day_window(config, config.source.last_day)[1]
-    return instants.filter(~instants.is_between(start, end, "left").fill_null(True))
+    return known.filter(~known.is_between(start, end, "left").fill_null(True))
 
 
-def _strays(instants: pl.Series) -> str:
-    return f"{len(instants)} rows lie outside the log, from {_span(instants)}"
+def _strays(outside: pl.Series) -> str:
+    return f"{len(outside)} rows lie outside the log, from {_span(outside)}"
 
 
-def _span(instants: pl.Series) -> str:
-    return " to ".join(str(instant) for instant in (instants.min(), instants.max()))
+def _span(known: pl.Series) -> str:
+    return " to ".join(str(instant) for instant in (known.min(), known.max()))
 
 
 def _root(config: PlatformConfig) -> Path:
     return ROOT / (config.source.path or "")
 
 
-def _files(config: PlatformConfig) -> tuple[list[Path], list[str]]:
+def found_files(config: PlatformConfig) -> tuple[list[Path], list[str]]:
+    """Returns the log's files, by name, and what of `path` is left out, in words.
+
+    Raises:
+        FileNotFoundError: `path` is not set or holds no Parquet or CSV file.
+        ValueError: some file names carry a date and others do not.
+    """
     where = f"sources.{config.data_source}.path"
     if config.source.path is None:
         raise FileNotFoundError(f"platform.yaml: {where} is not set; name your Parquet or CSV file, or their folder")

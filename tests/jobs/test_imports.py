@@ -12,6 +12,7 @@ HEAVY = ("torch", "torchrec", "pyspark", "sklearn", "matplotlib", "great_expecta
 OF_MLFLOW = {"mlflow", "pyspark", "polars"}  # it imports the two by itself
 NEEDED: dict[str, set[str]] = {
     "check_quality": {"polars"},  # Great Expectations follows when its tables are known to be there
+    "check_source": {"polars", "sklearn"},
     "distill_vertical": {"torch"} | OF_MLFLOW,
     "explain_transfer": {"torch", "torchrec", "matplotlib"} | OF_MLFLOW,
     "extract_features": {"pyspark", "polars"},
