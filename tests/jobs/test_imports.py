@@ -10,7 +10,10 @@ from jobs.__main__ import job_names
 
 HEAVY = ("torch", "torchrec", "pyspark", "sklearn", "matplotlib", "great_expectations", "feast", "mlflow", "polars")
 OF_MLFLOW = {"mlflow", "pyspark", "polars"}  # it imports the two by itself
-NEEDED: dict[str, set[str]] = {
+SEARCH = {"torch", "torchrec", "matplotlib", "sklearn"} | OF_MLFLOW
+NEEDED: dict[str, set[str]] = dict.fromkeys(
+    ("conclude_search", "list_studies", "plan_search", "run_trial", "search_architecture"), SEARCH
+) | {
     "check_quality": {"polars"},  # Great Expectations follows when its tables are known to be there
     "check_source": {"polars", "sklearn"},
     "distill_vertical": {"torch"} | OF_MLFLOW,
