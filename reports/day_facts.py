@@ -100,6 +100,7 @@ class DayFacts:
     impressions: int
     clicks: int
     users: int
+    anonymous: int  # impressions without a user
     items: int
     raw_rows: int | None
     quarantined: dict[str, int]
@@ -147,6 +148,7 @@ def collect(config: PlatformConfig, day: date, verticals: list[str] | None = Non
         impressions=examples.num_rows,
         clicks=pc.sum(examples["label"]).as_py() or 0,
         users=pc.count_distinct(examples["user_id"]).as_py(),
+        anonymous=examples["user_id"].null_count,
         items=pc.count_distinct(examples["item_id"]).as_py(),
         raw_rows=ingested.get("raw_rows"),
         quarantined=ingested.get("quarantined", {}),
@@ -294,7 +296,7 @@ def _freshness(config: PlatformConfig, day: date, examples: pa.Table) -> Freshne
     if storage.has_partition(config, "user_fm_history", day):
         snapshots = storage.read_partition(config, "user_fm_history", day, columns=["user_id", "event_timestamp"])
         newest = snapshots.filter(pc.equal(snapshots["event_timestamp"], storage.day_ends(config, day)[-1]))
-        users = pc.unique(examples["user_id"])
+        users = pc.unique(examples["user_id"]).drop_null()
         has_history = pc.is_in(users, value_set=newest["user_id"].combine_chunks())
         history = pc.mean(has_history.cast(pa.float64())).as_py()
     store = storage.feast_dir(config) / "online.db"

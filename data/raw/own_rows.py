@@ -72,7 +72,7 @@ def _without_bytes(path: Path, rows: pl.DataFrame, wanted: dict[str, str]) -> pl
             text = digits
         else:
             text = _utf8(rows[name])
-            rows = _refused(rows, rows[name].is_not_null() & text.is_null(), f"wrong type: {name}")
+            rows = refused(rows, rows[name].is_not_null() & text.is_null(), f"wrong type: {name}")
             text = text.fill_null(digits)
         rows = rows.with_columns(text)
     return rows
@@ -91,7 +91,7 @@ def _with_ids(rows: pl.DataFrame, name: str) -> pl.DataFrame:
     if _unreadable(rows[name].dtype):
         return rows  # no id at all; the checks of the rows say so
     text, inexact = as_ids(rows[name])
-    return _refused(rows, inexact, f"{name} is {INEXACT}").with_columns(text.alias(name))
+    return refused(rows, inexact, f"{name} is {INEXACT}").with_columns(text.alias(name))
 
 
 def together(frames: list[pl.DataFrame]) -> pl.DataFrame:
@@ -110,7 +110,7 @@ def together(frames: list[pl.DataFrame]) -> pl.DataFrame:
 def _as_texts(rows: pl.DataFrame, mixed: set[str]) -> pl.DataFrame:
     for name in [name for name in rows.columns if name in mixed]:
         if _unreadable(rows[name].dtype):
-            rows = _refused(rows, rows[name].is_not_null(), f"wrong type: {name}")
+            rows = refused(rows, rows[name].is_not_null(), f"wrong type: {name}")
         rows = rows.with_columns(_text(rows[name]))
     return rows
 
@@ -119,7 +119,7 @@ def _unreadable(kind: pl.DataType) -> bool:
     return kind.is_nested() or kind in (pl.Binary, pl.Object)
 
 
-def _refused(rows: pl.DataFrame, which: pl.Series, reason: str) -> pl.DataFrame:
+def refused(rows: pl.DataFrame, which: pl.Series, reason: str) -> pl.DataFrame:
     """Returns rows with a reason in REFUSED, of those that have none yet."""
     if not which.any():
         return rows

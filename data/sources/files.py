@@ -23,7 +23,7 @@ import storage
 from config import ROOT, ColumnMapping, PlatformConfig, Source
 from data.ids import one_id
 from data.raw.own_files import NAMED, SUFFIXES, day_of, disagreement, find_files
-from data.raw.own_rows import read_rows, together
+from data.raw.own_rows import read_rows, refused, together
 from data.schema import Schema
 from data.sources.data_source import DataSource
 from data.validation import TIMESTAMP, read_timestamps
@@ -119,6 +119,8 @@ def _read_file(config: PlatformConfig, path: Path) -> pl.DataFrame:
     missing = [f"{source!r} (for {name})" for name, source in wanted.items() if source not in present]
     if missing:
         LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(present))
+    if "user_id" not in rows.columns:  # else its rows would pass for nobody's
+        rows = refused(rows, pl.repeat(True, rows.height, eager=True), "missing column: user_id")
     if isinstance(key, list) and set(parts) <= set(rows.columns):
         rows = rows.with_columns(one_id([rows[part] for part in parts]).alias("impression_id")).drop(list(parts))
     return rows
