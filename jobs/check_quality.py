@@ -90,7 +90,7 @@ def _hint(config: PlatformConfig, day: date, empty: str | None) -> str:
 
 
 def _anonymous_hint(config: PlatformConfig, landed: Mapping[str, Any]) -> str:
-    """Names the setting that keeps rows without a user id, where too many rows are in quarantine and these are among them.
+    """Names the setting that keeps rows without a user id, where they are among too many rows in quarantine.
 
     Args:
         config: the platform.

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 import storage
 from config import PlatformConfig
+from data.late_files import in_words, late_files
 from data.sources import chosen_source
 from quality.day_quality import STAGES, quality_passed, results_table
 from quality.freshness import ages_h
@@ -114,6 +115,7 @@ class DayFacts:
     freshness: Freshness
     partitions: list[Partition]
     missing: dict[str, list[str]]
+    late_files: str  # of the log: which came, changed or went since the day was landed; empty where none did
     code_versions: list[str]
     status: dict[str, Any]  # as storage.report_status has it
 
@@ -162,6 +164,7 @@ def collect(config: PlatformConfig, day: date, verticals: list[str] | None = Non
         freshness=_freshness(config, day, examples),
         partitions=committed,
         missing=missing(config, day, verticals),
+        late_files=in_words(late_files(config, [day]).get(day, [])),
         code_versions=list(dict.fromkeys(partition.code_version for partition in committed)),
         status=storage.report_status(config, day, config.verticals if verticals is None else verticals),
     )

@@ -23,6 +23,7 @@ from storage.partitions import (
     finite,
     has_partition,
     partition_folder,
+    peek_manifest,
     read_manifest,
     read_partition,
     tables_of,
@@ -46,7 +47,7 @@ from storage.places import (
     study_page,
     table_dir,
 )
-from storage.reads import recorded_reads
+from storage.reads import FileRead, record_files, recorded_reads
 from storage.replace import replace_file, replace_folder
 from storage.status import (
     NO_CANDIDATE,
@@ -64,6 +65,7 @@ __all__ = [
     "NO_CANDIDATE",
     "SKIPPED",
     "SUMMARY",
+    "FileRead",
     "PartitionMissing",
     "Status",
     "cache_dir",
@@ -92,9 +94,11 @@ __all__ = [
     "no_candidate",
     "partition_dir",
     "partition_folder",
+    "peek_manifest",
     "previous_day",
     "read_manifest",
     "read_partition",
+    "record_files",
     "recorded_reads",
     "registered_model",
     "replace_file",

@@ -14,7 +14,8 @@ Which rows belong to a platform day:
 """
 
 import logging
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -23,12 +24,14 @@ import storage
 from config import ROOT, ColumnMapping, PlatformConfig, Source
 from data.ids import one_id
 from data.raw.own_files import NAMED, SUFFIXES, day_of, disagreement, find_files
-from data.raw.own_rows import read_rows, refused, together
+from data.raw.own_rows import read_rows, refused, rows_hash, together
 from data.schema import Schema
-from data.sources.data_source import DataSource
+from data.sources.data_source import DataSource, FileChange
 from data.validation import TIMESTAMP, read_timestamps
 
 LOG = logging.getLogger("headwater.sources")
+
+EVERY_DAY = "every day"  # of a file without one readable timestamp
 
 CORE = ("event_timestamp", "user_id", "item_id", "label")
 
@@ -69,28 +72,110 @@ def fetch(config: PlatformConfig) -> None:
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     """Reads the rows of a platform day, core columns renamed, in the order of file names and of the files.
 
+    The files, and what they have of each day, are recorded for the manifest of what is made from them.
+
     A mapped column that a file lacks is left out, with a warning; row checks then say which rows lack it. A row that
     its file gives no values of has a reason in REFUSED.
 
     Raises:
         ValueError: a file cannot be read at all.
     """
-    frames, outside = [], []
+    frames, outside, read_files = [], [], {}
     for path in _files(config)[0]:
         stamp = day_of(_root(config), path)
+        if stamp is not None and stamp not in storage.calendar_days(config, day):
+            continue
+        found = path.stat()  # before it is read: what is written to it meanwhile makes it another file
+        rows = _read_file(config, path)
+        hashes = _hashes(config, path, rows)
+        read_files[_name(config, path)] = storage.FileRead(found.st_size, found.st_mtime_ns, hashes)
         if stamp is None:
-            rows = _read_file(config, path)
             instants = _instants(config, rows)
             outside.append(_outside(config, instants))
-            frames.append(rows.filter(_within(config, day, instants)))
-        elif stamp in storage.calendar_days(config, day):
-            frames.append(_read_file(config, path))
+            rows = rows.filter(_within(config, day, instants))
+        frames.append(rows)
+    storage.record_files(read_files)
     strays = pl.concat([pl.Series(dtype=TIMESTAMP), *outside])
     if len(strays):
         LOG.warning(_strays(strays))
     if not frames:
         return pl.DataFrame(schema=dict.fromkeys(("impression_id", *_sources(config.source)), pl.String))
     return together(frames)
+
+
+def changed_files(
+    config: PlatformConfig, landed: Mapping[date, Mapping[str, storage.FileRead]]
+) -> dict[date, list[FileChange]]:
+    """Finds the files whose rows of a landed day are not those that were read.
+
+    A file of the size and modification time that any of the days knows is not opened. Of a file that cannot be read a
+    warning says so; it has changed for the day in its name, and without one it is taken to be as it was.
+
+    Args:
+        config: the platform.
+        landed: the files that each day was read from, by name.
+    """
+    known = {
+        (name, read.size, read.modified_ns): read.rows for files in landed.values() for name, read in files.items()
+    }
+    now = {_name(config, path): path for path in find_files(_root(config))[0]}
+    return {day: _changes(config, day, files, now, known) for day, files in landed.items()}
+
+
+Known = dict[tuple[str, int, int], Mapping[str, str]]  # name, size and modification time -> hashes of rows by day
+
+
+def _changes(
+    config: PlatformConfig, day: date, landed: Mapping[str, storage.FileRead], now: Mapping[str, Path], known: Known
+) -> list[FileChange]:
+    """Compares the files of a day with those there are; adds the files that it reads to `known`."""
+    was = {name: rows for name, read in landed.items() if (rows := _of_day(read.rows, day))}
+    changes = []
+    for name, path in now.items():
+        stamp = day_of(_root(config), path)
+        if stamp is not None and stamp not in storage.calendar_days(config, day):
+            continue
+        hashes = _known_hashes(config, name, path, known)
+        rows = _of_day(hashes, day) if hashes is not None else was.get(name) if stamp is None else "unreadable"
+        if rows != was.get(name):
+            changes.append(FileChange(name, "gone" if rows is None else "changed" if name in was else "new"))
+    changes += [FileChange(name, "gone") for name in was if name not in now]
+    return sorted(changes, key=lambda change: change.name)
+
+
+def _known_hashes(config: PlatformConfig, name: str, path: Path, known: Known) -> Mapping[str, str] | None:
+    """Returns a file's hashes by day, without opening it where they are known; None where it cannot be read."""
+    try:
+        found = path.stat()
+        key = (name, found.st_size, found.st_mtime_ns)
+        if key not in known:
+            known[key] = _hashes(config, path, _read_file(config, path))
+    except (ValueError, OSError) as error:
+        LOG.warning("not compared with what was landed: %s", error)
+        return None
+    return known[key]
+
+
+def _of_day(hashes: Mapping[str, str], day: date) -> str | None:
+    return hashes.get(str(day), hashes.get(EVERY_DAY))
+
+
+def _hashes(config: PlatformConfig, path: Path, rows: pl.DataFrame) -> dict[str, str]:
+    """Returns a hash of the rows that a file has of each platform day, of those days that it has rows of."""
+    stamp, source = day_of(_root(config), path), config.source
+    if not rows.height:
+        return {}
+    if stamp is not None:
+        return {str(max(stamp, source.bootstrap_day)): rows_hash(rows)}
+    instants = _instants(config, rows)
+    if instants.null_count():  # of all rows, or of none
+        return {EVERY_DAY: rows_hash(rows)}
+    oldest, newest = (instant.date() for instant in (instants.min(), instants.max()))  # type: ignore[union-attr]
+    first = max(source.bootstrap_day, oldest - timedelta(days=1))  # wherever the log's midnight lies
+    last = min(source.last_day, max(first, newest + timedelta(days=1)))
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    parts = ((day, rows.filter(_within(config, day, instants))) for day in days)
+    return {str(day): rows_hash(part) for day, part in parts if part.height}
 
 
 def why_nothing(config: PlatformConfig, day: date) -> str:
@@ -153,6 +238,12 @@ def _span(instants: pl.Series) -> str:
     return " to ".join(str(instant) for instant in (instants.min(), instants.max()))
 
 
+def _name(config: PlatformConfig, path: Path) -> str:
+    """Names a file below `path`, wherever that lies."""
+    root = _root(config)
+    return path.name if path == root else str(path.relative_to(root))
+
+
 def _root(config: PlatformConfig) -> Path:
     return ROOT / (config.source.path or "")
 
@@ -198,4 +289,5 @@ SOURCE = DataSource(
     fetch=fetch,
     read=read,
     why_nothing=why_nothing,
+    changed_files=changed_files,
 )

@@ -27,8 +27,8 @@ ROWS_AT_ONCE = 8192
 class LoggedRows:
     """Q impressions of a vertical, and the N impressions of every vertical that the FM logged.
 
-    N is sorted by user, then time; Q by time. Numbers of users and items are indices into `all_users`, `all_items`; below
-    0 it is nobody, each row with a number of its own.
+    N is sorted by user, then time; Q by time. Numbers of users and items are indices into `all_users`, `all_items`;
+    below 0 it is nobody, each row with a number of its own.
     """
 
     config: PlatformConfig
