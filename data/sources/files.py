@@ -109,16 +109,23 @@ def changed_files(
     """Finds the files whose rows of a landed day are not those that were read.
 
     A file of the size and modification time that any of the days knows is not opened. Of a file that cannot be read a
-    warning says so; it has changed for the day in its name, and without one it is taken to be as it was.
+    warning says so; it has changed for the day in its name, and without one it is taken to be as it was. Where the
+    whole log is away, a warning says that, and nothing has changed.
 
     Args:
         config: the platform.
         landed: the files that each day was read from, by name.
     """
+    root = _root(config)
+    if config.source.path is None or not root.exists():
+        LOG.warning(
+            "%s is not there, so nobody can say whether files came late", config.source.path or "sources.*.path"
+        )
+        return {}
     known = {
         (name, read.size, read.modified_ns): read.rows for files in landed.values() for name, read in files.items()
     }
-    now = {_name(config, path): path for path in find_files(_root(config))[0]}
+    now = {_name(config, path): path for path in find_files(root)[0]}
     return {day: _changes(config, day, files, now, known) for day, files in landed.items()}
 
 
@@ -135,7 +142,7 @@ def _changes(
         stamp = day_of(_root(config), path)
         if stamp is not None and stamp not in storage.calendar_days(config, day):
             continue
-        hashes = _known_hashes(config, name, path, known)
+        hashes = _hashes_now(config, name, path, landed.get(name), known)
         rows = _of_day(hashes, day) if hashes is not None else was.get(name) if stamp is None else "unreadable"
         if rows != was.get(name):
             changes.append(FileChange(name, "gone" if rows is None else "changed" if name in was else "new"))
@@ -143,10 +150,14 @@ def _changes(
     return sorted(changes, key=lambda change: change.name)
 
 
-def _known_hashes(config: PlatformConfig, name: str, path: Path, known: Known) -> Mapping[str, str] | None:
+def _hashes_now(
+    config: PlatformConfig, name: str, path: Path, landed: storage.FileRead | None, known: Known
+) -> Mapping[str, str] | None:
     """Returns a file's hashes by day, without opening it where they are known; None where it cannot be read."""
     try:
         found = path.stat()
+        if landed is not None and (landed.size, landed.modified_ns) == (found.st_size, found.st_mtime_ns):
+            return landed.rows  # other days may have read it by other settings
         key = (name, found.st_size, found.st_mtime_ns)
         if key not in known:
             known[key] = _hashes(config, path, _read_file(config, path))

@@ -1,4 +1,4 @@
-"""Files of a day that come, change or go after it was landed: plan_day and the reports say so, until it is landed again."""
+"""Files of a day that come, change or go after it was landed: plan_day and the reports name them until it is again."""
 
 import json
 import os
@@ -135,6 +135,11 @@ def test_a_file_that_cannot_be_read_stops_no_plan(dated: Log, caplog: pytest.Log
     assert "not compared with what was landed" in caplog.text
 
 
+def test_a_log_that_is_away_is_said_once_and_no_day_is_late(dated: Log, caplog: pytest.LogCaptureFixture):
+    dated.folder.rename(dated.folder.with_name("away"))
+    assert said(dated) == {} and caplog.text.count("is not there") == 1
+
+
 def test_rows_for_a_day_that_had_none_are_late(dated: Log):
     dated = dated.with_source(empty_day="skip")
     dated.ingest(4)
@@ -183,6 +188,14 @@ def test_a_file_is_opened_until_some_day_knows_it(undated: Log, monkeypatch: pyt
 
     monkeypatch.setattr(files, "read_rows", refuse)
     assert late_files(undated.config, list(DAYS.values())) == {}
+
+
+def test_a_day_landed_with_other_settings_makes_no_other_day_late(undated: Log):
+    columns = undated.config.source.columns
+    assert columns is not None
+    fewer = undated.with_source(columns=columns.changed(user_dense=[]))
+    done_again(fewer, 3)
+    assert said(fewer) == said(undated) == {}
 
 
 def test_a_file_without_rows_of_a_day_may_go(undated: Log):
