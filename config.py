@@ -171,6 +171,7 @@ class Source(Section):
     empty_day: Literal["stop", "skip"] = (
         "stop"  # a day without rows, without clicks or of one instant: see docs/operations.md
     )
+    anonymous: Literal["quarantine", "keep"] = "quarantine"  # rows without a user id; kept, each is of a user unknown
     live: bool = False  # the log grows day by day: Airflow runs each day by itself when it has ended
 
     @field_validator("time_zone")

@@ -38,7 +38,7 @@ ITEM_FM_EMBEDDING = pa.schema(
 class FmLog:
     """Logged impressions that have a code, sorted by user, then time; n rows, d code width."""
 
-    users: pa.Array  # (n,)
+    users: pa.Array  # null: nobody, (n,)
     items: pa.Array  # (n,)
     micros: npt.NDArray[np.int64]  # event time, (n,)
     labels: npt.NDArray[np.int32]  # (n,)
@@ -70,8 +70,9 @@ class FmLog:
 
 
 def user_fm_history(log: FmLog, at: datetime, transfer: Transfer) -> pa.Table:
-    """Builds each user's newest `history_length` impressions, oldest first, as of `at`."""
+    """Builds each user's newest `history_length` impressions, oldest first, as of `at`; nobody's are in no history."""
     rows = log.before(at, transfer)
+    rows = rows[log.users.is_valid().to_numpy(zero_copy_only=False)[rows]]
     starts, counts = _runs(log.users.take(pa.array(rows)))
     from_end = np.repeat(starts + counts, counts) - 1 - np.arange(len(rows))
     rows = rows[from_end < transfer.history_length]

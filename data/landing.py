@@ -29,7 +29,7 @@ def land(
     Raises:
         ValueError: a vertical's filter names a column that the events do not have.
     """
-    good, bad = split_rows(raw, schema, window, time_zone=source.time_zone)
+    good, bad = split_rows(raw, schema, window, time_zone=source.time_zone, anonymous=source.anonymous)
     events = assign_verticals(good, source.verticals)
     homeless = events.filter(pl.col("vertical").is_null()).drop("vertical")
     if homeless.height:

@@ -14,6 +14,7 @@ from data.schema import Schema
 TIMESTAMP = pl.Datetime("us", "UTC")
 IDS = ("impression_id", "user_id", "item_id")
 DUPLICATE = "duplicate impression_id"  # the reason
+NO_USER = "null user_id"  # the reason
 # Largest seconds, milliseconds and microseconds since 1970 that a number is taken for; all lie beyond the year 5000.
 MAX_SECONDS, MAX_MILLISECONDS, MAX_MICROSECONDS = 10**11, 10**14, 10**17
 # Numbers between these that are a date when read as YYYYMMDD are that date, not seconds of the year 1970.
@@ -24,20 +25,26 @@ UTC_SUFFIX = r"(Z|\s*UTC)$"
 
 
 def split_rows(
-    raw: pl.DataFrame, schema: Schema, window: tuple[datetime, datetime], *, time_zone: str = "UTC"
+    raw: pl.DataFrame,
+    schema: Schema,
+    window: tuple[datetime, datetime],
+    *,
+    time_zone: str = "UTC",
+    anonymous: Literal["quarantine", "keep"] = "quarantine",
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Checks every row; never raises on a bad one.
 
     The rules, of which a row gets the first that it breaks: its file could tell its values (REFUSED is null); every
-    column is there; the timestamp is no local time that the clocks skip; every value can be read as its column's type; ids and timestamp are not null or empty; no earlier
-    row that passed the rules so far has the same impression id; the label is 0 or 1; the timestamp lies in the day's
-    window; dense values are finite. Features may be null.
+    column is there; the timestamp is no local time that the clocks skip; every value can be read as its column's type;
+    ids and timestamp are not null or empty; no earlier row that passed the rules so far has the same impression id; the
+    label is 0 or 1; the timestamp lies in the day's window; dense values are finite. Features may be null.
 
     Args:
         raw: rows under the names of the common schema, in any type; more columns are allowed.
         schema: the source's features.
         window: [start, end) of the day.
         time_zone: of timestamps without an offset.
+        anonymous: `keep` takes a row without a user id for a good one, whose user is null.
 
     Returns:
         The good rows with the columns of `schema.events()` but `vertical`, and the bad rows as `as_quarantine`
@@ -71,7 +78,8 @@ def split_rows(
     for name in names:
         refuse(given(raw[name]) & typed[name].is_null(), f"wrong type: {name}")
     for name in (*IDS, "event_timestamp"):
-        refuse(typed[name].is_null(), f"null {name}")
+        if name != "user_id" or anonymous == "quarantine":
+            refuse(typed[name].is_null(), f"null {name}")
     passed = typed.select("impression_id").with_row_index("row").filter(reason.is_null())
     repeated = passed.filter(~pl.col("impression_id").is_first_distinct())["row"]
     refuse(pl.int_range(raw.height, eager=True).is_in(repeated.implode()), DUPLICATE)

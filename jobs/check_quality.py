@@ -6,6 +6,7 @@
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -13,6 +14,7 @@ import storage
 from config import PlatformConfig
 from data.empty_day import EMPTY
 from data.sources import source_schema
+from data.validation import NO_USER
 from quality.day_quality import STAGES, results_table
 
 LOG = logging.getLogger("headwater.check_quality")
@@ -49,7 +51,7 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
     tables = STAGES[stage]
     for table in tables:
         storage.read_manifest(config, table, day)
-    empty = storage.read_manifest(config, "events", day)["extra"].get(EMPTY)
+    landed = storage.read_manifest(config, "events", day)["extra"]
     results = validate(config, source_schema(config), day, tables)
     storage.write_partition(config, results_table(stage), day, as_table(results))
     failures = [r for r in results if not r.success and r.severity == "critical"]
@@ -65,7 +67,8 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
             f"{len(failures)} critical checks of {stage} failed on {day}: {named}{more}. "
             f"Read {index_page(config)}, look at the rejected rows in "
             f"{storage.partition_dir(config, 'quarantine', day)}, correct the source and run the day again"
-            + _hint(config, day, empty)
+            + _hint(config, day, landed.get(EMPTY))
+            + _anonymous_hint(config, landed)
         )
     return {
         "stage": stage,
@@ -84,3 +87,19 @@ def _hint(config: PlatformConfig, day: date, empty: str | None) -> str:
         return f". The day is empty ({empty}); the first day cannot be skipped: move first_day or raise bootstrap_days"
     setting = f"sources.{config.data_source}.empty_day: skip"
     return f"; or, as the day is empty ({empty}), let the log go on without it: {setting}"
+
+
+def _anonymous_hint(config: PlatformConfig, landed: Mapping[str, Any]) -> str:
+    """Names the setting that keeps rows without a user id, where they are among too many rows in quarantine.
+
+    Args:
+        config: the platform.
+        landed: what ingest recorded with `events`.
+    """
+    reasons = landed.get("quarantined", {})
+    without_user = reasons.get(NO_USER, 0)
+    allowed = config.gates.max_quarantined_fraction * landed.get("raw_rows", 0)
+    if not without_user or sum(reasons.values()) <= allowed:
+        return ""
+    setting = f"sources.{config.data_source}.anonymous: keep"
+    return f"; or, where the {without_user} rows without a user id are anonymous traffic, keep them: {setting}"

@@ -17,11 +17,12 @@ from config import PlatformConfig
 from data.empty_day import EMPTY, why_empty
 from data.landing import land
 from data.sources import chosen_source, source_schema
-from data.validation import DUPLICATE, count_twice
+from data.validation import DUPLICATE, NO_USER, count_twice
 
 LOG = logging.getLogger("headwater.ingest")
 
 KEY_HINT = "; where one request shows several ads, put an id together: impression_id: [request_id, ad]"
+KEEP_HINT = "; where that is anonymous traffic, keep it: sources.{source}.anonymous: keep"
 
 
 @storage.recorded_reads()
@@ -50,6 +51,10 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
 
     quarantined = dict(bad["reason"].value_counts().sort("count", "reason", descending=[True, False]).iter_rows())
     extra: dict[str, Any] = {"raw_rows": raw.height, "quarantined": quarantined}
+    anonymous = events["user_id"].null_count()
+    if config.source.anonymous == "keep":
+        extra["anonymous"] = anonymous
+        LOG.info("%d of %d rows of %s are anonymous", anonymous, events.height, day)
     reason = why_empty(events)
     if reason and not raw.height and source.why_nothing is not None:
         reason = f"{reason}: {source.why_nothing(config, day)}"
@@ -64,6 +69,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     storage.write_partition(config, "events", day, events.to_arrow().cast(schema.events()), extra=extra)
     for why, count in quarantined.items():
         hint = KEY_HINT if why == DUPLICATE and config.source.columns is not None else ""
+        hint = KEEP_HINT.format(source=config.data_source) if why == NO_USER else hint
         LOG.warning("quarantined %d rows of %s: %s%s", count, day, why, hint)
     skipped = {}
     if storage.SKIPPED in extra:
@@ -73,6 +79,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         "rows": events.height,
         "raw_rows": raw.height,
         "quarantined": quarantined,
+        "anonymous": anonymous,
         "label_rate": round(float(events["label"].mean()), 6) if events.height else None,  # type: ignore[arg-type]
         "verticals": dict(events["vertical"].value_counts().sort("vertical").iter_rows()),
     }

@@ -1,20 +1,26 @@
 """Decides which day a daily run does, or that there is nothing to do because the day is done.
 
 - **Reads:** the run's `day` and `force`, which days are done: their report is written, and the tables it was made from
-  are all there, unchanged.
+  are all there, unchanged; which files of the log came, changed or went since their day was landed.
 - **Writes:** nothing.
 
-Stops the run as *skipped* when the day is done and `force` is off.
+Stops the run as *skipped* when the day is done and `force` is off. A day whose files came late stays done: the log and
+the result (XCom `late_files`) name it, and it is run again when somebody asks for it with `force`.
 """
 
+import logging
 from datetime import date, timedelta
+from typing import Any
 
 import storage
 from config import PlatformConfig
+from data.late_files import in_words, late_files
+
+LOG = logging.getLogger("headwater.plan_day")
 
 
-def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force: bool = False) -> dict:
-    """Returns {"day"}, or {"skipped": reason} when there is nothing to do.
+def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force: bool = False) -> dict[str, Any]:
+    """Returns {"day"}, or {"skipped": reason} when there is nothing to do; and `late_files`, by day, if there are any.
 
     Args:
         config: the platform.
@@ -25,6 +31,21 @@ def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force:
     Raises:
         ValueError: the day is outside the log, or the day before it lacks what all verticals share.
     """
+    planned = _plan(config, day, logical_day, force)
+    late = late_files(config, storage.committed_days(config, "events"))
+    late.pop(date.fromisoformat(planned.get("day", "0001-01-01")), None)  # it is landed again now
+    told = {str(of_day): in_words(changes) for of_day, changes in late.items()}
+    if "skipped" in planned and day in told:
+        planned["skipped"] += f"; files of the log differ from what was landed: {told[day]}"
+    for of_day, changes in late.items():
+        again = f"to run it again, trigger daily_transfer with day {of_day} and force, then the days after it"
+        if all(change.what == "gone" for change in changes):
+            again = "what was landed of them is kept, and would be lost if the day were run again"
+        LOG.warning("day %s: files of the log differ from what was landed: %s; %s", of_day, told[str(of_day)], again)
+    return planned | ({"late_files": told} if told else {})
+
+
+def _plan(config: PlatformConfig, day: str, logical_day: str, force: bool) -> dict[str, str]:
     source = config.source
     next_day = source.bootstrap_day
     while storage.day_status(config, next_day) == "done":

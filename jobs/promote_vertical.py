@@ -274,7 +274,7 @@ def _promote(client: MlflowClient, name: str, winner: ModelVersion, champion: Mo
 
 def _commit(config: PlatformConfig, verdict: PromotionVerdict, rows: JudgedRows) -> None:
     """Commits the verdict with the day's rows, which later days pool with theirs."""
-    columns = {"user_id": rows.users, "label": rows.labels} | rows.probabilities
+    columns = {"user_id": pa.array(rows.users, pa.string()), "label": rows.labels} | rows.probabilities
     table = f"verdicts_{verdict.vertical}"
     storage.write_partition(config, table, verdict.day, pa.table(columns), extra=verdict.to_json())
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from quality.metrics import Array, row_losses
+from quality.metrics import Array, row_losses, user_numbers
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -46,7 +46,7 @@ class PairedBootstrap:
 
     Args:
         labels: 0 or 1, (N,).
-        users: user of each row, (N,).
+        users: user of each row, (N,); a row without one (None) is drawn by itself.
         probabilities: by model, each (N,).
         seed: of the draws.
         resamples: R.
@@ -77,7 +77,7 @@ class PairedBootstrap:
         return made
 
     def _draw(self, labels: Array, users: npt.NDArray, losses: Mapping[str, Array], seed: int, resamples: int) -> None:
-        _, codes = np.unique(users, return_inverse=True)
+        codes = user_numbers(users)
         if len(codes) != len(labels):
             raise ValueError(f"{len(codes)} users against {len(labels)} labels; they must be the same rows")
         count = int(codes.max(initial=-1)) + 1

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 ECE_BINS = 20
 Array = npt.NDArray[np.floating]
@@ -32,7 +33,7 @@ def evaluate(labels: Array, probabilities: Array, *, users: npt.NDArray | None =
     Args:
         labels: 0 or 1, (n,).
         probabilities: in [0, 1], (n,).
-        users: user of each row, (n,); needed for gAUC.
+        users: user of each row, None for nobody, (n,); needed for gAUC.
 
     Raises:
         ValueError: lengths differ, or a probability is not finite.
@@ -87,12 +88,27 @@ def row_losses(labels: Array, probabilities: Array) -> npt.NDArray[np.float64]:
     return -np.log(np.where(labels > 0, clipped, 1 - clipped))
 
 
+def user_numbers(users: npt.NDArray) -> npt.NDArray[np.int64]:
+    """Numbers users in their order from 0; each row without one (None or NaN) gets a number of its own, after them.
+
+    Args:
+        users: user of each row, (n,).
+
+    Returns:
+        (n,).
+    """
+    numbers, known = pd.factorize(users, sort=True)
+    nobody = np.flatnonzero(numbers < 0)
+    numbers[nobody] = len(known) + np.arange(len(nobody))
+    return numbers.astype(np.int64)
+
+
 def grouped_auc(labels: Array, probabilities: Array, users: npt.NDArray) -> float:
     """Computes AUC within each user, averaged with the user's number of rows as weight; ties count half.
 
-    Users whose rows all have one label are left out. NaN if none is left.
+    Users whose rows all have one label are left out, and so is nobody (`user_numbers`). NaN if none is left.
     """
-    codes = np.unique(users, return_inverse=True)[1]
+    codes = user_numbers(users)
     order = np.lexsort((probabilities, codes))
     codes, labels, probabilities = codes[order], np.asarray(labels)[order], probabilities[order]
     start = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1])

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 import storage
 from config import PlatformConfig
+from data.late_files import in_words, late_files
 from data.sources import chosen_source
 from quality.day_quality import STAGES, quality_passed, results_table
 from quality.freshness import ages_h
@@ -100,6 +101,7 @@ class DayFacts:
     impressions: int
     clicks: int
     users: int
+    anonymous: int  # impressions without a user
     items: int
     raw_rows: int | None
     quarantined: dict[str, int]
@@ -113,6 +115,7 @@ class DayFacts:
     freshness: Freshness
     partitions: list[Partition]
     missing: dict[str, list[str]]
+    late_files: str  # of the log: which came, changed or went since the day was landed; empty where none did
     code_versions: list[str]
     status: dict[str, Any]  # as storage.report_status has it
 
@@ -147,6 +150,7 @@ def collect(config: PlatformConfig, day: date, verticals: list[str] | None = Non
         impressions=examples.num_rows,
         clicks=pc.sum(examples["label"]).as_py() or 0,
         users=pc.count_distinct(examples["user_id"]).as_py(),
+        anonymous=examples["user_id"].null_count,
         items=pc.count_distinct(examples["item_id"]).as_py(),
         raw_rows=ingested.get("raw_rows"),
         quarantined=ingested.get("quarantined", {}),
@@ -160,6 +164,7 @@ def collect(config: PlatformConfig, day: date, verticals: list[str] | None = Non
         freshness=_freshness(config, day, examples),
         partitions=committed,
         missing=missing(config, day, verticals),
+        late_files=in_words(late_files(config, [day]).get(day, [])),
         code_versions=list(dict.fromkeys(partition.code_version for partition in committed)),
         status=storage.report_status(config, day, config.verticals if verticals is None else verticals),
     )
@@ -294,7 +299,7 @@ def _freshness(config: PlatformConfig, day: date, examples: pa.Table) -> Freshne
     if storage.has_partition(config, "user_fm_history", day):
         snapshots = storage.read_partition(config, "user_fm_history", day, columns=["user_id", "event_timestamp"])
         newest = snapshots.filter(pc.equal(snapshots["event_timestamp"], storage.day_ends(config, day)[-1]))
-        users = pc.unique(examples["user_id"])
+        users = pc.unique(examples["user_id"]).drop_null()
         has_history = pc.is_in(users, value_set=newest["user_id"].combine_chunks())
         history = pc.mean(has_history.cast(pa.float64())).as_py()
     store = storage.feast_dir(config) / "online.db"

@@ -28,6 +28,7 @@ class Partition:
     content_hash: str
     code_version: str
     inputs: list[Input]
+    files: int | None = None  # of the log that it was made from; None where they are not told apart
 
 
 def day_tables(config: PlatformConfig) -> dict[str, tuple[str, str]]:
@@ -123,6 +124,7 @@ def _partition(config: PlatformConfig, table: str, day: date) -> Partition:
         content_hash=manifest["content_hash"],
         code_version=manifest["code_version"],
         inputs=[Input(name, was, _changed(config, name, was)) for name, was in manifest["inputs"].items()],
+        files=len(manifest["files"]) if "files" in manifest else None,
     )
 
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 import storage
 from config import PlatformConfig
+from data.late_files import in_words, late_files
 from quality.promotion_verdict import PromotionVerdict
 from reports import plots
 from reports.calibrations import calibrations
@@ -69,6 +70,7 @@ def skipped_page(config: PlatformConfig, about: str, day: date, reason: str) -> 
             reason=reason,
             raw_rows=extra["raw_rows"],
             quarantined=extra["quarantined"],
+            late_files=in_words(late_files(config, [day]).get(day, [])),
         )
     )
 
@@ -101,6 +103,7 @@ def index_page(config: PlatformConfig, about: str) -> str:
     """Renders the index of all reported days, newest first."""
     reports = storage.docs_dir(config) / "reports"
     summaries = [json.loads(path.read_text()) for path in sorted(reports.glob("ds=*/summary.json"), reverse=True)]
+    late = late_files(config, [date.fromisoformat(summary["day"]) for summary in summaries])
     return (
         environment()
         .get_template("index.html")
@@ -108,6 +111,7 @@ def index_page(config: PlatformConfig, about: str) -> str:
             source=config.data_source,
             about=about,
             days=summaries,
+            late_files={str(day): in_words(changes) for day, changes in late.items()},
             data_docs=(storage.docs_dir(config) / "data_docs" / "index.html").is_file(),
             searches=sorted(page.parent.name for page in storage.docs_dir(config).glob("searches/*/index.html")),
         )

@@ -24,6 +24,7 @@ from storage.partitions import (
     finite,
     has_partition,
     partition_folder,
+    peek_manifest,
     read_manifest,
     read_partition,
     tables_of,
@@ -47,7 +48,7 @@ from storage.places import (
     study_page,
     table_dir,
 )
-from storage.reads import recorded_reads
+from storage.reads import FileRead, record_files, recorded_reads
 from storage.replace import replace_file, replace_folder
 from storage.status import (
     NO_CANDIDATE,
@@ -65,6 +66,7 @@ __all__ = [
     "NO_CANDIDATE",
     "SKIPPED",
     "SUMMARY",
+    "FileRead",
     "PartitionMissing",
     "Status",
     "cache_dir",
@@ -93,10 +95,12 @@ __all__ = [
     "no_candidate",
     "partition_dir",
     "partition_folder",
+    "peek_manifest",
     "platform_days",
     "previous_day",
     "read_manifest",
     "read_partition",
+    "record_files",
     "recorded_reads",
     "registered_model",
     "replace_file",

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date
 from functools import cache
 from math import isfinite
@@ -41,7 +42,8 @@ def commit_partition(
 
     The folder lies beside the table; a manifest is written into it and one rename puts it in place of the
     partition, replacing the old one. If the block raises or the process dies, the old partition is untouched.
-    The manifest's inputs are the partitions that the job has read so far (`recorded_reads`).
+    The manifest's inputs are the partitions that the job has read so far, its files those of the log
+    (`recorded_reads`).
 
     Args:
         config: the platform.
@@ -53,9 +55,9 @@ def commit_partition(
     staging_root = table_dir(config, "_staging")
     with replace_folder(target, staging_root=staging_root, name=f"{table}.ds={day}") as staging:
         yield staging
-        inputs = reads_so_far()
-        inputs.pop(f"{table}/ds={day}", None)  # an earlier attempt's output is no input
-        manifest = _manifest(staging, inputs, extra or {})
+        reads = reads_so_far()
+        reads.partitions.pop(f"{table}/ds={day}", None)  # an earlier attempt's output is no input
+        manifest = _manifest(staging, reads, extra or {})
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
 
 
@@ -94,6 +96,8 @@ def finite(value: Any) -> Any:
 
 def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, Any]:
     """Reads a committed partition's manifest: rows, schema, schema_hash, content_hash, code_version, inputs, extra.
+
+    And files, where it was made from files of a log.
 
     Every read of a partition begins here, and is recorded here as an input of what the job commits.
 
@@ -161,7 +165,7 @@ def read_partition(config: PlatformConfig, table: str, day: date, *, columns: li
     return dataset(config, table, [day]).to_table(columns=columns)
 
 
-def _manifest(folder: Path, inputs: Reads, extra: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(folder: Path, reads: Reads, extra: Mapping[str, Any]) -> dict[str, Any]:
     files = sorted(folder.glob("*.parquet"))
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
@@ -169,13 +173,14 @@ def _manifest(folder: Path, inputs: Reads, extra: Mapping[str, Any]) -> dict[str
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     schema = {f.name: str(f.type) for f in pa.parquet.read_schema(files[0])} if files else {}
-    return {
+    files_read = {} if reads.files is None else {"files": {name: asdict(read) for name, read in reads.files.items()}}
+    return files_read | {
         "rows": sum(pa.parquet.read_metadata(f).num_rows for f in files),
         "schema": schema,
         "schema_hash": hashlib.sha256(json.dumps(schema).encode()).hexdigest(),
         "content_hash": digest.hexdigest(),
         "code_version": code_version(),
-        "inputs": inputs,
+        "inputs": reads.partitions,
         "extra": finite(extra),
     }
 

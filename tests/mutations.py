@@ -395,6 +395,48 @@ MUTATIONS = [
         "return self.uncalibrated(rows)",
         "tests/serving/test_vertical_model.py",
     ),
+    Mutation(
+        "all anonymous rows are one user to Spark",
+        "data/features/point_in_time.py",
+        "pc.fill_null(pc.not_equal(array[1:], array[:-1]), True)",
+        "pc.fill_null(pc.not_equal(array[1:], array[:-1]), False)",
+        "tests/own_log/test_anonymous.py::test_nobody_has_no_history_no_counts_and_no_snapshot",
+    ),
+    Mutation(
+        "nobody has a history of codes",
+        "data/fm_history.py",
+        "rows = rows[log.users.is_valid().to_numpy(zero_copy_only=False)[rows]]",
+        "pass",
+        LOGGED_ROWS,
+    ),
+    Mutation(
+        "all anonymous rows are one user in gAUC and intervals",
+        "quality/metrics.py",
+        "len(known) + np.arange(len(nobody))",
+        "len(known)",
+        "tests/own_log/test_anonymous.py::test_nobody_is_as_many_users_as_rows_in_figures",
+    ),
+    Mutation(
+        "a file without the user column is anonymous traffic",
+        "data/sources/files.py",
+        'if "user_id" not in rows.columns:',
+        "if False:",
+        "tests/own_log/test_anonymous.py::test_what_is_no_user_id_for_another_reason_stays_in_quarantine",
+    ),
+    Mutation(
+        "a file of another day is late",
+        "data/sources/files.py",
+        "parts = ((day, rows.filter(_within(config, day, instants))) for day in days)",
+        "parts = ((day, rows) for day in days)",
+        "tests/own_log/test_late_files.py::test_of_a_file_that_grows_only_the_days_whose_rows_have_changed_are_late",
+    ),
+    Mutation(
+        "what a later day knows of a file is read again by every plan",
+        "data/sources/files.py",
+        "if key not in known:",
+        "if True:",
+        "tests/own_log/test_late_files.py::test_a_file_is_opened_until_some_day_knows_it",
+    ),
 ]
 
 

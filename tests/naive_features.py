@@ -42,7 +42,7 @@ def naive_activity(
     key = f"{entity}_id"
     categorical, dense = (f"{entity}_categorical", f"{entity}_dense")
     rows = []
-    for name in sorted({e[key] for e in events}):
+    for name in sorted({e[key] for e in events if e[key] is not None}):
         for instant in sorted(instants):
             delay_s = features.user_delay_s if entity == "user" else features.item_delay_s
             seen = _seen(events, key, name, instant, features.history_days, delay_s)
@@ -66,8 +66,12 @@ def random_events(
     users: int = 4,
     items: int = 5,
     steps_a_day: int = 4,
+    known_users: float = 1,
 ) -> list[Event]:
-    """Draws a small log on a coarse grid of times: many ties, many events exactly at the edges of windows."""
+    """Draws a small log on a coarse grid of times: many ties, many events exactly at the edges of windows.
+
+    Of each row, the user is known with the probability `known_users`, and None otherwise.
+    """
     step = timedelta(days=1) / steps_a_day
 
     def maybe(value: Any) -> Any:
@@ -77,7 +81,7 @@ def random_events(
         {
             "impression_id": f"i{number:05}",
             "event_timestamp": start + step * int(rng.integers(0, days * steps_a_day)),
-            "user_id": f"u{rng.integers(users)}",
+            "user_id": f"u{rng.integers(users)}" if rng.random() < known_users else None,
             "item_id": f"x{rng.integers(items)}",
             "vertical": "feed",
             "label": int(rng.integers(2)),
@@ -105,7 +109,7 @@ def plain(rows: pa.Table | list[Event]) -> list[Event]:
 
 def _seen(events: list[Event], key: str, value: str, now: datetime, history_days: int, delay_s: int) -> list[Event]:
     oldest, newest = now - timedelta(days=history_days), now - timedelta(seconds=delay_s)
-    seen = [e for e in events if e[key] == value and oldest <= e["event_timestamp"] < newest]
+    seen = [e for e in events if value is not None and e[key] == value and oldest <= e["event_timestamp"] < newest]
     return sorted(seen, key=lambda e: (e["event_timestamp"], e["impression_id"]))
 
 

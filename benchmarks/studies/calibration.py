@@ -29,7 +29,7 @@ from config import Calibration, PlatformConfig, load_config
 from data.batches.vertical_examples import vertical_examples
 from models.calibration import CalibrationLayer
 from quality.intervals import PairedBootstrap
-from quality.metrics import evaluate, expected_calibration_error
+from quality.metrics import evaluate, expected_calibration_error, user_numbers
 from serving.vertical_model import VerticalModel
 from training.calibration import fit_layer, fitted_before
 
@@ -69,7 +69,7 @@ class Compared:
 
     def _ece_difference(self, seed: int) -> dict[str, float]:
         """Computes the difference of ECE; its interval draws users with all their rows, the same before and after."""
-        _, codes = np.unique(self.users, return_inverse=True)
+        codes = user_numbers(self.users)
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(codes.max() + 2))
         generator = np.random.default_rng(seed)

@@ -47,6 +47,7 @@ def whole_log(
         "last_day": last,
         "bootstrap_days": (last - first) // timedelta(days=1) + 1,
         "events_per_day": events_per_day or of_source.events_per_day,
+        "anonymous": "quarantine",  # what is studied is what is known of users
     }
     config = shipped.changed(
         data_source=source,

@@ -40,7 +40,7 @@ class ImpressionLog:
         """Finds each user's newest impressions with instant − days ≤ time < instant − delay.
 
         Args:
-            users: numbers as in `self.users`; one that is not there has no history, (Q,).
+            users: numbers as in `self.users`; one that is not there, or below 0, has no history, (Q,).
             instants: microseconds since 1970, (Q,).
             length: L.
             days: oldest impression used.
@@ -50,7 +50,8 @@ class ImpressionLog:
         kept = np.arange(len(self.users)) if among is None else among
         micros = self.micros[kept]
         timeline = Timeline(self.users[kept], micros)
-        low, high = timeline.window(users, instants, reach_us=days * DAY_US, delay_us=delay_us)
+        asked = np.maximum(users, -1)  # whatever nobody's number: a product with a very low one would overflow
+        low, high = timeline.window(asked, instants, reach_us=days * DAY_US, delay_us=delay_us)
         positions = high[:, None] - 1 - np.arange(length)
         empty = positions < low[:, None]
         positions[empty] = -1

@@ -309,12 +309,12 @@ def _running_sum(values: Ints) -> Ints:
 
 
 def _runs(keys: pa.ChunkedArray | Ints) -> Ints:
-    """Numbers runs of equal neighbours from 0: (N,)."""
+    """Numbers runs of equal neighbours from 0: (N,). Null, nobody, equals nothing: each is a run of its own."""
     if isinstance(keys, np.ndarray):
         changed = keys[1:] != keys[:-1]
     else:
         array = _one(keys)
-        changed = np.asarray(pc.not_equal(array[1:], array[:-1]))
+        changed = np.asarray(pc.fill_null(pc.not_equal(array[1:], array[:-1]), True))
     return np.concatenate([[0], np.cumsum(changed)]) if len(keys) else np.zeros(0, dtype=np.int64)
 
 

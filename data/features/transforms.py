@@ -11,7 +11,7 @@ from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql.functions import col, lit, when
+from pyspark.sql.functions import coalesce, col, lit, when
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
@@ -60,7 +60,7 @@ def examples(
         partial(with_item_counts, schema=schema, lookback=item), _spark(item_counted_schema(schema, item))
     )
     seen = ("user_id", *ORDER, "item_id", "label", *schema.crosses)
-    by_user = _union(counted, past_events, tuple(dict.fromkeys(seen)))
+    by_user = _union(counted, past_events.where(col("user_id").isNotNull()), tuple(dict.fromkeys(seen)))
     described = _ordered(by_user, "user_id").mapInArrow(
         partial(with_user_features, schema=schema, lookback=user),
         _spark(packed_schema(examples_columns(schema, features))),
@@ -78,7 +78,8 @@ def activity(
     Args:
         entity: "user" or "item".
         events: all events up to the newest instant, as far back as history_days before the oldest.
-        instants: when to look. An entity without an event in [instant - history_days, instant - delay) has no row.
+        instants: when to look. An entity without an event in [instant - history_days, instant - delay) has no row, nor
+            has nobody, whose user_id is null.
 
     Returns:
         Columns of `activity_columns`, packed: counts, the newest attribute values that are not null, and of users
@@ -87,7 +88,7 @@ def activity(
     key = f"{entity}_id"
     lookback = _lookback(features, entity)
     item = ("item_id",) if entity == "user" else ()  # a history names items
-    narrow = events.select(key, *ORDER, *item, "label", *attribute_columns(entity, schema))
+    narrow = events.where(col(key).isNotNull()).select(key, *ORDER, *item, "label", *attribute_columns(entity, schema))
     computed = partial(
         snapshots,
         entity=entity,
@@ -141,12 +142,12 @@ def _union(day: DataFrame, past: DataFrame, seen: Sequence[str]) -> DataFrame:
 
 
 def _ordered(frame: DataFrame, key: str) -> DataFrame:
-    """Puts each entity's rows into one partition, side by side, in order of time.
+    """Puts each entity's rows into one partition, side by side, in order of time; nobody's rows anywhere.
 
     The number of partitions is given, so that adaptive execution neither merges nor splits them.
     """
     partitions = int(str(frame.sparkSession.conf.get("spark.sql.shuffle.partitions")))
-    return frame.repartition(partitions, key).sortWithinPartitions(key, *ORDER)
+    return frame.repartition(partitions, coalesce(col(key), col("impression_id"))).sortWithinPartitions(key, *ORDER)
 
 
 def _spark(columns: pa.Schema) -> StructType:

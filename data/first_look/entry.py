@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from config import Format, PlatformConfig, Source, Vertical
+from config import Format, PlatformConfig, Vertical
 from data.first_look.clock import Clock
 from data.first_look.features import Feature
 from data.first_look.roles import Roles
@@ -42,7 +42,7 @@ def make_entry(
     entry |= {"first_day": clock.all_days[0], "last_day": clock.all_days[-1], "bootstrap_days": clock.bootstrap_days}
     if clock.zone.name != "UTC":
         entry["time_zone"] = clock.zone.name
-    if anonymous and "anonymous" in Source.model_fields:
+    if anonymous:
         entry["anonymous"] = "keep"
     if clock.missing and clock.sure:
         entry["empty_day"] = "skip"

@@ -269,8 +269,8 @@ def _time_and_label(look: Look, source: Source | None, most_bad: float) -> None:
     look.key_repeats = {" + ".join(key): repeats(look.columns, key) for key in keys if key}
     if (user := roles.columns.get("user_id")) and frame.height:
         look.anonymous = by_name[user].nulls
-        kept = source is not None and source.model_dump().get("anonymous") == "keep"
-        if look.anonymous > MANY_ANONYMOUS and not kept and "anonymous" in Source.model_fields:
+        kept = source is not None and source.anonymous == "keep"
+        if look.anonymous > MANY_ANONYMOUS and not kept:
             look.notes.append(f"{look.anonymous:.1%} of the rows have no user; anonymous: keep in the entry keeps them")
 
 

@@ -1,5 +1,6 @@
 """Reads one file of a user's own log, each column in a form that does not depend on which other files lie beside it."""
 
+import hashlib
 from pathlib import Path
 
 import polars as pl
@@ -92,7 +93,7 @@ def _without_bytes(path: Path, rows: pl.DataFrame, wanted: dict[str, str]) -> pl
             text = digits
         else:
             text = _utf8(rows[name])
-            rows = _refused(rows, rows[name].is_not_null() & text.is_null(), f"wrong type: {name}")
+            rows = refused(rows, rows[name].is_not_null() & text.is_null(), f"wrong type: {name}")
             text = text.fill_null(digits)
         rows = rows.with_columns(text)
     return rows
@@ -111,7 +112,7 @@ def _with_ids(rows: pl.DataFrame, name: str) -> pl.DataFrame:
     if _unreadable(rows[name].dtype):
         return rows  # no id at all; the checks of the rows say so
     text, inexact = as_ids(rows[name])
-    return _refused(rows, inexact, f"{name} is {INEXACT}").with_columns(text.alias(name))
+    return refused(rows, inexact, f"{name} is {INEXACT}").with_columns(text.alias(name))
 
 
 def together(frames: list[pl.DataFrame]) -> pl.DataFrame:
@@ -130,7 +131,7 @@ def together(frames: list[pl.DataFrame]) -> pl.DataFrame:
 def _as_texts(rows: pl.DataFrame, mixed: set[str]) -> pl.DataFrame:
     for name in [name for name in rows.columns if name in mixed]:
         if _unreadable(rows[name].dtype):
-            rows = _refused(rows, rows[name].is_not_null(), f"wrong type: {name}")
+            rows = refused(rows, rows[name].is_not_null(), f"wrong type: {name}")
         rows = rows.with_columns(_text(rows[name]))
     return rows
 
@@ -139,7 +140,19 @@ def _unreadable(kind: pl.DataType) -> bool:
     return kind.is_nested() or kind in (pl.Binary, pl.Object)
 
 
-def _refused(rows: pl.DataFrame, which: pl.Series, reason: str) -> pl.DataFrame:
+def rows_hash(rows: pl.DataFrame) -> str:
+    """Returns a hash of rows, their columns and their order: equal in every run of one version of polars."""
+    texts = [_text(rows[name]) if not _hashed_as_it_is(kind) else rows[name] for name, kind in rows.schema.items()]
+    digest = hashlib.sha256(str(rows.schema).encode())
+    digest.update(pl.DataFrame(texts).hash_rows().to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _hashed_as_it_is(kind: pl.DataType) -> bool:
+    return not (_unreadable(kind) or kind in (pl.Categorical, pl.Enum))
+
+
+def refused(rows: pl.DataFrame, which: pl.Series, reason: str) -> pl.DataFrame:
     """Returns rows with a reason in REFUSED, of those that have none yet."""
     if not which.any():
         return rows

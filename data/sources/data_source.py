@@ -1,13 +1,23 @@
 """What a data source is: each module beside this one makes one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 import polars as pl
 
+import storage
 from config import PlatformConfig, Source
 from data.schema import Schema
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """A file whose rows of a day are not those that were read when the day was landed."""
+
+    name: str  # below the source's path
+    what: Literal["new", "changed", "gone"]
 
 
 @dataclass(frozen=True)
@@ -24,3 +34,7 @@ class DataSource:
     true_probability: Callable[[PlatformConfig, date], pl.DataFrame] | None = None
     # Says where the log's rows are instead, for a day of which `read` returned none.
     why_nothing: Callable[[PlatformConfig, date], str] | None = None
+    # Says of each landed day, given with the files that it was read from, which of them are no longer as they were.
+    changed_files: (
+        Callable[[PlatformConfig, Mapping[date, Mapping[str, storage.FileRead]]], dict[date, list[FileChange]]] | None
+    ) = None

@@ -14,7 +14,8 @@ Which rows belong to a platform day:
 """
 
 import logging
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -23,13 +24,15 @@ import storage
 from config import ROOT, ColumnMapping, PlatformConfig, Source
 from data.ids import one_id
 from data.raw.own_files import NAMED, SUFFIXES, day_of, disagreement, find_files
-from data.raw.own_rows import read_rows, together
+from data.raw.own_rows import read_rows, refused, rows_hash, together
 from data.raw.sampling import Read
 from data.schema import Schema
-from data.sources.data_source import DataSource
+from data.sources.data_source import DataSource, FileChange
 from data.validation import TIMESTAMP, read_timestamps
 
 LOG = logging.getLogger("headwater.sources")
+
+EVERY_DAY = "every day"  # of a file without one readable timestamp
 
 CORE = ("event_timestamp", "user_id", "item_id", "label")
 
@@ -70,28 +73,121 @@ def fetch(config: PlatformConfig) -> None:
 def read(config: PlatformConfig, day: date) -> pl.DataFrame:
     """Reads the rows of a platform day, core columns renamed, in the order of file names and of the files.
 
+    The files, and what they have of each day, are recorded for the manifest of what is made from them.
+
     A mapped column that a file lacks is left out, with a warning; row checks then say which rows lack it. A row that
     its file gives no values of has a reason in REFUSED.
 
     Raises:
         ValueError: a file cannot be read at all.
     """
-    frames, outside = [], []
+    frames, outside, read_files = [], [], {}
     for path in found_files(config)[0]:
         stamp = day_of(_root(config), path)
+        if stamp is not None and stamp not in storage.calendar_days(config, day):
+            continue
+        found = path.stat()  # before it is read: what is written to it meanwhile makes it another file
+        rows = read_file(config.source, path).rows
+        hashes = _hashes(config, path, rows)
+        read_files[_name(config, path)] = storage.FileRead(found.st_size, found.st_mtime_ns, hashes)
         if stamp is None:
-            rows = read_file(config.source, path).rows
             known = instants(config.source, rows)
             outside.append(_outside(config, known))
-            frames.append(of_day(config, path, rows, known, day))
-        elif stamp in storage.calendar_days(config, day):
-            frames.append(read_file(config.source, path).rows)
+            rows = of_day(config, path, rows, known, day)
+        frames.append(rows)
+    storage.record_files(read_files)
     strays = pl.concat([pl.Series(dtype=TIMESTAMP), *outside])
     if len(strays):
         LOG.warning(_strays(strays))
     if not frames:
         return pl.DataFrame(schema=dict.fromkeys(("impression_id", *_sources(config.source)), pl.String))
     return together(frames)
+
+
+def changed_files(
+    config: PlatformConfig, landed: Mapping[date, Mapping[str, storage.FileRead]]
+) -> dict[date, list[FileChange]]:
+    """Finds the files whose rows of a landed day are not those that were read.
+
+    A file of the size and modification time that any of the days knows is not opened. Of a file that cannot be read a
+    warning says so; it has changed for the day in its name, and without one it is taken to be as it was. Where the
+    whole log is away, a warning says that, and nothing has changed.
+
+    Args:
+        config: the platform.
+        landed: the files that each day was read from, by name.
+    """
+    root = _root(config)
+    if config.source.path is None or not root.exists():
+        LOG.warning(
+            "%s is not there, so nobody can say whether files came late", config.source.path or "sources.*.path"
+        )
+        return {}
+    known = {
+        (name, read.size, read.modified_ns): read.rows for files in landed.values() for name, read in files.items()
+    }
+    now = {_name(config, path): path for path in find_files(root)[0]}
+    return {day: _changes(config, day, files, now, known) for day, files in landed.items()}
+
+
+Known = dict[tuple[str, int, int], Mapping[str, str]]  # name, size and modification time -> hashes of rows by day
+
+
+def _changes(
+    config: PlatformConfig, day: date, landed: Mapping[str, storage.FileRead], now: Mapping[str, Path], known: Known
+) -> list[FileChange]:
+    """Compares the files of a day with those there are; adds the files that it reads to `known`."""
+    was = {name: rows for name, read in landed.items() if (rows := _of_day(read.rows, day))}
+    changes = []
+    for name, path in now.items():
+        stamp = day_of(_root(config), path)
+        if stamp is not None and stamp not in storage.calendar_days(config, day):
+            continue
+        hashes = _hashes_now(config, name, path, landed.get(name), known)
+        rows = _of_day(hashes, day) if hashes is not None else was.get(name) if stamp is None else "unreadable"
+        if rows != was.get(name):
+            changes.append(FileChange(name, "gone" if rows is None else "changed" if name in was else "new"))
+    changes += [FileChange(name, "gone") for name in was if name not in now]
+    return sorted(changes, key=lambda change: change.name)
+
+
+def _hashes_now(
+    config: PlatformConfig, name: str, path: Path, landed: storage.FileRead | None, known: Known
+) -> Mapping[str, str] | None:
+    """Returns a file's hashes by day, without opening it where they are known; None where it cannot be read."""
+    try:
+        found = path.stat()
+        if landed is not None and (landed.size, landed.modified_ns) == (found.st_size, found.st_mtime_ns):
+            return landed.rows  # other days may have read it by other settings
+        key = (name, found.st_size, found.st_mtime_ns)
+        if key not in known:
+            known[key] = _hashes(config, path, read_file(config.source, path).rows)
+    except (ValueError, OSError) as error:
+        LOG.warning("not compared with what was landed: %s", error)
+        return None
+    return known[key]
+
+
+def _of_day(hashes: Mapping[str, str], day: date) -> str | None:
+    return hashes.get(str(day), hashes.get(EVERY_DAY))
+
+
+def _hashes(config: PlatformConfig, path: Path, rows: pl.DataFrame) -> dict[str, str]:
+    """Returns a hash of the rows that a file has of each platform day, of those days that it has rows of."""
+    stamp, source = day_of(_root(config), path), config.source
+    if not rows.height:
+        return {}
+    if stamp is not None:
+        return {str(max(stamp, source.bootstrap_day)): rows_hash(rows)}
+    known = instants(config.source, rows)
+    if known.null_count():  # of all rows, or of none
+        return {EVERY_DAY: rows_hash(rows)}
+    oldest, newest = (instant.date() for instant in (known.min(), known.max()))  # type: ignore[union-attr]
+    first = max(source.bootstrap_day, oldest - timedelta(days=1))  # wherever the log's midnight lies
+    last = min(source.last_day, max(first, newest + timedelta(days=1)))
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    parts = ((day, of_day(config, path, rows, known, day)) for day in days)
+    return {str(day): rows_hash(part) for day, part in parts if part.height}
 
 
 def why_nothing(config: PlatformConfig, day: date) -> str:
@@ -126,6 +222,8 @@ def read_file(source: Source, path: Path, sample: int | None = None) -> Read:
     missing = [f"{column!r} (for {name})" for name, column in wanted.items() if column not in read.names]
     if missing:
         LOG.warning("%s lacks the columns %s; it has %s", path, ", ".join(missing), ", ".join(read.names))
+    if "user_id" not in rows.columns:  # else its rows would pass for nobody's
+        rows = refused(rows, pl.repeat(True, rows.height, eager=True), "missing column: user_id")
     if isinstance(key, list) and set(parts) <= set(rows.columns):
         rows = rows.with_columns(one_id([rows[part] for part in parts]).alias("impression_id")).drop(list(parts))
     return read._replace(rows=rows)
@@ -160,6 +258,12 @@ def _strays(outside: pl.Series) -> str:
 
 def _span(known: pl.Series) -> str:
     return " to ".join(str(instant) for instant in (known.min(), known.max()))
+
+
+def _name(config: PlatformConfig, path: Path) -> str:
+    """Names a file below `path`, wherever that lies."""
+    root = _root(config)
+    return path.name if path == root else str(path.relative_to(root))
 
 
 def _root(config: PlatformConfig) -> Path:
@@ -213,4 +317,5 @@ SOURCE = DataSource(
     fetch=fetch,
     read=read,
     why_nothing=why_nothing,
+    changed_files=changed_files,
 )

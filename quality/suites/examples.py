@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from config import PlatformConfig
 from data.schema import HISTORY_COLUMNS, Schema
-from quality.suite import Suite, between, right_columns
+from quality.suite import Measure, Suite, between, no_row, right_columns
 from quality.suites.counts import cross_checks, history_checks, window_checks
 from quality.suites.events import impression_profile, impression_rows
 
@@ -17,7 +17,7 @@ def suite(config: PlatformConfig, schema: Schema) -> Suite:
     return Suite(
         table="examples",
         columns=pa.schema([*fields, *(pa.field(name, kind) for name, kind in HISTORY_COLUMNS.items())]),
-        rows=impression_rows(config.gates, config.verticals),
+        rows=impression_rows(config),
         profile=[
             *right_columns(),
             *impression_profile(),
@@ -39,5 +39,17 @@ def suite(config: PlatformConfig, schema: Schema) -> Suite:
             *window_checks("item", config.features),
             *cross_checks(schema.crosses),
             *history_checks(config.features),
+            nobody_is_no_user(schema, windows),
         ],
+    )
+
+
+def nobody_is_no_user(schema: Schema, windows: list[int]) -> Measure:
+    """Builds the check that nothing is known of the user where there is none."""
+    counts = (*schema.user_counts(windows), *schema.cross_counts())
+    known = " OR ".join(["len(history_item_ids) > 0", *(f'"{name}" > 0' for name in counts)])
+    return no_row(
+        "known_of_nobody",
+        f"user_id IS NULL AND ({known})",
+        "A row without a user_id has no history and no counts of a user",
     )

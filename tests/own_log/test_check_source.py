@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import storage
-from config import ROOT, PlatformConfig, Source, load_config
+from config import ROOT, PlatformConfig, load_config
 from jobs.__main__ import main as command
 
 FIRST = datetime(2026, 3, 2)
@@ -388,11 +388,8 @@ def test_rows_without_a_user_are_told(look, folder, capsys):
     page = look(folder)
     assert "20.0% of the rows have no user" in page.text
     assert page.source["columns"]["impression_id"] == ["request_id", "ad"]
-    if "anonymous" in Source.model_fields:
-        assert page.code == 0 and page.source["anonymous"] == "keep"
-        assert page.ingest(capsys)["quarantined"] == {}
-    else:
-        assert page.code == 1 and "20.0% of the rows would go to quarantine" in squeezed(page)
+    assert page.code == 0 and page.source["anonymous"] == "keep"
+    assert page.ingest(capsys)["quarantined"] == {}
 
 
 def test_the_entry_that_stands_in_platform_yaml_is_checked(look, folder, capsys):

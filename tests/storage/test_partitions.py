@@ -146,7 +146,7 @@ def test_skipped_days_are_stepped_over_and_named_as_inputs(tiny_config: Platform
     assert storage.days_back(tiny_config, days[2], 1) == [days[2]]
     with storage.recorded_reads() as reads:
         storage.previous_day(tiny_config, days[3])
-    assert set(reads) == {f"events/ds={day}" for day in days[1:3]}
+    assert set(reads.partitions) == {f"events/ds={day}" for day in days[1:3]}
 
 
 def test_the_day_after_a_skipped_one_has_a_snapshot_as_it_begins(tiny_config: PlatformConfig):

@@ -27,7 +27,8 @@ ROWS_AT_ONCE = 8192
 class LoggedRows:
     """Q impressions of a vertical, and the N impressions of every vertical that the FM logged.
 
-    N is sorted by user, then time; Q by time. Numbers of users and items are indices into `all_users`, `all_items`.
+    N is sorted by user, then time; Q by time. Numbers of users and items are indices into `all_users`, `all_items`;
+    below 0 it is nobody, each row with a number of its own.
     """
 
     config: PlatformConfig
@@ -123,8 +124,9 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
     batches = [batch for _, batch in features.batches(rows, ROWS_AT_ONCE)] or [features.batch(rows)]
     all_users = pc.unique(pa.chunked_array([*log["user_id"].chunks, *rows["user_id"].chunks]))
     all_items = pc.unique(pa.chunked_array([*log["item_id"].chunks, *rows["item_id"].chunks]))
-    all_users = all_users.take(pc.sort_indices(all_users))  # numbers in the order of the log
-    numbers = [_indices(log["user_id"], all_users), _indices(log["item_id"], all_items)]
+    all_users = all_users.drop_null()
+    all_users = all_users.take(pc.sort_indices(all_users))  # numbers in the order of the log, where nobody comes last
+    numbers = [_indices(log["user_id"], all_users, len(all_users)), _indices(log["item_id"], all_items)]
     flat = logged_codes.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     ids = [hash_ids(log[name], features.num_embeddings[name]) for name in history_ids]
     return LoggedRows(
@@ -140,7 +142,7 @@ def logged_rows(config: PlatformConfig, schema: Schema, vertical: str, days: lis
         logged=log["impression_id"].combine_chunks(),
         items=numbers[1],
         codes=torch.from_numpy(flat.reshape(-1, config.foundation_model.codes.dim).copy()),
-        users=_indices(rows["user_id"], all_users),
+        users=_nobody_by_himself(_indices(rows["user_id"], all_users, -1)),
         asked=_indices(rows["item_id"], all_items),
         instants=instants,
         snapshots=ends[np.searchsorted(ends, instants, side="right") - 1],
@@ -175,6 +177,13 @@ def _log(config: PlatformConfig, schema: Schema, days: list[date]) -> tuple[pa.T
     return log, codes
 
 
-def _indices(column: pa.ChunkedArray, values: pa.Array) -> Ints:
-    """Returns the index of each value of a column in `values`, (n,)."""
-    return pc.index_in(column.combine_chunks(), values).to_numpy().astype(np.int64)
+def _indices(column: pa.ChunkedArray, values: pa.Array, nobody: int = -1) -> Ints:
+    """Returns the index of each value of a column in `values`, `nobody` where it is null, (n,)."""
+    return pc.fill_null(pc.index_in(column.combine_chunks(), values), nobody).to_numpy().astype(np.int64)
+
+
+def _nobody_by_himself(users: Ints) -> Ints:
+    """Numbers the rows of -1 from there downwards, so that no two are of one user, (n,)."""
+    nobody = np.flatnonzero(users < 0)
+    users[nobody] -= np.arange(len(nobody))
+    return users

@@ -103,7 +103,7 @@ def test_equals_the_naive_computation(spark: SparkSession, delays_s: tuple[int, 
         user_delay_s=delays_s[0],
         item_delay_s=delays_s[1],
     )
-    events = random_events(np.random.default_rng(7), 300, MIDNIGHT - timedelta(days=4), 6)
+    events = random_events(np.random.default_rng(7), 300, MIDNIGHT - timedelta(days=4), 6, known_users=0.7)
     day = [e for e in events if e["event_timestamp"] >= MIDNIGHT]
     past = [e for e in events if e["event_timestamp"] < MIDNIGHT]
     instants = [MIDNIGHT + timedelta(days=n) for n in (-1, 1, 2)]

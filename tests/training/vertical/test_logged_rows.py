@@ -27,15 +27,19 @@ from training.vertical.student import Student
 KEYS = {"impression_id": pa.string(), "user_id": pa.string(), "item_id": pa.string(), "event_timestamp": TIMESTAMP}
 
 
-@pytest.fixture(scope="module", params=[{}, {"delay_s": 7200, "history_days": 2, "code_bits": 4}], ids=str)
+@pytest.fixture(
+    scope="module", params=[({}, 0.0), ({"delay_s": 7200, "history_days": 2, "code_bits": 4}, 0.3)], ids=str
+)
 def config(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformConfig]:
     """A log with what an FM said of it, and each impression with the newest midnight's snapshots."""
     config = study_config(tmp_path_factory.mktemp("log"))
-    yield logged(config.changed(transfer={"history_length": 4, **request.param}))
+    transfer, anonymous = request.param
+    yield logged(config.changed(transfer={"history_length": 4, **transfer}), anonymous=anonymous)
 
 
-def logged(config: PlatformConfig) -> PlatformConfig:
+def logged(config: PlatformConfig, *, anonymous: float = 0.0) -> PlatformConfig:
     events, draw = write_log(config), np.random.default_rng(0)
+    events = [row | {"user_id": None} if number % 10 < 10 * anonymous else row for number, row in enumerate(events)]
     width, features = config.foundation_model.codes.dim, VerticalFeatures.of(source_schema(config), config)
     for row in events:
         row["code"] = draw.uniform(-1, 1, width).astype(np.float32) if draw.random() < 0.9 else None
