@@ -29,9 +29,9 @@ def split_rows(
     """Checks every row; never raises on a bad one.
 
     The rules, of which a row gets the first that it breaks: its file could tell its values (REFUSED is null); every
-    column is there; the timestamp is no local time that the clocks skip; every value can be read as its column's type; ids and timestamp are not null or empty; no earlier
-    row that passed the rules so far has the same impression id; the label is 0 or 1; the timestamp lies in the day's
-    window; dense values are finite. Features may be null.
+    column is there; the timestamp is no local time that the clocks skip; every value can be read as its column's type;
+    ids and timestamp are not null or empty; no earlier row that passed the rules so far has the same impression id; the
+    label is 0 or 1; the timestamp lies in the day's window; dense values are finite. Features may be null.
 
     Args:
         raw: rows under the names of the common schema, in any type; more columns are allowed.

@@ -366,6 +366,34 @@ MUTATIONS = [
         "return self.uncalibrated(rows)",
         "tests/serving/test_vertical_model.py",
     ),
+    Mutation(
+        "a day whose midnight is skipped begins too late",
+        "storage/days.py",
+        "range(min(last, other), last + 1)",
+        "range(last, last + 1)",
+        "tests/storage/test_days.py::test_every_local_date_is_one_day_of_its_own_length",
+    ),
+    Mutation(
+        "a look back misses the hour before a day of 23 hours",
+        "storage/days.py",
+        "day - timedelta(days=days + 1)",
+        "day - timedelta(days=days)",
+        "tests/storage/test_days.py::test_a_look_back_of_days_reaches_every_day_that_its_hours_reach",
+    ),
+    Mutation(
+        "a time with Z is taken for a local one",
+        "data/validation.py",
+        'here.zip_with(~read["in_utc"].fill_null(False), instants("UTC"))',
+        "here",
+        "tests/own_log/test_time_zone.py::test_times_with_an_offset_are_themselves",
+    ),
+    Mutation(
+        "a scheduled run is of the date in UTC",
+        "dags/daily_transfer.py",
+        "logical_date.in_timezone('{SOURCE.time_zone}')",
+        "logical_date.in_timezone('UTC')",
+        "tests/test_dags.py::test_a_live_logs_day_runs_as_it_ends_in_its_zone",
+    ),
 ]
 
 
