@@ -387,13 +387,6 @@ MUTATIONS = [
         "here",
         "tests/own_log/test_time_zone.py::test_times_with_an_offset_are_themselves",
     ),
-    Mutation(
-        "a scheduled run is of the date in UTC",
-        "dags/daily_transfer.py",
-        "logical_date.in_timezone('{SOURCE.time_zone}')",
-        "logical_date.in_timezone('UTC')",
-        "tests/test_dags.py::test_a_live_logs_day_runs_as_it_ends_in_its_zone",
-    ),
 ]
 
 
