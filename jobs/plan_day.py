@@ -25,7 +25,7 @@ def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force:
     Args:
         config: the platform.
         day: the day asked for; empty takes `logical_day` if the log has it, else the next day not done.
-        logical_day: the run's logical date, where it has one.
+        logical_day: the run's logical date by the log's calendar, where it has one.
         force: a day that is done is run again.
 
     Raises:

@@ -52,7 +52,7 @@ def midnights(config: PlatformConfig, days: Sequence[date]) -> list[datetime]:
 def first_instant(day: date, zone: ZoneInfo) -> datetime:
     """Returns the first instant (UTC) of a date in a zone: where its clocks skip midnight, when they go forward."""
     midnight = datetime.combine(day, time(), zone)
-    # A skipped midnight, read by the offset before the change (fold 0), lies after the change; by the later one, before.
+    # A skipped midnight, read by the offset before the change (fold 0), lies after the change; by the other, before it.
     last, other = (int(of.timestamp()) for of in (midnight, midnight.replace(fold=1)))
     seconds = range(min(last, other), last + 1)
     begins = bisect_left(seconds, day, key=lambda second: datetime.fromtimestamp(second, zone).date())

@@ -426,7 +426,7 @@ MUTATIONS = [
     Mutation(
         "a file of another day is late",
         "data/sources/files.py",
-        "parts = ((day, rows.filter(_within(config, day, instants))) for day in days)",
+        "parts = ((day, of_day(config, path, rows, known, day)) for day in days)",
         "parts = ((day, rows) for day in days)",
         "tests/own_log/test_late_files.py::test_of_a_file_that_grows_only_the_days_whose_rows_have_changed_are_late",
     ),
@@ -436,6 +436,27 @@ MUTATIONS = [
         "if key not in known:",
         "if True:",
         "tests/own_log/test_late_files.py::test_a_file_is_opened_until_some_day_knows_it",
+    ),
+    Mutation(
+        "a day whose midnight is skipped begins too late",
+        "storage/days.py",
+        "range(min(last, other), last + 1)",
+        "range(last, last + 1)",
+        "tests/storage/test_days.py::test_every_local_date_is_one_day_of_its_own_length",
+    ),
+    Mutation(
+        "a look back misses the hour before a day of 23 hours",
+        "storage/days.py",
+        "day - timedelta(days=days + 1)",
+        "day - timedelta(days=days)",
+        "tests/storage/test_days.py::test_a_look_back_of_days_reaches_every_day_that_its_hours_reach",
+    ),
+    Mutation(
+        "a time with Z is taken for a local one",
+        "data/validation.py",
+        'here.zip_with(~read["in_utc"].fill_null(False), instants("UTC"))',
+        "here",
+        "tests/own_log/test_time_zone.py::test_times_with_an_offset_are_themselves",
     ),
 ]
 

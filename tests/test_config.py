@@ -34,14 +34,14 @@ def line_of(text: str) -> int:
         (
             "time_zone: Asia/Shanghai",
             "time_zone: Europe/Berln",
-            "zone 'Europe/Berln'; write an IANA name, such as Europe/Berlin",
+            "sources.kuairand.time_zone: unknown time zone 'Europe/Berln'; write an IANA name, such as Europe/Berlin",
         ),
         (
             "time_zone: Asia/Shanghai",
             "time_zone: localtime",
             "sources.kuairand.time_zone: unknown time zone 'localtime'",
         ),
-        ("time_zone: Asia/Shanghai", "time_zone: +08:00", "sources.kuairand.time_zone: Input should be a valid string"),
+        ("time_zone: Asia/Shanghai", "time_zone: +08:00", "sources.kuairand.time_zone: unknown time zone '+08:00'"),
         ("bootstrap_days: 8\n    hist", "bootstrap_days: 80\n    hist", "bootstrap_days reaches beyond last_day"),
     ],
 )
@@ -80,6 +80,13 @@ def test_a_key_that_has_moved_says_where_to(tmp_path: Path, old: str, new: str):
         load_config(path)
     key, line = f"foundation_model.{old.split(':')[0]}", line_of("  eval_fraction: 0.2")
     assert str(error.value) == f"{path}:{line}: {key}: has moved to foundation_model.{new}"
+
+
+def test_an_unknown_time_zone_is_refused_with_its_line(tmp_path: Path):
+    path = tmp_path / "platform.yaml"
+    path.write_text(SHIPPED.replace("time_zone: Asia/Shanghai", "time_zone: Asia/Shangai", 1))
+    with pytest.raises(ConfigError, match=rf"platform.yaml:{line_of('time_zone: Asia/Shanghai')}: .* Asia/Shanghai$"):
+        load_config(path)
 
 
 def test_an_offset_of_hours_is_answered_with_time_zone_and_the_line(tmp_path: Path):

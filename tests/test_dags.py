@@ -4,16 +4,28 @@ import inspect
 import json
 import os
 import subprocess
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from config import ROOT
 from jobs.__main__ import job_names
 
-ROOT = Path(__file__).parent.parent
 AIRFLOW_PYTHON = ROOT / ".venv" / "airflow" / "bin" / "python"
 IMPORT_SECONDS = 2.0  # of CPU, a DAG file, besides Airflow itself
+# Zones of a live log, the first of four of its days, and when these begin and the last ends, UTC.
+LIVE = [
+    ("UTC", "2026-03-28", ["03-28T00:00", "03-29T00:00", "03-30T00:00", "03-31T00:00", "04-01T00:00"]),
+    ("Asia/Shanghai", "2026-03-28", ["03-27T16:00", "03-28T16:00", "03-29T16:00", "03-30T16:00", "03-31T16:00"]),
+    ("Europe/Berlin", "2026-01-10", ["01-09T23:00", "01-10T23:00", "01-11T23:00", "01-12T23:00", "01-13T23:00"]),
+    ("Europe/Berlin", "2026-07-10", ["07-09T22:00", "07-10T22:00", "07-11T22:00", "07-12T22:00", "07-13T22:00"]),
+    ("Europe/Berlin", "2026-03-28", ["03-27T23:00", "03-28T23:00", "03-29T22:00", "03-30T22:00", "03-31T22:00"]),
+    ("Europe/Berlin", "2026-10-24", ["10-23T22:00", "10-24T22:00", "10-25T23:00", "10-26T23:00", "10-27T23:00"]),
+    ("America/Santiago", "2026-09-05", ["09-05T04:00", "09-06T04:00", "09-07T03:00", "09-08T03:00", "09-09T03:00"]),
+]
 
 READ_DAGS = """
 import copy, importlib, json, pathlib, sys, time
@@ -82,14 +94,45 @@ for name in ["result", "fails", "killed", "wrong_call", "skips", "no_json"]:
 print(json.dumps(outcomes))
 """
 
+LOGICAL_DAYS = """
+import importlib, json, os
+import pendulum
+from airflow.sdk.timezone import coerce_datetime
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.timetables.base import TimeRestriction
+import dags.daily_transfer as module
+
+outcomes = []
+for file, start in json.loads(os.environ["CASES"]):
+    os.environ["HEADWATER_CONFIG"] = file
+    importlib.reload(module)
+    timetable = DagSerialization.from_dict(DagSerialization.to_dict(module.dag)).timetable
+    plan, template = module.dag.get_task("plan_day"), module.dag.get_template_env()
+    earliest = max(module.dag.start_date, pendulum.parse(start).in_timezone("UTC").subtract(hours=1))
+    interval, found = None, []
+    for _ in range(4):
+        run = timetable.next_dagrun_info(
+            last_automated_data_interval=interval, restriction=TimeRestriction(earliest, None, catchup=True)
+        )
+        interval = run.data_interval
+        context = {"logical_date": coerce_datetime(interval.start), "params": {"day": None, "force": False}}
+        day = plan.render_template(dict(plan.options), context, template)["logical_day"]
+        found.append([day, interval.start.isoformat(), run.run_after.isoformat()])
+    undated = plan.render_template(dict(plan.options), {"params": {"day": None, "force": False}}, template)
+    outcomes.append({"runs": found, "undated": undated["logical_day"]})
+print(json.dumps(outcomes))
+"""
+
 RUN_A_DAY = """
 import json, os, sys
+from datetime import UTC, datetime
 from dags.daily_transfer import dag
 
 outcomes = {}
 for name, conf in [("skipped", {}), ("chosen", {"verticals": ["feed"]})]:
     os.environ["INGEST_SAYS"] = '{"skipped": "no rows"}' if name == "skipped" else "{}"
-    run = dag.test(run_conf=conf)
+    begins = datetime(2026, 3, 28, 23, tzinfo=UTC) if name == "chosen" else None
+    run = dag.test(run_conf=conf, logical_date=begins)
     outcomes[name] = [run.get_state(), {task.task_id: task.state for task in run.get_task_instances()}]
 print(json.dumps(outcomes))
 """
@@ -156,6 +199,14 @@ def airflow(arguments: list[str], **env: str) -> str:
     )
     assert process.returncode == 0, process.stderr[-3000:]
     return process.stdout
+
+
+def live(folder: Path, zone: str) -> Path:
+    """A platform file whose synthetic log is live, in a time zone."""
+    path = folder / f"{zone.replace('/', '_')}.yaml"
+    shipped = (ROOT / "platform.yaml").read_text()
+    path.write_text(shipped.replace("    events_per_day: 20000", f"    live: true\n    time_zone: {zone}"))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +294,20 @@ def test_tracking_ends_with_the_report_written_once_more(report: Any) -> None:
     assert tracking["timetable"] == "NullTimetable" and tracking["max_active_runs"] == 1
 
 
+def test_a_live_logs_day_runs_as_it_ends_in_its_zone(tmp_path: Path) -> None:
+    cases = [(live(tmp_path, zone), date.fromisoformat(first), zone) for zone, first, _ in LIVE]
+    asked = [[str(file), datetime.combine(day, time(), ZoneInfo(zone)).isoformat()] for file, day, zone in cases]
+    outcomes = in_airflow(
+        LOGICAL_DAYS, AIRFLOW_HOME=str(tmp_path / "airflow"), HEADWATER_SOURCE="synthetic", CASES=json.dumps(asked)
+    )
+    for (_, first, zone), (*_, expected), outcome in zip(cases, LIVE, outcomes, strict=True):
+        days, starts, ends = zip(*outcome["runs"], strict=True)
+        assert list(days) == [str(first + timedelta(days=n)) for n in range(4)], zone
+        assert [start[5:16] for start in starts] == expected[:-1], zone
+        assert [end[5:16] for end in ends] == expected[1:], zone
+        assert outcome["undated"] == ""
+
+
 def test_a_task_ends_as_its_job_does(tmp_path: Path) -> None:
     stand_in = tmp_path / "python"
     stand_in.write_text(STAND_IN)
@@ -269,6 +334,7 @@ def test_a_skipped_day_ends_well_and_a_report_knows_the_verticals_that_were_run(
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "HEADWATER_SOURCE": "synthetic",
+        "HEADWATER_CONFIG": str(live(tmp_path, "Europe/Berlin")),
         "HEADWATER_JOBS_PYTHON": str(stand_in),
         "CALLS": str(calls),
     }
@@ -281,8 +347,11 @@ def test_a_skipped_day_ends_well_and_a_report_knows_the_verticals_that_were_run(
     assert set(of_the_day.values()) == {"skipped"}, of_the_day
     state, tasks = outcomes["chosen"]
     assert state == "success" and set(tasks.values()) == {"success"}, tasks
-    reports = [line for line in calls.read_text().splitlines() if line.startswith("write_report")]
-    assert reports == ["write_report --day 2026-01-03 --verticals feed"]
+    called = calls.read_text().splitlines()
+    assert [line for line in called if line.startswith("write_report")] == [
+        "write_report --day 2026-01-03 --verticals feed"
+    ]
+    assert [line for line in called if line.startswith("plan_day")][-1] == "plan_day --logical-day 2026-03-29"
 
 
 @pytest.mark.e2e

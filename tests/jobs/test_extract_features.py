@@ -16,7 +16,7 @@ from config import PlatformConfig, load_config
 from data.features import transforms
 from data.schema import HISTORY_COLUMNS
 from data.sources import source_schema
-from jobs import extract_features, ingest
+from jobs import check_quality, extract_features, ingest
 from tests.naive_features import naive_activity, naive_example, plain
 
 TABLES = ("user_activity", "item_activity", "examples")
@@ -89,6 +89,38 @@ def test_a_landed_day_becomes_three_tables(landed: PlatformConfig, monkeypatch: 
     assert len(snapshots) == result["rows"]["user_activity"]
     for checked in (bootstrap, day):
         check_against_naive(landed, checked, num_rows=15)
+
+
+def test_features_know_their_whole_windows_across_a_day_of_23_hours(
+    tiny_config: PlatformConfig, spark: SparkSession
+) -> None:
+    window = {"first_day": date(2026, 3, 26), "bootstrap_days": 1, "time_zone": "Europe/Berlin"}
+    features = {"windows_days": [1, 2], "history_days": 2}
+    config = tiny_config.changed(sources={"synthetic": window}, features=features)
+    days = [date(2026, 3, n) for n in range(26, 31)]  # the clocks go forward on the 29th
+    for day in days:
+        ingest.main(config, day=day)
+    for day in days[3:]:
+        extract_features.main(config, day=day)
+    for stage in ("events", "features"):
+        check_quality.main(config, day=days[3], stage=stage)
+
+    schema, events = source_schema(config), storage.dataset(config, "events", days).to_table()
+    start, end = storage.day_window(config, days[-1])
+    early = storage.dataset(config, "examples", [days[-1]]).to_table(
+        filter=pc.field("event_timestamp") < start + timedelta(hours=1)
+    )
+    assert len(early) > 10
+    for row in early.to_pylist():
+        assert plain([row]) == plain([naive_example(row, events.to_pylist(), schema, config.features)])
+    for entity in ("user", "item"):
+        snapshot = storage.read_partition(config, f"{entity}_activity", days[-1])
+        assert set(snapshot["event_timestamp"].to_pylist()) == {end}
+        of_entity = pc.field(f"{entity}_id") == snapshot[f"{entity}_id"][0]
+        (row,) = snapshot.filter(of_entity).to_pylist()
+        assert plain([row]) == plain(
+            naive_activity(entity, [end], events.filter(of_entity).to_pylist(), schema, config.features)
+        )
 
 
 def test_a_storage_path_is_a_name_and_no_pattern(landed: PlatformConfig, tmp_path: Path) -> None:

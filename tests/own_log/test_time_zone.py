@@ -1,4 +1,4 @@
-"""A log in local times across the changes of the clocks: every row lands once, on its own local day, or in quarantine."""
+"""A log in local times where the clocks are changed: each row lands once, on its own local day, or in quarantine."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta

@@ -30,6 +30,14 @@ def test_every_rating_is_replayed_once(replay):
     assert genres.rows() == [("Drama", 27_050), ("Action", 25_589), ("Comedy", 22_796)]
 
 
+def test_no_rating_is_lost_where_the_clocks_are_changed(replay):
+    for first in (date(2026, 3, 22), date(2026, 10, 18)):  # they are on the last of eight days
+        window = {"first_day": first, "last_day": first + timedelta(days=7), "bootstrap_days": 1}
+        config = replay[0].changed(sources={"movielens": window | {"time_zone": "Europe/Berlin"}})
+        rows = pl.concat([movielens.read(config, first + timedelta(days=n)) for n in range(8)])
+        assert rows.height == rows["impression_id"].n_unique() == 100_000
+
+
 def test_rows_lie_in_their_day(replay):
     config, days = replay
     for day, rows in days.items():
