@@ -72,8 +72,8 @@ class Predictor:
             if label is not None or _failed(trial)
         ]
         trials = [trial for _, trial in made]
-        columns = [torch.tensor([label for label, _ in made])]
-        costs = torch.tensor([nan if trial.cost is None else trial.cost for trial in trials])
+        columns = [torch.tensor([label for label, _ in made], dtype=torch.float32)]
+        costs = torch.tensor([nan if trial.cost is None else trial.cost for trial in trials], dtype=torch.float32)
         if not costs.isnan().all():
             columns.append(costs)
         elif self.cost_weight:

@@ -57,10 +57,9 @@ class TPE:
         trial = study.ask(distributions)
         space = unasked.space
         params = space.canonical(_from_optuna(space, trial.params))
-        if space.refusal(params) is None and unasked.take(params):
-            return True  # it stays in the study as a running one
-        study.tell(trial, state=TrialState.FAIL)
-        return False
+        # Whatever was asked stays in the study as a running trial, which counts as a bad one. What is known of it would
+        # not do instead: among choices without order, the argmax of what Optuna draws hardly moves by a repetition.
+        return space.refusal(params) is None and unasked.take(params)
 
     def _study(self, question: Question, *, seed: int) -> optuna.Study:
         """Makes the study that Optuna would have after the history."""

@@ -13,8 +13,8 @@ TRIALS = 100
 METHODS: dict[str, tuple[Sampler, int]] = {  # and how many trials it is asked for at once, after its first
     "random": (SAMPLERS["random"](), 1),
     "evolution": (SAMPLERS["evolution"](), 1),
-    "tpe": (SAMPLERS["tpe"](multivariate=False), 1),
-    "tpe_multivariate": (SAMPLERS["tpe"](multivariate=True), 1),
+    "tpe": (SAMPLERS["tpe"](), 1),
+    "tpe_univariate": (SAMPLERS["tpe"](multivariate=False), 1),
     "predictor": (SAMPLERS["predictor"](), 10),
     "predictor_top_k": (SAMPLERS["predictor_top_k"](), 10),
 }

@@ -16,7 +16,7 @@ from search.trials import Row
 Array = npt.NDArray[np.float64]
 SHARES = {"top_02pct": 0.002, "top_002pct": 0.0002}
 RESAMPLES = 10_000
-TPE = ("tpe", "tpe_multivariate")
+TPE = ("tpe", "tpe_univariate")
 COMPARED = (
     ("predictor", "predictor_top_k"),
     ("predictor", "tpe_best"),
