@@ -20,6 +20,7 @@ TRAINER = "training/vertical/trainer.py"
 DISTILLED = "tests/training/vertical/test_distillation.py"
 LOGGED_ROWS = "tests/training/vertical/test_logged_rows.py::test_rebuilt_rows_are_the_served_ones"
 FIRST_LOOK = "tests/own_log/test_check_source.py"
+SAMPLERS = "tests/search/samplers/test_samplers.py"
 STUDY = "benchmarks/studies/transfer_study"
 STUDY_RUN = "tests/benchmarks/studies/test_transfer_study_run.py"
 STUDY_RESULTS = "tests/benchmarks/studies/test_transfer_study_results.py"
@@ -457,6 +458,55 @@ MUTATIONS = [
         'here.zip_with(~read["in_utc"].fill_null(False), instants("UTC"))',
         "here",
         "tests/own_log/test_time_zone.py::test_times_with_an_offset_are_themselves",
+    ),
+    Mutation(
+        "running and failed trials are asked again",
+        "search/samplers/unasked.py",
+        "for trial in question.history}",
+        'for trial in question.history if trial.status == "done"}',
+        f"{SAMPLERS}::test_nothing_is_asked_twice_until_nothing_is_left[random]",
+    ),
+    Mutation(
+        "equal models have different keys",
+        "search/space.py",
+        "json.dumps(self.canonical(params), ",
+        "json.dumps(dict(params), ",
+        "tests/search/test_space.py::test_equal_models_have_equal_keys",
+    ),
+    Mutation(
+        "old trials stay in the population",
+        "search/samplers/evolution.py",
+        "done[-self.population :]",
+        "done",
+        f"{SAMPLERS}::test_only_living_parents_have_children",
+    ),
+    Mutation(
+        "a fallback of TPE has no tag",
+        "search/samplers/tpe.py",
+        "[FALLBACK] * (refused == ASKED_AGAIN)",
+        "[]",
+        f"{SAMPLERS}::test_tpe_draws_at_random_where_it_repeats_itself_and_says_so",
+    ),
+    Mutation(
+        "the predictor does not learn where trials fail",
+        "search/samplers/predictor.py",
+        "FAILURE if failed.any() else 0.0",
+        "0.0",
+        f"{SAMPLERS}::test_where_trials_failed_the_predictor_asks_less",
+    ),
+    Mutation(
+        "a curve is not extended",
+        "search/curves.py",
+        "(len(points) - 1 + windows - len(curve))",
+        "(len(points) - 1)",
+        "tests/search/test_curves.py::test_a_curve_goes_on_along_the_line_of_its_last_points",
+    ),
+    Mutation(
+        "policies learn the worst",
+        "search/candidates.py",
+        "loss = -((rewards - baseline)",
+        "loss = ((rewards - baseline)",
+        "tests/search/test_candidates.py::test_reinforce_reaches_the_best_of_a_separable_reward",
     ),
 ]
 

@@ -27,6 +27,7 @@ class Predictor:
         candidates: finds what the ensemble likes.
         first: trials that are drawn at random before.
         exploration: share of the answers after them that are random, which keeps the ensemble honest.
+        apart: choices by which answers to one question differ from each other.
         cost_weight: of the cost in the reward, from 0 to 1; the rest is the objective's.
         fit: of the ensemble.
     """
@@ -34,6 +35,7 @@ class Predictor:
     candidates: Candidates
     first: int = 30
     exploration: float = 0.1
+    apart: int = 1
     cost_weight: float = 0.0
     fit: Fit = field(default_factory=Fit)
 
@@ -56,7 +58,8 @@ class Predictor:
         reward = self._reward(question, seed=int(unasked.rng.integers(2**62)))
         explored = int(question.count * self.exploration + unasked.rng.random())
         best = [trial.params for _, trial in sorted(ranked, key=lambda pair: pair[0])[:PARENTS]]
-        unasked.take_first(self.candidates(question.space, reward, unasked.rng, best=best), question.count - explored)
+        candidates = self.candidates(question.space, reward, unasked.rng, best=best)
+        unasked.take_first(candidates, question.count - explored, apart=self.apart)
         short = unasked.missing - explored
         asks = [Ask(params) for params in unasked.answers]
         while unasked.missing and unasked.take_random():

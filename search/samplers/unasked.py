@@ -1,6 +1,6 @@
 """What a sampler may still ask: nothing that is in the history, and nothing twice."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -55,10 +55,23 @@ class Unasked:
         left = [params for params in self.space.catalogue[0] if params in self]
         return bool(left) and self.take(left[self.rng.integers(len(left))])
 
-    def take_first(self, params: Iterable[Params], count: int) -> None:
-        """Makes answers of the first so many that were not asked before."""
+    def take_first(self, params: Sequence[Params], count: int, *, apart: int = 1) -> None:
+        """Makes answers of the first so many that were not asked before.
+
+        Args:
+            params: canonical ones, the best first.
+            count: of answers, fewer where no more are wanted or left.
+            apart: choices by which answers differ from each other, as long as there are such.
+        """
         wanted = len(self.answers) + min(count, self.missing)
-        for one in params:
-            if len(self.answers) >= wanted:
-                return
-            self.take(one)
+        for least in (apart, 1) if apart > 1 else (1,):
+            for one in params:
+                if len(self.answers) >= wanted:
+                    return
+                if all(_distance(one, other) >= least for other in self.answers):
+                    self.take(one)
+
+
+def _distance(one: Params, other: Params) -> int:
+    """Counts the choices that differ."""
+    return sum(value != other[name] for name, value in one.items())

@@ -11,6 +11,7 @@ from search.samplers import SAMPLERS
 from search.samplers.evolution import Evolution
 from search.samplers.predictor import Predictor
 from search.samplers.tpe import REPEATED, TPE
+from search.samplers.unasked import Unasked
 from search.space import Categorical, Integer, Real, Space
 from search.trial import FALLBACK, Question, Trial
 
@@ -157,15 +158,14 @@ def test_a_parent_without_a_new_child_is_a_fallback():
     assert [ask.tags for ask in asks] == [{FALLBACK}] * 2
 
 
-def test_tpe_draws_at_random_where_it_repeats_itself_and_says_so():
-    # Optuna has little doubt that `b` is best at 0, so it goes on asking for what is asked already.
-    big = Space((Categorical("a", (0, 1)), Integer("b", 0, 200)))
-    history = [trial(n, {"a": n % 2, "b": n // 2}, value=float(n)) for n in range(60)]
-    asks = [a for seed in range(4) for a in TPE()(Question(big, history, 3, 10, seed=seed))]
-    assert any(REPEATED in ask.tags for ask in asks)
-    everything = [trial(n, params, value=0.0) for n, params in enumerate(SMALL.everything())]
-    (last,) = TPE()(Question(SMALL, everything[:-1], 1, 1, seed=0))
-    assert last.params == everything[-1].params and REPEATED in last.tags
+def test_tpe_draws_at_random_where_it_repeats_itself_and_says_so(monkeypatch):
+    everything = [trial(n, params, value=float(params["b"])) for n, params in enumerate(SMALL.everything())]
+    question = Question(SMALL, everything[:-1], 1, 1, seed=0)
+    (patient,) = TPE()(question)
+    monkeypatch.setattr("search.samplers.tpe.ASKED_AGAIN", 1)
+    (hasty,) = TPE()(question)
+    assert patient.params == hasty.params == everything[-1].params
+    assert REPEATED in patient.tags and hasty.tags == {REPEATED, FALLBACK}
 
 
 def test_tpe_has_an_answer_of_its_own_without_a_tag():
@@ -233,6 +233,14 @@ def test_one_answer_in_ten_is_random(history):
     question = Question(SPACE, history, 10, 40, seed=0)
     asks, best = sampler(question), greedy(question)
     assert [a in best for a in asks].count(False) == 1 and asks[-1].tags == frozenset()
+
+
+def test_answers_lie_apart_as_long_as_there_are_such():
+    unasked = Unasked(Question(SMALL, [], 6, 6, seed=0))
+    at = [("w", 0), ("w", 1), ("x", 1), ("w", 2), ("x", 0), ("y", 1)]
+    unasked.take_first([{"a": a, "b": b} for a, b in at], 4, apart=2)
+    # (x, 1) differs from (w, 0) in both; nothing else from both of them, so the first ones are next
+    assert [tuple(one.values()) for one in unasked.answers] == [("w", 0), ("x", 1), ("w", 1), ("w", 2)]
 
 
 @pytest.mark.parametrize("count", [0, 6])
