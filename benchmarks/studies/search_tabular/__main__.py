@@ -23,6 +23,7 @@ import torch
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
+from benchmarks.studies.search_tabular.page import write_page
 from benchmarks.studies.search_tabular.plots import plot
 from benchmarks.studies.search_tabular.ranking import PREDICTORS, held_out_tau
 from benchmarks.studies.search_tabular.replay import METHODS, replay
@@ -91,6 +92,8 @@ def main() -> None:
         packages=["torch", "optuna", "numpy"],
         keep=kept,
     )
+    if kept:
+        write_page()
 
 
 def runs(tables: list[str], *, seeds: int) -> Iterator[Run]:

@@ -1,3 +1,4 @@
+import json
 import pickle
 from itertools import product
 from pathlib import Path
@@ -6,12 +7,14 @@ import numpy as np
 import pytest
 
 from benchmarks.studies.search_tabular.__main__ import runs
+from benchmarks.studies.search_tabular.page import page
 from benchmarks.studies.search_tabular.plots import plot
 from benchmarks.studies.search_tabular.ranking import PREDICTORS, held_out_tau
 from benchmarks.studies.search_tabular.replay import METHODS, batches, replay
 from benchmarks.studies.search_tabular.results import figures, paired_bootstrap
 from benchmarks.studies.search_tabular.tables import NUMPY_SCALARS, Table, own, unpickled
 from search.space import Categorical
+from tests.docs.test_figures import wrong
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,19 @@ def test_figures_are_those_of_the_runs(tmp_path):
     assert list(found["tables"]) == ["t"]
     plot(found, tmp_path / "plot.svg")
     assert (tmp_path / "plot.svg").read_text().count("<!-- predictor -->") == 1
+
+
+@pytest.mark.parametrize(
+    ("plain", "told"),
+    [([3, 9, 9, 9], "more often than"), ([1, 1, 1, 1], "adds nothing"), ([1, 9, 1, 9], "adds nothing")],
+)
+def test_the_page_says_what_reinforce_adds_and_every_figure_is_traced(tmp_path, monkeypatch, plain, told):
+    best = {"predictor": [1, 2, 1, 2], "predictor_top_k": plain, "random": [99] * 4, "tpe": [7] * 4}
+    found = figures(list(rows(best | {"ten_ranking": [0.7, 0.8], "one_mse": [0.5, 0.7]})), {"t": 10_000})
+    (tmp_path / "search_tabular.json").write_text(json.dumps({"figures": found}))
+    monkeypatch.setattr("tests.docs.test_figures.RESULTS", tmp_path)
+    written = page(found)
+    assert told in written and wrong(written) == []
 
 
 def test_a_paired_interval_draws_seeds_within_tables():
