@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal, Protocol
 
 from search.space import Space, Value
@@ -33,6 +34,10 @@ class Trial:
     seconds: float | None
     curve: tuple[float, ...] = ()
     tags: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.status == "done" and self.objective is not None and not isfinite(self.objective):
+            raise ValueError(f"Trial {self.number} is done with objective {self.objective}; say that it diverged")
 
 
 @dataclass(frozen=True)

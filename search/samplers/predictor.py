@@ -1,17 +1,19 @@
 """The best that an ensemble of small networks predicts (AutoML for ranking models, arXiv:2311.07870)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import nan
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from search.candidates import Candidates, Reward
 from search.curves import labels
 from search.ensemble import Fit, fitted, standardized_ranks
 from search.samplers.random import random_search
 from search.samplers.unasked import Unasked
-from search.space import Array
+from search.space import Array, Space
 from search.trial import FALLBACK, Ask, Question, Trial
 
 FAILURE = 2.0  # standard deviations of the objective that a certain failure costs
@@ -47,15 +49,13 @@ class Predictor:
         """
         if len(question.history) < self.first:
             return random_search(question)
-        ranked = [
-            (label, trial)
-            for label, trial in zip(labels(question.history), question.history, strict=True)
-            if label is not None
-        ]
+        labelled = list(zip(labels(question.history), question.history, strict=True))
+        ranked = [(label, trial) for label, trial in labelled if label is not None]
         if len(ranked) < LEAST:
             return [Ask(ask.params, ask.tags | {FALLBACK}) for ask in random_search(question)]
         unasked = Unasked(question)
-        reward = self._reward(question, seed=int(unasked.rng.integers(2**62)))
+        made = [(label, trial) for label, trial in labelled if label is not None or _failed(trial)]
+        reward = self._reward(question.space, made, seed=int(unasked.rng.integers(2**62)))
         explored = int(question.count * self.exploration + unasked.rng.random())
         best = [trial.params for _, trial in sorted(ranked, key=lambda pair: pair[0])[:PARENTS]]
         candidates = self.candidates(question.space, reward, unasked.rng, best=best)
@@ -67,24 +67,22 @@ class Predictor:
             short -= 1
         return asks
 
-    def _reward(self, question: Question, *, seed: int) -> Reward:
-        """Fits the ensemble to the ended trials; the reward is in standard deviations of the objective's rank."""
-        made = [
-            (nan if label is None else label, trial)
-            for label, trial in zip(labels(question.history), question.history, strict=True)
-            if label is not None or _failed(trial)
-        ]
+    def _reward(self, space: Space, made: Sequence[tuple[float | None, Trial]], *, seed: int) -> Reward:
+        """Fits the ensemble to trials with their labels, None where one failed.
+
+        The reward is in standard deviations of the labels' ranks.
+        """
         trials = [trial for _, trial in made]
-        columns = [torch.tensor([label for label, _ in made], dtype=torch.float32)]
-        costs = torch.tensor([nan if trial.cost is None else trial.cost for trial in trials], dtype=torch.float32)
+        columns = [_column([label for label, _ in made])]
+        costs = _column([trial.cost for trial in trials])
         if not costs.isnan().all():
             columns.append(costs)
         elif self.cost_weight:
             raise ValueError("Costs have a weight in the search, and no trial has a cost")
         failed = torch.tensor([float(_failed(trial)) for trial in trials])
         ensemble = fitted(
-            torch.from_numpy(np.array([question.space.encode(trial.params) for trial in trials])).float(),
-            torch.stack([standardized_ranks(column) for column in columns], 1),
+            torch.from_numpy(np.array([space.encode(trial.params) for trial in trials])).float(),
+            torch.stack([standardized_ranks(column).float() for column in columns], 1),
             failed,
             self.fit,
             seed=seed,
@@ -97,6 +95,10 @@ class Predictor:
             return (-(predicted.heads * weights).sum(1) - penalty * predicted.failure).double().numpy()
 
         return reward
+
+
+def _column(values: Sequence[float | None]) -> Tensor:
+    return torch.tensor([nan if value is None else value for value in values], dtype=torch.float64)
 
 
 def _failed(trial: Trial) -> bool:

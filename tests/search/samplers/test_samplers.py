@@ -247,3 +247,9 @@ def test_answers_lie_apart_as_long_as_there_are_such():
 def test_a_question_asks_for_what_remains_at_most(count):
     with pytest.raises(ValueError, match="1 to `remaining` = 5 trials, not"):
         Question(SPACE, [], count, 5, seed=0)
+
+
+def test_a_trial_without_a_finite_objective_is_not_done():
+    with pytest.raises(ValueError, match="Trial 3 is done with objective nan; say that it diverged"):
+        trial(3, {}, value=float("nan"))
+    assert trial(3, {}, "diverged", float("nan")).status == "diverged"
