@@ -464,7 +464,7 @@ MUTATIONS = [
         "search/samplers/unasked.py",
         "for trial in question.history}",
         'for trial in question.history if trial.status == "done"}',
-        f"{SAMPLERS}::test_nothing_is_asked_twice_until_nothing_is_left[random]",
+        f"{SAMPLERS}::test_nothing_is_asked_twice_until_nothing_is_left",
     ),
     Mutation(
         "equal models have different keys",
