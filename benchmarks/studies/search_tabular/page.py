@@ -23,6 +23,7 @@ PREDICTORS = {
     "one_mse": "one net, squared error of the objective",
     "one_mse_on_ranks": "one net, squared error of the ranks",
 }
+LITTLE = 0.02  # of Kendall's τ
 SHARES = {"top_02pct": "`0.2 %`", "top_002pct": "`0.02 %`"}
 DIFFERENCES = {
     "predictor_less_predictor_top_k": "REINFORCE less plain top-k",
@@ -116,6 +117,9 @@ def _ranking(figures: dict[str, Any]) -> str:
         compared = figures["tau_differences"].get(f"ten_ranking_less_{name}", {}).get("all_tables")
         rows.append([title, *taus, _interval(compared)])
     told = "Kendall's τ with the mean objective of all rows but the `160` that were learnt.\n\n"
+    on_ranks = figures["tau_differences"].get("ten_ranking_less_one_mse_on_ranks", {}).get("all_tables")
+    if on_ranks and on_ranks["high"] < LITTLE:
+        told += "What helps is to learn ranks in place of the objective; ten nets and the ranking loss add little to it.\n\n"
     return told + _rows(["", *tables, "ten ranking nets less these"], rows) + _from("", 1)
 
 
