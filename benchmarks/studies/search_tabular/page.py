@@ -119,7 +119,7 @@ def _ranking(figures: dict[str, Any]) -> str:
     told = "Kendall's τ with the mean objective of all rows but the `160` that were learnt.\n\n"
     on_ranks = figures["tau_differences"].get("ten_ranking_less_one_mse_on_ranks", {}).get("all_tables")
     if on_ranks and on_ranks["high"] < LITTLE:
-        told += "What helps is to learn ranks in place of the objective; ten nets and the ranking loss add little to it.\n\n"
+        told += "What helps is to learn ranks in place of the objective; ten nets and the ranking loss add little.\n\n"
     return told + _rows(["", *tables, "ten ranking nets less these"], rows) + _from("", 1)
 
 
