@@ -10,7 +10,8 @@ import os
 import pkgutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -78,10 +79,8 @@ def main(argv: list[str] | None = None) -> int:
     module = importlib.import_module(f"jobs.{argv[0]}")
     options = vars(_parser(argv[0], module).parse_args(argv[1:]))
     try:
-        if path := options.pop("config"):
-            os.environ["HEADWATER_CONFIG"] = path  # for all that this process starts, too
-        config = load_config()
-        result = module.main(config, **options)
+        with _platform_file(options.pop("config")):
+            result = module.main(load_config(), **options)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -95,6 +94,20 @@ def main(argv: list[str] | None = None) -> int:
     if os.environ.get("RANK", "0") == "0":  # one of several processes that torchrun started
         print(json.dumps(storage.finite(result or {}), default=str, allow_nan=False), flush=True)
     return 1 if (result or {}).get(jobs.UNDECIDED) else 0
+
+
+@contextmanager
+def _platform_file(path: str | None) -> Iterator[None]:
+    """Makes a platform file the one in use, here and in what this process starts."""
+    before = os.environ.get("HEADWATER_CONFIG")
+    if path is not None:
+        os.environ["HEADWATER_CONFIG"] = path
+    try:
+        yield
+    finally:
+        if path is not None:
+            os.environ.pop("HEADWATER_CONFIG")
+            os.environ |= {"HEADWATER_CONFIG": before} if before is not None else {}
 
 
 def _first_sentence(name: str) -> str:

@@ -21,7 +21,7 @@ NEEDED: dict[str, set[str]] = dict.fromkeys(
     "extract_features": {"pyspark", "polars"},
     "ingest": {"polars"},
     "materialize_features": {"feast", "torch", "polars"},  # Feast imports torch by itself
-    "plan_day": set(),
+    "plan_day": {"polars"},  # it may have to compare a file with what was landed
     "promote_vertical": OF_MLFLOW,
     "track_transfer": {"torch"} | OF_MLFLOW,
     "train_foundation": {"torch", "torchrec"} | OF_MLFLOW,
