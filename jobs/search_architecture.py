@@ -17,7 +17,6 @@ from config import PlatformConfig
 from jobs import conclude_search, plan_search
 from jobs._search_page import write_search_page
 from search.run_trial import run_next
-from search.samplers import SAMPLERS
 from search.study import FOUNDATION, Study, best
 from search.targets import space_of, trials_of
 
@@ -87,7 +86,7 @@ def main(
         config, opened.settings, opened.space, opened.settings.days, judged_days=opened.settings.judged_days
     )
     started, made = time.monotonic(), 0
-    while run_next(config, opened, SAMPLERS[sampler](), trainer, limit_s=limit_s) is not None:
+    while run_next(config, opened, trainer, limit_s=limit_s) is not None:
         made += 1
         write_search_page(config, opened)
         LOG.info("%s", _so_far(opened, (time.monotonic() - started) / made))

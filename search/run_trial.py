@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from config import PlatformConfig
+from search.samplers import AT_ONCE, SAMPLERS
 from search.space import Params
 from search.study import Record, Study
-from search.trial import FALLBACK, Sampler
+from search.trial import FALLBACK
 from training.tracking import tracked_run
 
 LOG = logging.getLogger("headwater.search")
@@ -33,22 +34,20 @@ class Trainer(Protocol):
         ...
 
 
-def run_next(
-    config: PlatformConfig, study: Study, sampler: Sampler, trainer: Trainer, *, limit_s: float
-) -> Record | None:
+def run_next(config: PlatformConfig, study: Study, trainer: Trainer, *, limit_s: float) -> Record | None:
     """Trains what the search asks next; a trial that fails, diverges or takes too long is recorded as such.
 
     Args:
         config: the platform.
         study: the search.
-        sampler: of the search.
         trainer: of its target.
         limit_s: most seconds of a trial.
 
     Returns:
         The trial as it ended; None where the budget is spent, or nothing is left to try.
     """
-    claimed = study.claim(sampler, lease_s=2 * limit_s)
+    name = study.settings.sampler
+    claimed = study.claim(SAMPLERS[name](), lease_s=2 * limit_s, at_once=AT_ONCE.get(name, 1))
     if claimed is None:
         return None
     number = claimed.trial.number

@@ -21,7 +21,7 @@ from pydantic import Field
 import storage
 from config import Name, PlatformConfig, Section
 from search.space import Space, Value
-from search.trial import Ask, Question, Sampler, Status, Trial
+from search.trial import Question, Sampler, Status, Trial
 
 SETTINGS_FILE = "study.json"
 MOST_ATTEMPTS = 2  # of one trial: a model that kills its worker twice has failed
@@ -57,7 +57,7 @@ class Record:
     trial: Trial
     key: str  # of its params
     asked_at: float  # seconds since 1970
-    attempts: int = 1
+    attempts: int = 0  # 0: no worker has begun it
     worker: str = ""  # host and process that trains it
     lease_until: float = 0.0  # seconds since 1970; a worker of another host is given up then
     rows: int = 0  # examples learnt
@@ -136,34 +136,32 @@ class Study:
 
     def spent(self) -> bool:
         """Says whether the budget allows no new trial."""
-        return self._remaining(self.records()) == 0
+        records = self.records()
+        return self._over(records) or len(records) >= self.budget.trials
 
-    def claim(self, sampler: Sampler, *, lease_s: float) -> Record | None:
+    def claim(self, sampler: Sampler, *, lease_s: float, at_once: int = 1) -> Record | None:
         """Gives this process a trial to train: one whose worker died, else what the sampler asks next.
 
         Args:
             sampler: of the search.
             lease_s: seconds after which a worker of another host is taken for dead.
+            at_once: how many trials the sampler is asked for, where none is waiting.
 
         Returns:
             None where the budget is spent, or nothing is left that has not been tried.
         """
         with self._alone():
-            records = self.records()
-            for record in records:
-                if record.trial.status == "running" and _is_dead(record):
+            for record in self.records():
+                if record.trial.status == "running" and record.attempts and _is_dead(record):
                     if record.attempts < MOST_ATTEMPTS:
-                        return self._lend(record, lease_s, attempts=record.attempts + 1)
+                        return self._lend(record, lease_s)
                     self.end(record, "failed", error=f"its worker died in each of {record.attempts} attempts")
             records = self.records()
-            remaining = self._remaining(records)
-            asks = self._ask(sampler, records, remaining) if remaining else []
-            if not asks:
+            if self._over(records):
                 return None
-            ask, number = asks[0], len(records)
-            cost = self.space.cost(ask.params)
-            trial = Trial(number, dict(ask.params), "running", None, cost, None, tags=ask.tags)
-            return self._lend(Record(trial, self.space.key(ask.params), asked_at=time.time()), lease_s, attempts=1)
+            waiting = [record for record in records if record.trial.status == "running" and not record.attempts]
+            waiting = waiting or self._ask(sampler, records, at_once)
+            return self._lend(waiting[0], lease_s) if waiting else None
 
     def end(
         self,
@@ -197,28 +195,41 @@ class Study:
         )
         return self._write(Record(**(vars(record) | kept | {"trial": trial})))
 
-    def _ask(self, sampler: Sampler, records: list[Record], remaining: int) -> list[Ask]:
-        history = [record.trial for record in records]
-        asks = sampler(Question(self.space, history, count=1, remaining=remaining, seed=self.settings.seed))
+    def _ask(self, sampler: Sampler, records: list[Record], at_once: int) -> list[Record]:
+        """Asks the sampler, and keeps what it answers as trials that wait for a worker."""
+        remaining = self.budget.trials - len(records)
+        if remaining < 1:
+            return []
+        history, count = [record.trial for record in records], min(at_once, remaining)
+        asks = sampler(Question(self.space, history, count=count, remaining=remaining, seed=self.settings.seed))
         tried = {record.key for record in records}
+        waiting = []
         for ask in asks:
+            key = self.space.key(ask.params)
             if (reason := self.space.refusal(ask.params)) is not None:
                 raise RuntimeError(f"the sampler {self.settings.sampler} asks what may not be tried: {reason}")
-            if self.space.key(ask.params) in tried:
+            if key in tried:
                 raise RuntimeError(f"the sampler {self.settings.sampler} asks again what was tried: {ask.params}")
-        return asks
+            tried.add(key)
+            number, cost = len(records) + len(waiting), self.space.cost(ask.params)
+            trial = Trial(number, dict(ask.params), "running", None, cost, None, tags=ask.tags)
+            waiting.append(Record(trial, key, asked_at=time.time()))
+        return [self._write(record) for record in waiting]
 
-    def _remaining(self, records: list[Record]) -> int:
-        """Returns how many trials may still be asked."""
+    def _over(self, records: list[Record]) -> bool:
+        """Says whether the search has trained as long as it may."""
         seconds = sum(record.trial.seconds or 0.0 for record in records)
         flops = sum(record.flops for record in records)
-        over = (self.budget.seconds is not None and seconds >= self.budget.seconds) or (
+        return (self.budget.seconds is not None and seconds >= self.budget.seconds) or (
             self.budget.flops is not None and flops >= self.budget.flops
         )
-        return 0 if over else max(0, self.budget.trials - len(records))
 
-    def _lend(self, record: Record, lease_s: float, *, attempts: int) -> Record:
-        lent = {"attempts": attempts, "worker": _this_process(), "lease_until": time.time() + lease_s}
+    def _lend(self, record: Record, lease_s: float) -> Record:
+        lent = {
+            "attempts": record.attempts + 1,
+            "worker": _this_process(),
+            "lease_until": time.time() + lease_s,
+        }
         return self._write(Record(**(vars(record) | lent)))
 
     def _write(self, record: Record) -> Record:

@@ -9,6 +9,7 @@ from search.samplers.random import random_search
 from search.samplers.tpe import TPE
 from search.trial import Sampler
 
+AT_ONCE = {"predictor": 10, "predictor_top_k": 10}  # trials asked for together, as in the paper; of the others, one
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "random": lambda: random_search,
     "evolution": Evolution,

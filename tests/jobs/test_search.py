@@ -18,7 +18,6 @@ import storage
 from config import ROOT, PlatformConfig, load_config
 from jobs import conclude_search, list_studies, plan_search, run_trial, search_architecture
 from search.run_trial import run_next
-from search.samplers import SAMPLERS
 from search.study import Study, StudyDiffers
 from search.targets import space_of, trials_of
 from tests.study_log import DAY, DAYS, study_config, write_log
@@ -72,7 +71,7 @@ def test_a_search_is_killed_goes_on_and_concludes(config: PlatformConfig, tmp_pa
     other = opened(config, "again")
     trainer = trials_of(config, other.settings, other.space, other.settings.days, judged_days=1)
     for record in records:
-        again = run_next(config, other, SAMPLERS["random"](), trainer, limit_s=100)
+        again = run_next(config, other, trainer, limit_s=100)
         assert again is not None and again.key == record.key
         assert again.trial.objective == record.trial.objective
     assert run_trial.main(config, study="again") == {
@@ -147,7 +146,7 @@ def test_a_trial_that_goes_wrong_is_a_result(config: PlatformConfig, monkeypatch
 
     for wrong in (diverges, slow, breaks):
         monkeypatch.setattr(trainer, "train", wrong)
-        run_next(config, study, SAMPLERS["random"](), trainer, limit_s=0.2)
+        run_next(config, study, trainer, limit_s=0.2)
     ends = [(record.trial.status, record.error) for record in study.records()]
     assert ends == [
         ("diverged", "the loss is not finite at step 3"),

@@ -158,3 +158,30 @@ def test_figures_that_are_not_finite_are_kept_as_none(tiny_config: PlatformConfi
     finish(study, study.claim(in_order, lease_s=60), 0.8, figures={"gauc": float("nan")})
     (path,) = (study.folder / "trials").glob("*.json")
     assert json.loads(path.read_text())["figures"] == {"gauc": None}
+
+
+def test_trials_asked_together_wait_for_workers(tiny_config: PlatformConfig) -> None:
+    study = open_study(tiny_config, trials=5)
+    counts = []
+
+    def sampler(question: Question) -> list[Ask]:
+        counts.append((question.count, question.remaining, len(question.history)))
+        return in_order(question)
+
+    first = study.claim(sampler, lease_s=60, at_once=3)
+    assert first is not None and [record.attempts for record in study.records()] == [1, 0, 0]
+    finish(study, first, 0.9)
+    for number in (1, 2, 3, 4):
+        record = study.claim(sampler, lease_s=60, at_once=3)
+        assert record is not None and (record.trial.number, record.attempts) == (number, 1)
+        finish(study, record, 0.9)
+    assert study.claim(sampler, lease_s=60, at_once=3) is None
+    assert counts == [(3, 5, 0), (2, 2, 3)]
+
+
+def test_a_spent_budget_leaves_waiting_trials_unmade(tiny_config: PlatformConfig) -> None:
+    study = open_study(tiny_config, seconds=3.0)
+    for _ in range(2):
+        finish(study, study.claim(in_order, lease_s=60, at_once=6), 0.9)
+    assert study.claim(in_order, lease_s=60, at_once=6) is None
+    assert [record.trial.status for record in study.records()].count("running") == 4
