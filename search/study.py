@@ -203,7 +203,7 @@ class Study:
         history, count = [record.trial for record in records], min(at_once, remaining)
         asks = sampler(Question(self.space, history, count=count, remaining=remaining, seed=self.settings.seed))
         tried = {record.key for record in records}
-        waiting = []
+        waiting: list[Record] = []
         for ask in asks:
             key = self.space.key(ask.params)
             if (reason := self.space.refusal(ask.params)) is not None:
