@@ -71,6 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     handler = logging.StreamHandler()
     if not sys.stderr.isatty():
         handler.setFormatter(JsonFormatter())
+    handler.addFilter(lambda record: record.name != "root" or record.levelno > logging.INFO)  # fbgemm's small talk
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for library in ("py.warnings", "feast", "alembic", "py4j", "torchrec"):  # their notes are for their own developers
