@@ -6,8 +6,9 @@ Every cell of a grid in the space of ranking models is trained over the whole lo
 on each of its last six days before it learns them: three days to choose by, three later ones to report. Cells come in
 an order drawn by chance, so those of an unfinished table are a fair sample of it. `--workers 2` trains two at a time.
 
-The table is `benchmarks/tables/ranking_kuairand.csv`: a column a choice, then NE of both stretches, the NE of every day
-while it was learnt (`curve`), FLOPs of an example, dense parameters, and seconds on one core of a shared machine.
+The table is `benchmarks/tables/ranking_kuairand.csv`, a line a training: a column a choice, then NE of both stretches,
+the NE of every day while it was learnt (`curve`), FLOPs of an example, dense parameters, seconds on one core of a busy
+machine, and the seed. What it has is not trained again, so it grows from call to call.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import csv
 import json
 import logging
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import storage
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.whole_log import whole_log
@@ -125,7 +127,7 @@ def main() -> None:
                 worker.start()
             for worker in workers:
                 worker.join()
-    rows = [row for path in sorted(work.glob("runs*.jsonl")) for row in finished(path)]
+    rows = _rows(work, kept=not a.quick)
     if not a.quick:
         _write(rows)
     first = [row for row in rows if row["seed"] == 0]
@@ -152,11 +154,17 @@ def _work(a: argparse.Namespace, work: Path, worker: int) -> None:
         order = order[:6]
     path = work / f"runs{worker}.jsonl"
 
+    there = {_name(row) for row in _rows(work, kept=not a.quick)}
+
     def planned() -> Iterator[Cell]:
-        yield from (Cell(cell, 0) for cell in order[worker :: a.workers])
-        rows = [row for file in sorted(work.glob("runs*.jsonl")) for row in finished(file) if row["seed"] == 0]
+        yield from share([Cell(cell, 0) for cell in order])
+        rows = [row for row in _rows(work, kept=not a.quick) if row["seed"] == 0]
         best = sorted(rows, key=lambda row: row["ne"])[: 0 if a.quick else REPEATED]
-        yield from (Cell(row["cell"], seed) for seed in range(1, a.seeds) for row in best[worker :: a.workers])
+        again = [Cell(row["cell"], seed) for seed in range(1, a.seeds) for row in best]
+        yield from share(again)
+
+    def share(planned: list[Cell]) -> Iterator[Cell]:
+        return (cell for cell in planned[worker :: a.workers] if _name(cell.key) not in there)
 
     execute(
         planned(),
@@ -200,23 +208,36 @@ def _log(a: argparse.Namespace, work: Path) -> ProgressiveLog:
     return ProgressiveLog.of(config, [day], judged_days=CHOSEN_ON + REPORTED_ON)
 
 
+def _rows(work: Path, *, kept: bool) -> list[Row]:
+    """Returns the trainings that the work folder has, and those of the kept table beside them."""
+    rows = [row for path in sorted(work.glob("runs*.jsonl")) for row in finished(path)]
+    if kept and TABLE.exists():
+        there = {_name(row) for row in rows}
+        with TABLE.open(newline="") as file:
+            rows += [row for line in csv.DictReader(file) if _name(row := _read(line)) not in there]
+    return rows
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return json.dumps([row["cell"], row["seed"]], sort_keys=True)
+
+
+def _read(line: dict[str, str]) -> Row:
+    cell = {name: next(value for value in values if str(value) == line[name]) for name, values in GRID.items()}
+    curve = [float(value) for value in line["curve"].split()]
+    numbers = {name: float(line[name]) for name in FIGURES if name != "curve"}
+    return {"cell": cell, "seed": int(line["seed"]), "curve": curve} | numbers
+
+
 def _write(rows: list[Row]) -> None:
-    """Writes one line a cell; figures of cells trained more than once are means."""
-    by_cell: dict[str, list[Row]] = {}
-    for row in rows:
-        by_cell.setdefault(json.dumps(row["cell"]), []).append(row)
     TABLE.parent.mkdir(exist_ok=True)
-    with TABLE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*GRID, "seeds", *FIGURES])
+    with storage.replace_file(TABLE) as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*GRID, *FIGURES, "seed"])
         writer.writeheader()
-        for cell, runs in sorted(by_cell.items()):
-            writer.writerow(json.loads(cell) | {"seeds": len(runs)} | {name: _mean(runs, name) for name in FIGURES})
-
-
-def _mean(runs: list[Row], name: str) -> Any:
-    if name == "curve":
-        return " ".join(f"{value:.4f}" for value in np.mean([run["curve"] for run in runs], axis=0))
-    return round(float(np.mean([run[name] for run in runs])), 5)
+        for row in sorted(rows, key=_name):
+            figures = {name: round(row[name], 5) for name in FIGURES if name != "curve"}
+            figures["curve"] = " ".join(f"{value:.4f}" for value in row["curve"])
+            writer.writerow(row["cell"] | figures | {"seed": row["seed"]})
 
 
 if __name__ == "__main__":
