@@ -1,7 +1,7 @@
 """A vertical model on disk: safetensors weights and a JSON description, no pickle."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -102,12 +102,21 @@ class VerticalModel:
             item_of: number of each pair's item among `items`, (n,).
         """
         of_users, of_items = self.features.batch(users), self.features.batch(items)
-        slices = [slice(start, start + SCORE_ROWS) for start in range(0, len(user_of), SCORE_ROWS)]
-        batches = (
-            pairs(of_users.take(torch.from_numpy(user_of[rows])), of_items.take(torch.from_numpy(item_of[rows])))
-            for rows in slices
-        )
-        return self.calibration.apply(self._score(batches))
+        return self.predict_encoded(of_users, of_items, user_of, item_of)
+
+    def predict_encoded(
+        self, users: VerticalBatch, items: VerticalBatch, user_of: npt.NDArray[np.int64], item_of: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Predicts as `predict_pairs` does, from rows that `features.batch` has encoded.
+
+        A user's history is read once for all his pairs: users with equally many are scored at once.
+        """
+        probabilities = np.zeros(len(user_of), np.float32)
+        for rows in _rectangles(user_of):
+            of_users = users.take(torch.from_numpy(user_of[rows[:, 0]]))
+            batch = pairs(of_users, items.take(torch.from_numpy(item_of[rows.ravel()])))
+            probabilities[rows.ravel()] = self._score([batch])
+        return self.calibration.apply(probabilities)
 
     def uncalibrated(self, rows: pa.Table) -> npt.NDArray[np.float32]:
         """Predicts click probabilities as the network gives them, before the calibration layer, (n,).
@@ -122,3 +131,20 @@ class VerticalModel:
         self.network.eval()
         probabilities = [torch.sigmoid(self.network(batch).logits).numpy() for batch in batches]
         return np.concatenate(probabilities) if probabilities else np.zeros(0, np.float32)
+
+
+def _rectangles(user_of: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """Yields the numbers of all pairs in tables (users, pairs of a user), each of SCORE_ROWS pairs at most.
+
+    Args:
+        user_of: number of each pair's user, (n,).
+    """
+    counts = np.bincount(user_of)
+    order, ends = np.argsort(user_of, kind="stable"), np.cumsum(counts)
+    for count in np.unique(counts[counts > 0]):
+        starts = ends[counts == count] - count
+        rows = order[starts[:, None] + np.arange(count)]  # (users, count)
+        for first in range(0, count, SCORE_ROWS):
+            columns = rows[:, first : first + SCORE_ROWS]
+            at_once = max(1, SCORE_ROWS // columns.shape[1])
+            yield from (columns[start : start + at_once] for start in range(0, len(columns), at_once))

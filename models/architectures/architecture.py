@@ -1,6 +1,7 @@
 """What every architecture takes and gives, whoever embeds its tokens and scores its output.
 
-B: batch, F: sparse features, e: embedding width, N: dense features, T: history steps
+B = U·C: examples of U users, C of each side by side (1 in training), F: sparse features, e: embedding width,
+N: dense features, T: history steps
 """
 
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ class Inputs(NamedTuple):
 
     tokens: Tensor  # one a sparse feature, (B, F, e)
     dense: Tensor  # (B, N)
-    sequence: Tensor  # item embedding, label, log(1 + age in hours); newest first, (B, T, e + 2)
-    mask: Tensor  # True where a step is filled, (B, T); filled steps come first
+    sequence: Tensor  # of each user once: item embedding, label, log(1 + age in hours); newest first, (U, T, e + 2)
+    mask: Tensor  # True where a step is filled, (U, T); filled steps come first
 
 
 class Architecture(nn.Module):

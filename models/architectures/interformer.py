@@ -213,7 +213,9 @@ class InterFormer(Architecture):
         """Returns X⁽¹⁾ and S⁽¹⁾, which begins with X_sum⁽¹⁾ as CLS."""
         features = torch.cat([tokens, self.dense(dense).unsqueeze(1)], dim=1)  # (B, F + 1, d)
         filled = mask.unsqueeze(-1)  # (B, T, 1)
-        history = self.steps(sequence.masked_fill(~filled, 0.0)).masked_fill(~filled, 0.0)
+        history = self.steps(sequence.masked_fill(~filled, 0.0)).masked_fill(~filled, 0.0)  # of each user once
+        candidates = len(tokens) // len(sequence)
+        history, mask, filled = (part.repeat_interleave(candidates, dim=0) for part in (history, mask, filled))
         if self.pools_early:
             mean = history.sum(dim=1) / filled.sum(dim=1).clamp(min=1)
             return Streams(torch.cat([features, mean.unsqueeze(1)], dim=1), history, mask)

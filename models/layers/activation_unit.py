@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from models.layers.mlp import mlp
 
@@ -12,7 +13,10 @@ class LocalActivationUnit(nn.Module):
     A step s_t is the item's embedding e_t followed by E scalars (label, age), which the weight may use too. PReLU, the
     paper's first choice: Dice would let the batch, padding included, decide about an example.
 
-    B: batch, T: steps, d: width of an item, E: scalars of a step
+    A history may have several targets, side by side: what a step says alone is then computed once for all of them.
+
+    U: histories, B = U·C: targets, C for each history (1 in training), T: steps, d: width of an item, E: scalars of a
+    step
     """
 
     def __init__(self, item_dim: int, *, num_scalars: int, hidden: list[int]) -> None:
@@ -25,15 +29,25 @@ class LocalActivationUnit(nn.Module):
         """Pools the history for each target.
 
         Args:
-            target: the candidate item, (B, d).
-            steps: item and scalars, (B, T, d + E); what masked steps hold does not matter.
-            mask: True where a step is filled, (B, T).
+            target: the candidate items, those of a history side by side, (B, d).
+            steps: item and scalars, (U, T, d + E); what masked steps hold does not matter.
+            mask: True where a step is filled, (U, T).
 
         Returns:
             (B, d + E); zeros for an empty history.
         """
         steps = steps.masked_fill(~mask.unsqueeze(-1), 0.0)
-        item, scalars = steps.split([self.item_dim, steps.shape[-1] - self.item_dim], dim=-1)
-        q = target.unsqueeze(1).expand_as(item)
-        weight = self.weight(torch.cat([item, q, item - q, item * q, scalars], dim=-1))  # (B, T, 1)
-        return (weight * steps).sum(dim=1)
+        q = target.unflatten(0, (len(steps), -1))  # (U, C, d)
+        weight = self.weight[1:](self._first_layer(q, steps)).squeeze(-1)  # (U, C, T)
+        return (weight @ steps).flatten(0, 1)
+
+    def _first_layer(self, q: Tensor, steps: Tensor) -> Tensor:
+        """Returns the first layer of [e ‖ q ‖ e − q ‖ e ⊙ q ‖ scalars], (U, C, T, width): its columns, part by part."""
+        d, layer = self.item_dim, self.weight[0]
+        of_item, of_target, of_difference, of_product, of_scalars = layer.weight.split(
+            [d, d, d, d, steps.shape[-1] - d], dim=1
+        )
+        of_step = torch.cat([of_item + of_difference, of_scalars], dim=1)
+        alone = linear(steps, of_step, layer.bias).unsqueeze(1)  # (U, 1, T, width)
+        asked = linear(q, of_target - of_difference).unsqueeze(2)  # (U, C, 1, width)
+        return alone + asked + linear(q.unsqueeze(2) * steps[..., :d].unsqueeze(1), of_product)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import normalize
 
 from config import Section
 from models.architectures.architecture import Architecture, Count, Inputs, Sizes
@@ -49,7 +49,10 @@ class VerticalNetwork(nn.Module):
     An architecture that reads the sequence is given the items of the history in the model's own embeddings, with
     labels and ages. They are the log's, not the FM's, so the baseline reads them, too.
 
-    B: batch, F: sparse features, e: embedding width, N: dense features, d: code width, L: history slots, A: ids a slot
+    A batch may hold several candidates of each user, as a request does: his history is then read once for all of them.
+
+    B = U·C: examples, C of each of U users (1 in training), F: sparse features, e: embedding width, N: dense features,
+    d: code width, L: history slots, A: ids a slot
     """
 
     class Config(Section):
@@ -107,7 +110,7 @@ class VerticalNetwork(nn.Module):
         inputs = [self.architecture(*embedded)]
         if self.history is not None:
             candidate = self._candidate(batch, embedded.tokens)
-            inputs.append(self.history(candidate, self._slots(batch), batch.history.mask))
+            inputs.append(self.history(candidate, self._slots(batch), batch.history.mask, self._shared(batch)))
             if self.sizes.code_dim:
                 inputs.append(batch.history.item_code)
         hidden = self.trunk(torch.cat(inputs, dim=1))
@@ -120,7 +123,7 @@ class VerticalNetwork(nn.Module):
         history = batch.history
         if not self.architecture.reads_sequence:
             return Inputs(tokens, dense, dense.new_zeros(len(dense), 0, 0), history.mask[:, :0])
-        items = self.embeddings["item_id"](history.ids[..., 0])  # (B, L, e)
+        items = self.embeddings["item_id"](history.ids[..., 0])  # (U, L, e)
         sequence = torch.cat([items, torch.stack([history.labels, history.ages], dim=-1)], dim=-1)
         return Inputs(tokens, dense, sequence, history.mask)
 
@@ -131,18 +134,23 @@ class VerticalNetwork(nn.Module):
         return torch.cat([batch.history.item_code, *embeddings] if self.sizes.code_dim else embeddings, dim=-1)
 
     def _slots(self, batch: VerticalBatch) -> Tensor:
-        """Returns history tokens, (B, L, K): code, embeddings of the ids, label, age.
+        """Returns what a user's history holds, (U, L, K): code, embeddings of the ids, label, age."""
+        history = batch.history
+        vectors = [history.codes] if self.sizes.code_dim else []
+        vectors += [self.embeddings[name](history.ids[..., i]) for i, name in enumerate(self.sizes.history_ids)]
+        return torch.cat([*vectors, torch.stack([history.labels, history.ages], dim=-1)], dim=-1)
 
-        Beside them a token says explicitly which of its ids are the candidate's and how close its code is to the
-        candidate's: a small model cannot learn that comparison from few clicks.
+    def _shared(self, batch: VerticalBatch) -> Tensor:
+        """Returns what slots and candidates share, (B, L, P): how close their codes are, and which ids are the same.
+
+        A small model cannot learn that comparison from few clicks, so it is told.
         """
         history, names = batch.history, list(self.sizes.num_embeddings)
-        vectors, scalars = [], [history.labels, history.ages]
+        U, values = len(history.mask), []
         if self.sizes.code_dim:
-            vectors.append(history.codes)
-            scalars.append(cosine_similarity(history.codes, history.item_code.unsqueeze(1), dim=-1))
+            slots, items = (normalize(codes, dim=-1, eps=1e-8) for codes in (history.codes, history.item_code))
+            values.append(items.unflatten(0, (U, -1)) @ slots.mT)  # cosines, (U, C, L)
         for index, name in enumerate(self.sizes.history_ids):
-            ids = history.ids[..., index]  # (B, L)
-            vectors.append(self.embeddings[name](ids))
-            scalars.append((ids == batch.sparse[:, names.index(name)].unsqueeze(1)).to(history.labels.dtype))
-        return torch.cat([*vectors, torch.stack(scalars, dim=-1)], dim=-1)
+            asked = batch.sparse[:, names.index(name)].view(U, -1, 1)  # (U, C, 1)
+            values.append((history.ids[..., index].unsqueeze(1) == asked).to(history.labels.dtype))
+        return torch.stack(values, dim=-1).flatten(0, 1)

@@ -5,6 +5,7 @@ import torch
 
 from config import VerticalSettings
 from models.architectures import ARCHITECTURES
+from models.layers.history import HISTORY_ENCODERS
 from models.vertical import build_vertical
 from models.vertical.batch import History, VerticalBatch
 from models.vertical.network import VerticalNetwork
@@ -115,7 +116,8 @@ def test_what_the_history_is_asked_and_what_its_slots_say_are_written_out():
     told = []
     model.history.register_forward_pre_hook(lambda module, arguments: told.append(arguments))
     model(batch)
-    candidate, slots, mask = told[0]
+    candidate, tokens, mask, shared = told[0]
+    slots = torch.cat([tokens, shared], dim=-1)
     history, item = batch.history, batch.sparse[:, 1]
     assert torch.equal(candidate, torch.cat([history.item_code, model.embeddings["item_id"](item)], dim=1))
     for row in range(3):
@@ -156,6 +158,24 @@ def test_an_architecture_that_reads_the_sequence_is_given_the_items_with_labels_
     logits = model(batch).logits
     for changed in ({"ids": (history.ids + 1) % ROWS}, {"labels": 1 - history.labels}, {"ages": history.ages + 1}):
         assert not torch.allclose(model(batch._replace(history=history._replace(**changed))).logits, logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [*((name, "target_attention") for name in ARCHITECTURES), *(("dnn", encoder) for encoder in HISTORY_ENCODERS)],
+)
+def test_a_users_history_is_read_once_for_all_his_candidates(name, encoder):
+    model, batch = vertical(name, history_encoder=encoder).eval(), vertical_batch([5, 5, 5, 0, 0, 0, 3, 3, 3])
+    users = batch.take(torch.tensor([0, 3, 6]))
+    once = batch._replace(history=users.history._replace(item_code=batch.history.item_code))
+    each = batch.take(torch.tensor([0, 0, 0, 3, 3, 3, 6, 6, 6]))
+    each = batch._replace(history=each.history._replace(item_code=batch.history.item_code))
+    asked = []
+    model.embeddings["item_id"].register_forward_pre_hook(lambda table, arguments: asked.append(arguments[0].shape))
+    logits = model(once).logits
+    assert (9, SLOTS) not in asked and (3, SLOTS) in asked
+    assert len(set(logits.tolist())) == 9
+    assert torch.allclose(logits, model(each).logits, atol=1e-6)
 
 
 def test_unknown_names_are_answered_with_the_known_ones():
