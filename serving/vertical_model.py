@@ -15,7 +15,7 @@ from config import VerticalSettings
 from data.batches.vertical import HISTORY_IDS, VerticalFeatures
 from models.calibration import CalibrationLayer
 from models.vertical import build_vertical
-from models.vertical.batch import VerticalBatch, pairs
+from models.vertical.batch import Items, VerticalBatch, pairs
 from models.vertical.network import VerticalNetwork
 
 WEIGHTS_FILE = "model.safetensors"
@@ -101,11 +101,10 @@ class VerticalModel:
             user_of: number of each pair's user among `users`, (n,).
             item_of: number of each pair's item among `items`, (n,).
         """
-        of_users, of_items = self.features.batch(users), self.features.batch(items)
-        return self.predict_encoded(of_users, of_items, user_of, item_of)
+        return self.predict_encoded(self.features.batch(users), self.features.items(items), user_of, item_of)
 
     def predict_encoded(
-        self, users: VerticalBatch, items: VerticalBatch, user_of: npt.NDArray[np.int64], item_of: npt.NDArray[np.int64]
+        self, users: VerticalBatch, items: Items, user_of: npt.NDArray[np.int64], item_of: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
         """Predicts as `predict_pairs` does, from rows that `features.batch` has encoded.
 

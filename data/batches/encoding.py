@@ -22,6 +22,8 @@ def hash_ids(column: pa.Array | pa.ChunkedArray, rows: int) -> Ids:
     Returns:
         (n,): 0 for null, else 1 + hash mod (rows − 1). The hash is pandas' keyed SipHash: stable across runs.
     """
+    if column.null_count == len(column):  # as of users, what is the item's
+        return np.zeros(len(column), np.int64)
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     encoded = array.cast(pa.string()).dictionary_encode()
     values = encoded.dictionary.to_numpy(zero_copy_only=False)
@@ -38,6 +40,8 @@ def dense_values(table: pa.Table | pa.RecordBatch, columns: tuple[str, ...]) -> 
     """
     result = np.zeros((table.num_rows, len(columns)), np.float32)
     for n, name in enumerate(columns):
+        if table.column(name).null_count == table.num_rows:
+            continue
         result[:, n] = pc.fill_null(table.column(name).cast(pa.float32()), 0.0).to_numpy(zero_copy_only=False)
     return np.sign(result) * np.log1p(np.abs(result))
 

@@ -12,7 +12,7 @@ from config import PlatformConfig
 from data.batches.encoding import dense_values, hash_ids, history_steps, ragged
 from data.codes import Codes, decode
 from data.schema import Schema
-from models.vertical.batch import History, VerticalBatch
+from models.vertical.batch import History, Items, VerticalBatch
 
 ROWS_ENCODED = 8192  # at once: cheaper than batch by batch, and still little memory
 
@@ -51,12 +51,11 @@ class VerticalFeatures:
 
     def batch(self, rows: pa.Table) -> VerticalBatch:
         """Encodes rows as one batch; nulls (an entity Feast does not know) become id 0, dense 0, an empty history."""
-        sparse = np.stack([hash_ids(rows[name], count) for name, count in self.num_embeddings.items()], axis=1)
-        return VerticalBatch(
-            dense=torch.from_numpy(dense_values(rows, self.dense)),
-            sparse=torch.from_numpy(sparse),
-            history=self._history(rows),
-        )
+        return VerticalBatch(dense=self._dense(rows), sparse=self._sparse(rows), history=self._history(rows))
+
+    def items(self, rows: pa.Table) -> Items:
+        """Encodes rows of items, in which all that is the user's is null."""
+        return Items(dense=self._dense(rows), sparse=self._sparse(rows), code=self._item_codes(rows))
 
     def batches(self, rows: pa.Table, size: int) -> Iterator[tuple[pa.Table, VerticalBatch]]:
         """Yields rows in their order, `size` at a time, each slice beside its batch."""
@@ -67,6 +66,18 @@ class VerticalFeatures:
             for start in range(0, encoded.num_rows, size):
                 yield encoded.slice(start, size), batch.part(start, size)
 
+    def _dense(self, rows: pa.Table) -> torch.Tensor:
+        return torch.from_numpy(dense_values(rows, self.dense))
+
+    def _sparse(self, rows: pa.Table) -> torch.Tensor:
+        columns = [hash_ids(rows[name], count) for name, count in self.num_embeddings.items()]
+        return torch.from_numpy(np.stack(columns, axis=1))
+
+    def _item_codes(self, rows: pa.Table) -> torch.Tensor:
+        codes = np.zeros((rows.num_rows, self.code_dim), np.float32)
+        codes[rows["fm_item_code"].is_valid().to_numpy()] = self._codes(rows["fm_item_code"])
+        return torch.from_numpy(codes)
+
     def _history(self, rows: pa.Table) -> History:
         n, slots, width = rows.num_rows, self.history_length, self.code_dim
         items, lengths = ragged(rows["fm_history_item_ids"])
@@ -75,9 +86,6 @@ class VerticalFeatures:
         row, slot = history_steps(lengths, slots)
         codes = np.zeros((n, slots, width), np.float32)
         codes[row, slot] = self._codes(rows["fm_history_codes"])
-        known_item = rows["fm_item_code"].is_valid().to_numpy()
-        item_code = np.zeros((n, width), np.float32)
-        item_code[known_item] = self._codes(rows["fm_item_code"])
 
         def laid(values: npt.NDArray, dtype: type) -> torch.Tensor:
             matrix = np.zeros((n, slots), dtype)
@@ -90,7 +98,7 @@ class VerticalFeatures:
             labels=laid(labels.to_numpy(zero_copy_only=False), np.float32),
             ages=laid(np.log1p(ages.to_numpy(zero_copy_only=False)), np.float32),
             mask=laid(np.ones(len(row), bool), np.bool_),
-            item_code=torch.from_numpy(item_code),
+            item_code=self._item_codes(rows),
         )
 
     def _codes(self, column: pa.ChunkedArray) -> Codes:

@@ -39,16 +39,28 @@ class VerticalBatch(NamedTuple):
         return VerticalBatch(self.dense[rows], self.sparse[rows], History(*(values[rows] for values in self.history)))
 
 
-def pairs(users: VerticalBatch, items: VerticalBatch) -> VerticalBatch:
-    """Joins users with their candidates, where each half has null (that is zero) for all that is the other's.
+class Items(NamedTuple):
+    """What is known of n candidate items themselves; F: sparse features, N: dense features, d: code width."""
+
+    dense: Tensor  # zeros where a feature is the user's, (n, N)
+    sparse: Tensor  # hashed ids, zeros where a feature is the user's, (n, F), int64
+    code: Tensor  # mean code, zeros where unknown, (n, d)
+
+    def take(self, rows: Tensor) -> "Items":
+        """Returns the items of the given numbers, (m,), in their order; a number may come again."""
+        return Items(*(values[rows] for values in self))
+
+
+def pairs(users: VerticalBatch, items: Items) -> VerticalBatch:
+    """Joins users with their candidates; what one half does not have is zero there.
 
     Args:
         users: U examples without what belongs to the item.
-        items: U·C examples without what belongs to the user, those of a user side by side.
+        items: U·C candidates, those of a user side by side.
     """
     candidates = len(items.dense) // len(users.dense)
     dense, sparse = (part.repeat_interleave(candidates, dim=0) for part in (users.dense, users.sparse))
-    history = users.history._replace(item_code=items.history.item_code)
+    history = users.history._replace(item_code=items.code)
     return VerticalBatch(dense + items.dense, sparse + items.sparse, history)
 
 
