@@ -5,6 +5,7 @@ A whole number is written alike from an integer, a float and a decimal column, a
 A float holds every whole number only up to a size; from there on two ids may have become one, so none is taken.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ INEXACT = "a float too large to hold an id exactly; write ids as integers or tex
 # Whole numbers up to here are floats of their own, by type.
 LARGEST: dict[type[pl.DataType], float] = {pl.Float32: 2.0**24, pl.Float64: 2.0**53}
 WRITTEN_FLOAT = r"^-?(\d+\.0+|\d(\.\d+)?[eE]\+\d+)$"
+
+
+_SPECIAL = re.compile(rf"^\s*$|{WRITTEN_FLOAT}")  # text that `as_ids` may read as something else
 
 
 class UnreadableId(ValueError):
@@ -100,7 +104,10 @@ def _float_text(value: pl.Series) -> pl.Series:
 
 def _of_one_kind(values: list[Any], name: str) -> list[str | None]:
     if isinstance(values[0], str) or type(values[0]) is int:  # a Python int may be longer than any column's
-        column = pl.Series([str(value) for value in values], dtype=pl.String)
+        texts = [str(value) for value in values]
+        if not any(_SPECIAL.search(text) for text in texts):
+            return texts  # as `as_ids` does, without making a column: a request waits for it
+        column = pl.Series(texts, dtype=pl.String)
     elif isinstance(values[0], float | np.floating):
         column = pl.Series(values, dtype=pl.Float64)
     elif all(value is None or value is pd.NA or value is pd.NaT for value in values):

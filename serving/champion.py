@@ -1,6 +1,8 @@
 """The champion of a vertical in a running server, replaced when the registry's alias moves."""
 
 import logging
+import math
+import time
 from dataclasses import dataclass
 
 import mlflow
@@ -10,8 +12,8 @@ from mlflow import MlflowClient
 import storage
 from config import PlatformConfig
 from serving.online_features import OnlineFeatures
-from serving.pair_scorer import PairScorer
 from serving.registry import CHAMPION, load_version, version_at
+from serving.request_scorer import RequestScorer
 
 LOG = logging.getLogger("headwater.serving")
 
@@ -21,7 +23,7 @@ class Loaded:
     """A version that is ready to score."""
 
     version: str
-    scorer: PairScorer
+    scorer: RequestScorer
 
 
 class Champion:
@@ -31,6 +33,7 @@ class Champion:
         """Opens the registry and Feast's store; loads nothing yet."""
         self.config, self.name = config, storage.registered_model(vertical)
         self.loaded: Loaded | None = None
+        self.checked_at = -math.inf  # by time.monotonic: when the alias was last read
         uri = storage.mlflow_tracking_uri(config)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
@@ -45,10 +48,11 @@ class Champion:
         """
         try:
             version = version_at(self.client, self.name, CHAMPION)
+            self.checked_at = time.monotonic()
             if version is None or (self.loaded and self.loaded.version == str(version.version)):
                 return
             model = load_version(self.config, version)
-            scorer = PairScorer(model, OnlineFeatures(self.store, model.features.columns))
+            scorer = RequestScorer(model, OnlineFeatures(self.store, model.features.columns))
             self.loaded = Loaded(str(version.version), scorer)
             LOG.info("%s version %s serves", self.name, version.version)
         except Exception as error:

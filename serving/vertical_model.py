@@ -125,7 +125,7 @@ class VerticalModel:
         """
         return self._score(batch for _, batch in self.features.batches(rows, SCORE_ROWS))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _score(self, batches: Iterable[VerticalBatch]) -> npt.NDArray[np.float32]:
         self.network.eval()
         probabilities = [torch.sigmoid(self.network(batch).logits).numpy() for batch in batches]

@@ -23,6 +23,7 @@ from data.sources import source_schema
 from serving.app import FEATURES, create_app
 from serving.champion import Champion
 from serving.registry import CHAMPION, register
+from serving.request_scorer import Asked
 from serving.vertical_model import VerticalModel
 from tests.online_store import filled_store
 from training.tracking import tracked_run, tracking_client
@@ -113,7 +114,7 @@ def test_candidates_get_the_scores_of_the_model_in_their_order(door: Door) -> No
     status, answer, headers = door.score(7, "3", 1, "new", None)
     assert (status, answer["version"], headers[FEATURES]) == (200, "1", "online")
     assert door.champion.loaded is not None
-    expected = door.champion.loaded.scorer.score(["7"] * 4, ["3", "1", "new", None])
+    (expected,) = door.champion.loaded.scorer.score([Asked("7", ["3", "1", "new", None])])
     np.testing.assert_allclose(answer["scores"], expected, rtol=1e-6)
     assert len(set(answer["scores"])) == 4
     assert door.score("7")[1]["scores"] == []
