@@ -1,7 +1,7 @@
 """Encoders of a user's history of foundation-model codes for a vertical model (LoopFM, arXiv:2605.29280, section 4).
 
-Every encoder maps query (B, Q), tokens (U, L, K), a boolean mask (U, L), True where a slot is filled, and what is shared
-with the candidate (B, L, P) to (B, output_dim). What masked slots hold does not matter; an empty history gives zeros.
+Every encoder maps query (B, Q), tokens (U, L, K), a boolean mask (U, L), True where a slot is filled, and what slot and
+candidate share (B, L, P) to (B, output_dim). What masked slots hold does not matter; an empty history gives zeros.
 
 A user's candidates lie side by side, so what depends on the user alone is computed once for all of them. A layer that
 reads a slot reads K + P values: what it makes of the K is added to what it makes of the P.
@@ -19,7 +19,10 @@ from models.layers.mlp import mlp
 
 
 class HistoryEncoder(nn.Module):
-    """`__init__(query_dim, token_dim, *, model_dim, num_heads)`, token_dim K + P; `forward(query, tokens, mask, shared)`."""
+    """`__init__(query_dim, token_dim, *, model_dim, num_heads)`, then `forward(query, tokens, mask, shared)`.
+
+    token_dim is K + P.
+    """
 
     output_dim: int
 
@@ -90,8 +93,8 @@ class TargetAttention(HistoryEncoder):
     def forward(self, query: Tensor, tokens: Tensor, mask: Tensor, shared: Tensor) -> Tensor:
         """Returns (B, 2D + 1): attended values, mean value, log(1 + length).
 
-        No key or value of a pair is made: both are sums of the user's part, which is multiplied once, and the few shared
-        values, so scores and results are such sums, too.
+        No key or value of a pair is made: both are sums of the user's part, which is multiplied once, and of the few
+        shared values, so scores and results are such sums, too.
         """
         slots = _Slots(tokens, mask, shared)
         own, of_shared = slots.parts(self.key_value)  # (U, L, 2D), (2D, P)
