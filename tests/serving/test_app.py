@@ -5,7 +5,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -20,7 +21,7 @@ import storage
 from config import PlatformConfig
 from data.batches.vertical import VerticalFeatures
 from data.sources import source_schema
-from serving.app import FEATURES, create_app
+from serving.app import FEATURES, MAX_CANDIDATES, create_app
 from serving.champion import Champion
 from serving.registry import CHAMPION, register
 from serving.request_scorer import Asked
@@ -61,9 +62,15 @@ class Door:
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, json.load(answer), answer.headers
+                text = answer.read().decode()
+                return answer.status, text if path == "/metrics" else json.loads(text), answer.headers
         except urllib.error.HTTPError as error:
             return error.code, json.load(error), error.headers
+
+    def metric(self, name: str) -> float:
+        """Reads the value of a metric with its labels, as `/metrics` shows it."""
+        (line,) = (line for line in self.ask("/metrics")[1].splitlines() if line.startswith(f"{name} "))
+        return float(line.split()[-1])
 
     def score(self, user: Any, *candidates: Any) -> tuple[int, Any, Message]:
         return self.ask("/score", {"user_id": user, "candidates": candidates})
@@ -149,12 +156,81 @@ def test_while_the_online_store_fails_everybody_is_scored_as_unknown(door: Door,
     status, answer, headers = door.score("7", "new")
     assert (status, headers[FEATURES]) == (200, "unavailable")
     assert answer["scores"] == pytest.approx(expected) and answer["scores"] != pytest.approx(known)
+    assert door.metric("headwater_fallbacks_total") == 1
 
 
 @pytest.mark.parametrize("user", [2.0**53, True, [7]])
 def test_an_id_that_cannot_be_read_is_refused(door: Door, user: Any) -> None:
     status, answer, _ = door.score(user, "1")
     assert status == 422 and "detail" in answer
+
+
+def test_one_id_that_cannot_be_read_is_refused_alone(door: Door) -> None:
+    users = ["7", 2.0**53, "8", "stranger"] * 5
+    alone = {user: door.score(user, "1", "2", "new") for user in set(users)}
+    with ThreadPoolExecutor(len(users)) as threads:
+        together = list(threads.map(lambda user: door.score(user, "1", "2", "new"), users))
+    for user, (status, answer, _) in zip(users, together, strict=True):
+        assert status == alone[user][0] == (422 if user == 2.0**53 else 200)
+        if status == 200:
+            assert answer["scores"] == pytest.approx(alone[user][1]["scores"], abs=1e-6)
+    assert "came as a float" in alone[2.0**53][1]["detail"]
+
+
+def test_requests_that_wait_are_scored_together(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert door.champion.loaded is not None
+    scorer, held, begun, sizes = door.champion.loaded.scorer, threading.Event(), threading.Event(), []
+    score = scorer.score
+
+    def slow(requests: Sequence[Asked], **options: bool) -> Any:
+        sizes.append(len(requests))
+        begun.set()
+        assert held.wait(timeout=60)
+        return score(requests, **options)
+
+    monkeypatch.setattr(scorer, "score", slow)
+    with ThreadPoolExecutor(9) as threads:
+        first = threads.submit(door.score, "7", "1")
+        assert begun.wait(timeout=60)
+        others = [threads.submit(door.score, "8", *["2"] * count) for count in range(8)]
+        until(lambda: door.metric("headwater_candidates_count") == 9)  # all of them have come
+        held.set()
+        assert [len(one.result()[1]["scores"]) for one in others] == list(range(8)) and first.result()[0] == 200
+    assert sizes == [1, 8]
+
+
+@pytest.mark.parametrize(("count", "status"), [(MAX_CANDIDATES, 200), (MAX_CANDIDATES + 1, 422)])
+def test_a_request_has_a_bounded_number_of_candidates(door: Door, count: int, status: int) -> None:
+    found, answer, _ = door.score("7", *(str(number) for number in range(count)))
+    assert found == status
+    if status == 422:
+        assert f"at most {MAX_CANDIDATES} items" in answer["detail"][0]["msg"]
+    else:
+        assert len(answer["scores"]) == count
+
+
+def test_prometheus_is_told_what_happens(door: Door, platform: PlatformConfig, tmp_path: Path) -> None:
+    for _ in range(2):
+        door.score("7", "1", "2")
+    door.score(True, "1")
+    assert door.metric('headwater_requests_total{status="200"}') == 2
+    assert door.metric('headwater_requests_total{status="422"}') == 1
+    assert door.metric("headwater_request_seconds_count") == 3
+    assert (door.metric("headwater_candidates_count"), door.metric("headwater_candidates_sum")) == (2, 4)
+    assert door.metric("headwater_batch_requests_sum") == 2
+    assert door.metric("headwater_fallbacks_total") == 0
+    assert door.metric('headwater_champion_info{version="1",vertical="feed"}') == 1
+    assert 0 <= door.metric("headwater_alias_check_age_seconds") < 30
+    promote(platform, registered(platform, tmp_path / "second", seed=1))
+    until(lambda: 'headwater_champion_info{version="2",vertical="feed"} 1.0' in door.ask("/metrics")[1])
+    assert 'version="1"' not in door.ask("/metrics")[1]
+
+
+def test_while_the_registry_cannot_be_read_the_age_of_the_last_look_grows(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door.champion, "client", None)
+    until(lambda: door.metric("headwater_alias_check_age_seconds") > 0.5)
 
 
 def test_without_a_champion_the_server_says_so_and_serves_the_first_one(
