@@ -106,7 +106,7 @@ def _of_one_kind(values: list[Any], name: str) -> list[str | None]:
     if isinstance(values[0], str) or type(values[0]) is int:  # a Python int may be longer than any column's
         texts = [str(value) for value in values]
         if not any(_SPECIAL.search(text) for text in texts):
-            return texts  # as `as_ids` does, without making a column: a request waits for it
+            return list(texts)  # what `as_ids` makes of them, without a column: a request waits for it
         column = pl.Series(texts, dtype=pl.String)
     elif isinstance(values[0], float | np.floating):
         column = pl.Series(values, dtype=pl.Float64)

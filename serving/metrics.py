@@ -20,15 +20,24 @@ class Metrics:
         Args:
             seconds_since_check: since the alias was last read; inf where it never was.
         """
-        self.registry = CollectorRegistry()
-        of = {"namespace": "headwater", "registry": self.registry}
-        self.requests = Counter("requests", "Requests for scores, by HTTP status", ["status"], **of)
-        self.seconds = Histogram("request_seconds", "From a request's head to its answer's", buckets=SECONDS, **of)
-        self.candidates = Histogram("candidates", "Candidates of a request", buckets=CANDIDATES, **of)
-        self.batch_requests = Histogram("batch_requests", "Requests scored as one batch", buckets=REQUESTS, **of)
-        self.fallbacks = Counter("fallbacks", "Requests scored as unknown: the online store could not be read", **of)
-        self.champion = Info("champion", "The version that serves", **of)
-        checked = Gauge("alias_check_age_seconds", "Since the alias champion was last read", **of)
+        registry = self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "headwater_requests", "Requests for scores, by HTTP status", ["status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "headwater_request_seconds", "From a request's head to its answer's", buckets=SECONDS, registry=registry
+        )
+        self.candidates = Histogram(
+            "headwater_candidates", "Candidates of a request", buckets=CANDIDATES, registry=registry
+        )
+        self.batch_requests = Histogram(
+            "headwater_batch_requests", "Requests scored as one batch", buckets=REQUESTS, registry=registry
+        )
+        self.fallbacks = Counter(
+            "headwater_fallbacks", "Requests scored as unknown: the online store could not be read", registry=registry
+        )
+        self.champion = Info("headwater_champion", "The version that serves", registry=registry)
+        checked = Gauge("headwater_alias_check_age_seconds", "Since the alias champion was read", registry=registry)
         checked.set_function(seconds_since_check)
 
 

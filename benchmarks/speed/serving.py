@@ -114,13 +114,14 @@ def main() -> None:
     torch.set_num_threads(1)
     pace = Pace(1.0, 2.0) if a.quick else Pace(4.0, 10.0)
     day = storage.read_partition(config, "events", DAY, columns=["user_id", "item_id"])
-    entities = tuple(sorted(filter(None, day[name].unique().to_pylist())) for name in ("user_id", "item_id"))
+    users, items = (sorted(filter(None, day[name].unique().to_pylist())) for name in ("user_id", "item_id"))
+    entities = (users, items)
     figures: Result = {
         "p99_bound_ms": P99_MS,
         "cores": psutil.cpu_count(),
         "load_shares_the_cores": True,
-        "users": len(entities[0]),
-        "items": len(entities[1]),
+        "users": len(users),
+        "items": len(items),
     }
     figures["stages_ms"], figures["network_scores_per_s"] = _in_process(config, entities, repeats=5 if a.quick else 50)
     with tempfile.TemporaryDirectory() as folder:

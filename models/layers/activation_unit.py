@@ -38,12 +38,15 @@ class LocalActivationUnit(nn.Module):
         """
         steps = steps.masked_fill(~mask.unsqueeze(-1), 0.0)
         q = target.unflatten(0, (len(steps), -1))  # (U, C, d)
-        weight = self.weight[1:](self._first_layer(q, steps)).squeeze(-1)  # (U, C, T)
-        return (weight @ steps).flatten(0, 1)
+        weight = self._first_layer(q, steps)
+        for layer in list(self.weight)[1:]:
+            weight = layer(weight)
+        return (weight.squeeze(-1) @ steps).flatten(0, 1)  # (U, C, T) @ (U, T, d + E)
 
     def _first_layer(self, q: Tensor, steps: Tensor) -> Tensor:
         """Returns the first layer of [e ‖ q ‖ e − q ‖ e ⊙ q ‖ scalars], (U, C, T, width): its columns, part by part."""
         d, layer = self.item_dim, self.weight[0]
+        assert isinstance(layer, nn.Linear)
         of_item, of_target, of_difference, of_product, of_scalars = layer.weight.split(
             [d, d, d, d, steps.shape[-1] - d], dim=1
         )
