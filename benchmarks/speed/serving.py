@@ -60,6 +60,7 @@ P99_MS = 50.0
 BODIES = 300  # different requests
 RATES = (1.0, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2)  # shares of what the server answers when it is never idle, tried in turn
 AT_ONCE = 16  # requests under way when it is never idle
+START_S = 300  # for a server to answer
 
 Result = dict[str, Any]
 Entities = tuple[list[str], list[str]]  # users, items
@@ -303,7 +304,7 @@ def _running(command: list[str], log: Path, env: dict[str, str]) -> Iterator[int
 
 
 def _wait_for(holds: Callable[[], bool], name: str, *, log: Path | None = None) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + START_S
     while not holds():
         if time.monotonic() > deadline:
             raise RuntimeError(f"{name} does not answer:\n{log.read_text()[-2000:] if log else ''}")
