@@ -119,7 +119,7 @@ def main() -> None:
     entities = (users, items)
     figures: Result = {
         "p99_bound_ms": P99_MS,
-        "cores": psutil.cpu_count(),
+        "cores": psutil.cpu_count() or 1,
         "load_shares_the_cores": True,
         "users": len(users),
         "items": len(items),
@@ -136,7 +136,7 @@ def main() -> None:
             figures[name] = {of: _door(door, entities, env, pace, Path(folder)) for of, door in doors.items()}
     for name in ("sqlite", "redis"):
         if isinstance(figures[name], dict):
-            figures[name] |= _compared(figures[name], figures["network_scores_per_s"])
+            figures[name] |= _compared(figures[name], figures["network_scores_per_s"], cores=figures["cores"])
     packages = ["fastapi", "uvicorn", "mlflow", "feast", "redis", "torch", "aiohttp"]
     report("serving", figures, command="python -m benchmarks.speed.serving", packages=packages, keep=not a.quick)
 
@@ -371,9 +371,8 @@ def _median_seconds(do: Callable[[], Any], repeats: int) -> float:
     return statistics.median(taken)
 
 
-def _compared(doors: Result, network: dict[str, float]) -> Result:
+def _compared(doors: Result, network: dict[str, float], *, cores: int) -> Result:
     """Returns our requests a second over MLflow's, and our share of what the network could score."""
-    cores = psutil.cpu_count() or 1
     ours, theirs = ({size: found.get("qps") for size, found in doors[name].items()} for name in ("ours", "mlflow"))
     ratios, shares = {}, {}
     for size, qps in ours.items():
