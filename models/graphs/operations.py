@@ -321,9 +321,9 @@ class Interest(Operation):
         return Shape(sizes.step_dim)
 
     def flops(self, inputs: list[Shape], sizes: Sizes) -> int:
-        """Counts the activation unit's two layers, step by step."""
-        e = sizes.embedding_dim
-        return 2 * sizes.sequence_length * self.width * (4 * e + (sizes.step_dim - e) + 1)
+        """Counts the activation unit's two layers, of the item once and of each step, and the weighted sum of steps."""
+        e, steps = sizes.embedding_dim, sizes.sequence_length
+        return 2 * self.width * (e + steps * (sizes.step_dim + e + 1)) + 2 * steps * sizes.step_dim
 
     def module(self, inputs: list[Shape], sizes: Sizes) -> nn.Module:
         """Builds it; takes the target item and the history instead of values of nodes."""
