@@ -181,14 +181,15 @@ def _online_stores(config: PlatformConfig, folder: Path) -> Iterator[tuple[str, 
         return
     (port,) = free_ports(1)
     command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with _running(command, folder / "redis.log", dict(os.environ)):
+    log = folder / "redis.log"
+    with _running(command, log, dict(os.environ)) as process:
         path = storage.feature_repo_dir(config) / "feature_store.yaml"
         tree = yaml.safe_load(path.read_text())
         tree["online_store"] = {"type": "redis", "connection_string": f"127.0.0.1:{port}"}
         try:
             path.write_text(yaml.safe_dump(tree))
             end = storage.snapshot_ends(config, DAY)[-1]
-            _wait_for(lambda: _filled(config, end), "redis")
+            _wait_for(lambda: _filled(config, end), "redis", process, log)
             yield "redis", None
         finally:
             open_store(config)
@@ -266,9 +267,9 @@ def _served(door: Door, env: dict[str, str], folder: Path) -> Iterator[tuple[str
     """Runs a door on a free port within a block; yields its URL and process."""
     (port,) = free_ports(1)
     url, log = f"http://127.0.0.1:{port}", folder / "server.log"
-    with _running([*door.command, str(port)], log, env) as pid:
-        _wait_for(lambda: _answers(url + door.health), door.name, log=log)
-        yield url, psutil.Process(pid)
+    with _running([*door.command, str(port)], log, env) as process:
+        _wait_for(lambda: _answers(url + door.health), door.name, process, log)
+        yield url, psutil.Process(process.pid)
 
 
 def _cpu_seconds(server: psutil.Process) -> float:
@@ -287,15 +288,15 @@ def _load(plan: Path, seconds: float, *, rate: float | None = None, at_once: int
 
 
 @contextmanager
-def _running(command: list[str], log: Path, env: dict[str, str]) -> Iterator[int]:
-    """Runs a server within a block, yields its pid; ends it with the processes it started."""
+def _running(command: list[str], log: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a server within a block; ends it with the processes it started."""
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
     try:
-        yield process.pid
+        yield process
     finally:
-        family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
-        members = [psutil.Process(pid) for pid in family if psutil.pid_exists(pid)]
+        server = [psutil.Process(process.pid)] if process.poll() is None else []
+        members = [*server, *(child for each in server for child in each.children(recursive=True))]
         for member in members:
             member.terminate()
         for member in psutil.wait_procs(members, timeout=10)[1]:
@@ -303,11 +304,11 @@ def _running(command: list[str], log: Path, env: dict[str, str]) -> Iterator[int
         process.wait()
 
 
-def _wait_for(holds: Callable[[], bool], name: str, *, log: Path | None = None) -> None:
+def _wait_for(holds: Callable[[], bool], name: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_S
     while not holds():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{name} does not answer:\n{log.read_text()[-2000:] if log else ''}")
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{name} does not answer:\n{log.read_text()[-2000:]}")
         time.sleep(0.2)
 
 
