@@ -458,6 +458,8 @@ MUTATIONS = [
         'here.zip_with(~read["in_utc"].fill_null(False), instants("UTC"))',
         "here",
         "tests/own_log/test_time_zone.py::test_times_with_an_offset_are_themselves",
+    ),
+    Mutation(
         "attention forgets what slot and candidate share",
         "models/layers/history.py",
         " + (q @ shared_k).transpose(1, 2) @ slots.shared.mT  #",
