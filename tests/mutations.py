@@ -308,15 +308,15 @@ MUTATIONS = [
     Mutation(
         "the codes' likeness is not told to a vertical model",
         "models/vertical/network.py",
-        "cosine_similarity(history.codes, history.item_code.unsqueeze(1), dim=-1)",
-        "torch.zeros_like(history.ages)",
+        "items.unflatten(0, (U, -1)) @ slots.mT",
+        "0 * items.unflatten(0, (U, -1)) @ slots.mT",
         "tests/models/vertical/test_network.py",
     ),
     Mutation(
         "that the candidate item was seen before is not told",
         "models/vertical/network.py",
-        "(ids == batch.sparse[:, names.index(name)].unsqueeze(1))",
-        "(ids < 0)",
+        "(history.ids[..., index].unsqueeze(1) == asked)",
+        "(history.ids[..., index].unsqueeze(1) + 0 * asked < 0)",
         "tests/models/vertical/test_network.py",
     ),
     Mutation(
