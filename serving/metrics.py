@@ -3,8 +3,11 @@
 import time
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, values
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Where Feast was imported first, prometheus_client keeps values in files that all registries share (feast/metrics.py).
+values.ValueClass = values.MutexValue
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
 CANDIDATES = (1, 10, 50, 100, 200, 300, 400, 500)
