@@ -96,10 +96,11 @@ def main(
 def _so_far(study: Study, seconds_each: float) -> str:
     records = study.records()
     top = best(records)
-    left = study.budget.trials - len(records)
+    ended = sum(record.trial.status != "running" for record in records)
+    left = study.budget.trials - ended
     found = (
         f"best NE {top[0].trial.objective:.4f} (trial {top[0].trial.number}, {top[0].trial.cost:,.0f} FLOPs)"
         if top
         else "none has ended well yet"
     )
-    return f"{len(records)} of {study.budget.trials} trials: {found}; about {left * seconds_each / 60:.0f} min to go"
+    return f"{ended} of {study.budget.trials} trials: {found}; about {left * seconds_each / 60:.0f} min to go"
