@@ -86,12 +86,14 @@ def _finalists(conclusion: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _final(one: dict[str, Any], conclusion: dict[str, Any]) -> FinalFacts:
-    difference = one["difference"]
+    users, seeds = one["difference"], one["over_seeds"]
     return FinalFacts(
         name="today's" if one["model"] == CURRENT else f"trial {one['number']}",
         cost=one["cost"],
         ne=one["ne"],
         seeds=len(one["by_seed"]),
-        difference=(difference["value"], difference["low"], difference["high"]) if difference else None,
+        difference=users["value"] if users else None,
+        over_users=(users["low"], users["high"]) if users else None,
+        over_seeds=(seeds["low"], seeds["high"]) if seeds else None,
         winner=one["model"] == conclusion["winner"],
     )

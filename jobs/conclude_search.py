@@ -4,9 +4,9 @@
 - **Writes:** in the search's folder: the figures, and `winner.patch` where a model is better; its page beside the day
   reports; the run of the search in MLflow's experiment `search`.
 
-Every model is trained with several seeds. One is better if the 95 % interval of its NE minus that of the platform's own
-model, over users, lies below 0. Nothing that serves is changed: a person applies the patch to platform.yaml, and from
-the next day on the new model is trained beside everything else that the daily gates judge.
+Every model is trained with several seeds. One is better if both 95 % intervals of its NE minus that of the platform's
+own model, over users and over seeds, lie below 0. Nothing that serves is changed: a person applies the patch to
+platform.yaml, and from the next day on the new model is trained beside everything else that the daily gates judge.
 """
 
 import logging

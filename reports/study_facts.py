@@ -28,7 +28,9 @@ class FinalFacts:
     cost: float
     ne: float
     seeds: int
-    difference: tuple[float, float, float] | None  # NE minus the platform's own: value, low, high
+    difference: float | None  # NE minus the platform's own
+    over_users: tuple[float | None, float | None] | None  # its 95 % interval
+    over_seeds: tuple[float | None, float | None] | None
     winner: bool
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import storage
 from quality.intervals import Interval, PairedBootstrap
 from quality.metrics import evaluate, row_losses
+from quality.seed_intervals import interval
 from search.space import Params, Value
 from search.study import Record, Study, best
 from search.trials import Row, execute, finished
@@ -56,7 +57,13 @@ class Finalist:
     cost: float  # FLOPs of an example
     ne: float  # of the mean over seeds of each row's loss
     by_seed: list[float]  # NE
-    difference: Interval | None  # NE minus the platform's own, 95 % over users
+    difference: Interval | None  # NE minus the platform's own, 95 % over users, of these trained weights
+    over_seeds: Interval | None  # the same, 95 % over seeds, on these rows
+
+    @property
+    def is_better(self) -> bool:
+        """Says whether both intervals lie below 0."""
+        return all(of is not None and of.high < 0 for of in (self.difference, self.over_seeds))
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def conclude(study: Study, trainer: Trainer, *, finalists: int, seeds: int) -> C
     )
     concluded = _compared(study, trainer, top, folder, seeds)
     with storage.replace_file(study.folder / CONCLUSION_FILE) as file:
-        file.write_text(json.dumps(asdict(concluded), indent=1))
+        file.write_text(json.dumps(storage.finite(asdict(concluded)), indent=1))
     return concluded
 
 
@@ -116,28 +123,42 @@ def _compared(study: Study, trainer: Trainer, top: list[Record], folder: Path, s
     bootstrap = PairedBootstrap.of_losses(labels, users, losses, seed=study.settings.seed)
     numbers = {record.key: record.trial.number for record in top}
 
+    def by_seed(model: str) -> list[float]:
+        return [float(rows[model, seed]["ne"]) for seed in range(seeds)]
+
     def figures(model: str) -> Finalist:
+        own = model == CURRENT
         return Finalist(
             model,
             numbers.get(model),
             float(rows[model, 0]["flops"]),
             bootstrap.ne(model),
-            [rows[model, seed]["ne"] for seed in range(seeds)],
-            None if model == CURRENT else bootstrap.ne_difference(model, CURRENT),
+            by_seed(model),
+            None if own else bootstrap.ne_difference(model, CURRENT),
+            None if own else _over_seeds(np.subtract(by_seed(model), by_seed(CURRENT))),
         )
 
     current = figures(CURRENT)
     ordered = sorted((figures(record.key) for record in top), key=lambda one: one.ne)
     first = ordered[0]
-    assert first.difference is not None
-    told = f"NE {first.ne:.4f} against {current.ne:.4f} ({first.difference.value:+.4f}, 95 % {_told(first.difference)})"
-    if first.difference.high < 0:
+    assert first.difference is not None and first.over_seeds is not None
+    told = (
+        f"NE {first.ne:.4f} against {current.ne:.4f} ({first.difference.value:+.4f}; 95 % over users "
+        f"{_told(first.difference)}, over seeds {_told(first.over_seeds)})"
+    )
+    if first.is_better:
         return Conclusion(
             current, ordered, first.model, f"trial {first.number} is better than the platform's own: {told}"
         )
     return Conclusion(
         current, ordered, None, f"nothing is better than the platform's own; trial {first.number}: {told}"
     )
+
+
+def _over_seeds(differences: npt.NDArray[np.floating]) -> Interval:
+    """Returns the mean with its 95 % t interval; of one seed, it has no bounds."""
+    found = interval(float(one) for one in differences) or {}
+    return Interval(found["mean"], found.get("low", float("nan")), found.get("high", float("nan")))
 
 
 def _losses(
@@ -151,5 +172,5 @@ def _file(folder: Path, model: str, seed: int) -> Path:
     return folder / f"{model}-{seed}.npy"
 
 
-def _told(interval: Interval) -> str:
-    return f"{interval.low:+.4f} to {interval.high:+.4f}"
+def _told(of: Interval) -> str:
+    return f"{of.low:+.4f} to {of.high:+.4f}"

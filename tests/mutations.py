@@ -38,6 +38,55 @@ class Mutation(NamedTuple):
 
 MUTATIONS = [
     Mutation(
+        "a sampler may ask again what was tried",
+        "search/study.py",
+        "            if key in tried:",
+        "            if False:",
+        "tests/search/test_study.py",
+    ),
+    Mutation(
+        "a trial that kills its workers is tried for ever",
+        "search/study.py",
+        "if record.attempts < MOST_ATTEMPTS:",
+        "if True:",
+        "tests/search/test_study.py",
+    ),
+    Mutation(
+        "a model wins a search though another seed might lose",
+        "search/conclusion.py",
+        "for of in (self.difference, self.over_seeds))",
+        "for of in (self.difference,))",
+        "tests/search/test_conclusion.py",
+    ),
+    Mutation(
+        "trials learn the days that are kept for the end",
+        "jobs/plan_search.py",
+        "learnt, later = done[:-later_days][-days:], done[-later_days:]",
+        "learnt, later = done[-days:], done[-later_days:]",
+        "tests/jobs/test_search.py::test_no_trial_sees_the_later_days",
+    ),
+    Mutation(
+        "an operation of a graph costs less than it does",
+        "models/graphs/operations.py",
+        "return 8 * n * e * e + 4 * n * n * e",
+        "return 8 * n * e * e + 2 * n * n * e",
+        "tests/models/architectures/test_graph.py",
+    ),
+    Mutation(
+        "every day of an FM begins with a warm-up",
+        "training/warm_up.py",
+        'self.made = max((int(state["step"]) for state in self.adam.state.values()), default=0)',
+        "self.made = 0",
+        "tests/training/test_warm_up.py",
+    ),
+    Mutation(
+        "tables do not warm up",
+        "training/foundation/trainer.py",
+        "self.model.fused_optimizer.step()  # hands the rate on",
+        "pass  # hands the rate on",
+        "tests/training/foundation/test_recipe.py",
+    ),
+    Mutation(
         "a look takes the first rows of a file alone",
         "data/raw/sampling.py",
         "self.kept = self.kept[::2]",
@@ -300,10 +349,10 @@ MUTATIONS = [
     ),
     Mutation(
         "the interval over seeds is not Student's",
-        "benchmarks/studies/seed_intervals.py",
+        "quality/seed_intervals.py",
         "float(student_t.ppf((1 + LEVEL) / 2, degrees_of_freedom))",
         "1.96",
-        "tests/benchmarks/studies/test_seed_intervals.py",
+        "tests/quality/test_seed_intervals.py",
     ),
     Mutation(
         "the codes' likeness is not told to a vertical model",

@@ -29,10 +29,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
-from benchmarks.studies.seed_intervals import interval
 from benchmarks.studies.whole_log import whole_log
 from config import ROOT, load_config
 from quality.metrics import evaluate
+from quality.seed_intervals import interval
 from search.trials import Row, execute, finished
 from training.foundation.progressive_log import ProgressiveLog
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from benchmarks.studies.architectures.plan import MEMBERS
-from benchmarks.studies.seed_intervals import interval
 from quality.metrics import evaluate, row_losses
+from quality.seed_intervals import interval
 from search.trials import Row
 from training.foundation.progressive_log import ProgressiveLog
 

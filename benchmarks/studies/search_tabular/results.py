@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from benchmarks.studies.search_tabular.ranking import PREDICTORS
 from benchmarks.studies.search_tabular.replay import METHODS
-from benchmarks.studies.seed_intervals import interval
+from quality.seed_intervals import interval
 from search.trials import Row
 
 Array = npt.NDArray[np.float64]

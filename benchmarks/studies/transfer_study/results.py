@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.studies.seed_intervals import half_width, interval
 from benchmarks.studies.transfer_study.plan import CONTROLS, EQUAL_BYTES, KINDS, SWEEPS, Run
+from quality.seed_intervals import half_width, interval
 from search.trials import Row, finished
 
 Floats = npt.NDArray[np.float64]

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.studies.seed_intervals import interval
+from quality.seed_intervals import interval
 
 
 def test_interval_is_students_t_over_seeds():
