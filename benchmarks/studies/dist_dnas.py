@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
-from benchmarks.studies.ranking_table import Trained, train
+from benchmarks.studies.ranking_table import train
 from benchmarks.studies.seed_intervals import interval
 from benchmarks.studies.supernet_log import StudyLog, study_log
 from search.space import Value
@@ -81,7 +81,7 @@ def main() -> None:
         figures(finished(path), log.options),
         command=f"python -m benchmarks.studies.dist_dnas --kuairand FOLDER --seeds {a.seeds}",
         packages=["torch"],
-        keep=not a.quick and not a.minutes < float("inf"),
+        keep=not a.quick and a.minutes == float("inf"),
     )
 
 
@@ -114,7 +114,7 @@ class Study:
             seconds = time.process_time() - before
             return {"probabilities": probabilities, "spent": spent, "cpu_seconds": round(seconds, 1)}
         params = densest(options) if run.kind == DENSEST else reduce(options, _days(made, run.cost_weight, run.seed))
-        return {"params": params} | train(self.log.judged, options.space, Trained(params, run.seed))
+        return {"params": params} | train(self.log.judged, options.space, params, seed=run.seed)
 
 
 def densest(options: Options) -> dict[str, Value]:
@@ -159,7 +159,9 @@ def _compared(of: dict[str, list[Row]]) -> dict[str, Any]:
     agreed, speed, spent = [], {2: [], 4: []}, []
     for sequence in of["sequence"]:
         days = [
-            row for row in of["day"] if row["cost_weight"] == sequence["cost_weight"] and row["seed"] == sequence["seed"]
+            row
+            for row in of["day"]
+            if row["cost_weight"] == sequence["cost_weight"] and row["seed"] == sequence["seed"]
         ]
         if not days:
             continue
@@ -171,7 +173,10 @@ def _compared(of: dict[str, list[Row]]) -> dict[str, Any]:
     single = [row for row in of["day"] if row["cost_weight"] == COMPARED]
     seeds = sorted({row["seed"] for row in single})
     aggregated = [
-        {n: np.mean([row["probabilities"][n] for row in single if row["seed"] == seed]) for n in single[0]["probabilities"]}
+        {
+            n: np.mean([row["probabilities"][n] for row in single if row["seed"] == seed])
+            for n in single[0]["probabilities"]
+        }
         for seed in seeds
     ]
     first = [row["probabilities"] for row in single if row["day"] == 0]

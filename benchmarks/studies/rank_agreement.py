@@ -3,15 +3,16 @@
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau, rankdata, spearmanr
+import numpy.typing as npt
+from scipy.stats import rankdata
 
 from search.space import Array
 
-DRAWS = 1000
+DRAWS = 1000  # of models, with repetition
 
 
 def agreement(scores: Array, truth: Array, flops: Array | None = None) -> dict[str, Any] | None:
-    """Computes Kendall's τ and Spearman's ρ, with 95 % bootstrap intervals over models; None of fewer than 4 models.
+    """Computes Kendall's τ_b and Spearman's ρ, with 95 % bootstrap intervals over models; None of fewer than 4 models.
 
     Args:
         scores: of n models, (n,).
@@ -20,49 +21,59 @@ def agreement(scores: Array, truth: Array, flops: Array | None = None) -> dict[s
     """
     if len(scores) < 4:
         return None
-    rng = np.random.default_rng(0)
-    drawn = [rng.integers(len(scores), size=len(scores)) for _ in range(DRAWS)]
-    figures: dict[str, Any] = {"models": len(scores)}
-    measures = {"kendall": lambda rows: _kendall(scores[rows], truth[rows])}
-    measures["spearman"] = lambda rows: _spearman(scores[rows], truth[rows])
+    rows = _drawn(len(scores))
+    found = {"kendall": kendall(scores, truth, rows), "spearman": spearman(scores, truth, rows)}
     if flops is not None:
-        measures["partial_spearman"] = lambda rows: partial(scores[rows], truth[rows], np.log(flops[rows]))
-    for name, measure in measures.items():
-        values = np.array([measure(rows) for rows in drawn])
-        low, high = np.nanpercentile(values, [2.5, 97.5])
-        value = measure(np.arange(len(scores)))
-        figures[name] = {"mean": round(value, 3), "low": round(float(low), 3), "high": round(float(high), 3)}
+        found["partial_spearman"] = partial(scores, truth, flops, rows)
+    figures: dict[str, Any] = {"models": len(scores)}
+    for name, values in found.items():
+        figures[name] = _interval(values, 95)
     return figures
 
 
-def partial(one: Array, other: Array, given: Array) -> float:
-    """Computes Spearman's partial correlation of two scores given a third."""
-    a, b, c = _spearman(one, other), _spearman(one, given), _spearman(other, given)
-    rest = (1 - b * b) * (1 - c * c)
-    return float((a - b * c) / np.sqrt(rest)) if rest > 1e-9 else 0.0
-
-
 def difference(one: Array, other: Array, truth: Array) -> dict[str, float]:
-    """Computes how much nearer `one` is to the truth by |ρ|, with a 90 % bootstrap interval over models."""
+    """Computes how much greater |ρ| of `one` with the truth is than that of `other`, with a 90 % bootstrap interval."""
+    rows = _drawn(len(truth))
+    return _interval(np.abs(spearman(one, truth, rows)) - np.abs(spearman(other, truth, rows)), 90)
+
+
+def kendall(one: Array, other: Array, rows: npt.NDArray[np.int64]) -> Array:
+    """Computes τ_b of samples, (k,); rows: which of the n models each sample has, (k, n)."""
+    times = np.zeros((len(rows), len(one)))
+    np.add.at(times, (np.arange(len(rows))[:, None], rows), 1)
+    signs = [np.sign(scores[:, None] - scores) for scores in (one, other)]
+
+    def over_pairs(of_pairs: Array) -> Array:
+        total: Array = ((times @ of_pairs) * times).sum(1)
+        return total
+
+    spread = np.sqrt(over_pairs(signs[0] ** 2) * over_pairs(signs[1] ** 2))
+    return _ratio(over_pairs(signs[0] * signs[1]), spread)
+
+
+def spearman(one: Array, other: Array, rows: npt.NDArray[np.int64]) -> Array:
+    """Computes ρ of samples, (k,); rows: which of the n models each sample has, (k, n). 0 without any order."""
+    ranks = [rankdata(scores[rows], axis=1) for scores in (one, other)]
+    a, b = (of_sample - of_sample.mean(1, keepdims=True) for of_sample in ranks)
+    return _ratio((a * b).sum(1), np.sqrt((a**2).sum(1) * (b**2).sum(1)))
+
+
+def partial(one: Array, other: Array, given: Array, rows: npt.NDArray[np.int64]) -> Array:
+    """Computes ρ of two scores given a third, (k,); rows: as of `spearman`."""
+    a, b, c = (spearman(x, y, rows) for x, y in ((one, other), (one, given), (other, given)))
+    return _ratio(a - b * c, np.sqrt((1 - b**2) * (1 - c**2)))
+
+
+def _drawn(count: int) -> npt.NDArray[np.int64]:
+    """Returns the models themselves, then samples of as many."""
     rng = np.random.default_rng(0)
-    values = []
-    for _ in range(DRAWS):
-        rows = rng.integers(len(truth), size=len(truth))
-        values.append(abs(_spearman(one[rows], truth[rows])) - abs(_spearman(other[rows], truth[rows])))
-    low, high = np.percentile(values, [5, 95])
-    mean = abs(_spearman(one, truth)) - abs(_spearman(other, truth))
-    return {"mean": round(mean, 3), "low": round(float(low), 3), "high": round(float(high), 3)}
+    return np.vstack([np.arange(count), rng.integers(count, size=(DRAWS, count))])
 
 
-def _kendall(one: Array, other: Array) -> float:
-    return _defined(kendalltau(one, other).statistic)
+def _interval(values: Array, level: int) -> dict[str, float]:
+    low, high = np.percentile(values[1:], [(100 - level) / 2, (100 + level) / 2])
+    return {name: round(float(x), 3) for name, x in (("mean", values[0]), ("low", low), ("high", high))}
 
 
-def _spearman(one: Array, other: Array) -> float:
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return _defined(spearmanr(rankdata(one), rankdata(other)).statistic)
-
-
-def _defined(value: float) -> float:
-    return 0.0 if np.isnan(value) else float(value)
+def _ratio(above: Array, below: Array) -> Array:
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 1e-9)

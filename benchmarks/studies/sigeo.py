@@ -3,16 +3,15 @@
     python -m benchmarks.studies.sigeo --kuairand ~/KuaiRand-Pure/data --table FOLDER
 
 Models are the architectures of the ranking table (`ranking_table.py`), trained there over the whole log. A supernet is
-warmed on the newest 0, 1, 10 or 100 % of the days before the judged ones; then every architecture is scored with what it
-inherits: the terms of SiGeo, and its loss on validation batches. Beside them stand proxies that need no warming.
+warmed on the newest 0, 1, 10 or 100 % of the days before the judged ones; then every architecture is scored with what
+it inherits: the terms of SiGeo, and its loss on validation batches. Beside them stand proxies that need no warming.
 
 The truth is an architecture's NE over the judged days, less the mean of all models with its recipe, averaged over the
-recipes in which it was trained. `--table` is the work folder of the ranking table, finished or not. Only the report reads
-it, so `--report` may be called again when it has grown.
+recipes in which it was trained. `--table` is the work folder of the ranking table, finished or not. Only the report
+reads it, so `--report` may be called again when it has grown.
 """
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import torch
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
-from benchmarks.studies.rank_agreement import agreement, difference
+from benchmarks.studies.rank_agreement import agreement, difference, kendall
 from benchmarks.studies.ranking_table import Cell, cells
 from benchmarks.studies.supernet_log import RECIPE, StudyLog, study_log
 from search.space import Array
@@ -34,8 +33,9 @@ from search.supernet.screen import BATCHES, Terms, scoring, sigeo, terms, warmed
 from search.trials import Row, execute, finished
 
 SHARES = (0.0, 0.01, 0.1, 1.0)
-ARCHITECTURES = 100  # that are scored: those which the ranking table trains first
-VALIDATION_BATCHES = 10
+ARCHITECTURES = 80  # that are scored: those which the ranking table trains first
+VALIDATION_BATCHES = 8
+LEAST = 60  # models whose result is kept
 PICKED = 5  # models that a search would train
 OF_SHAPE = ("parameters", "flops", "synflow", "zico of an own network")
 
@@ -83,12 +83,14 @@ def main() -> None:
     else:
         tables = [row for path in sorted(a.table.glob("**/runs*.jsonl")) for row in finished(path)]
         truth = final_ne(tables, space)
+    found = figures(finished(runs), truth)
+    whole = not a.quick and a.minutes == float("inf") and found["models"] >= LEAST
     report(
         "sigeo",
-        figures(finished(runs), truth),
+        found,
         command="python -m benchmarks.studies.sigeo --kuairand FOLDER --table FOLDER",
         packages=["torch", "scipy"],
-        keep=not a.quick and not a.minutes < float("inf"),
+        keep=whole,
     )
 
 
@@ -181,10 +183,10 @@ def figures(rows: list[Row], truth: dict[str, float]) -> dict[str, Any]:
         mean[share] = {n: np.mean([_standard(one[n]) for one in by_seed], axis=0) for n in by_seed[0]}
         entry: dict[str, Any] = {}
         for name in by_seed[0]:
-            each = [agreement(one[name], -final) for one in by_seed]
+            own = np.arange(len(names))[None]
             entry[name] = {
                 "of_seeds_mean": agreement(mean[share][name], -final, flops),
-                "kendall_by_seed": [one["kendall"]["mean"] for one in each if one],
+                "kendall_by_seed": [round(float(kendall(one[name], -final, own)[0]), 3) for one in by_seed],
                 "picked_ne": round(_picked(mean[share][name], final), 5),
             }
         result["warm"][f"{share:.0%}"] = entry
@@ -204,7 +206,9 @@ def figures(rows: list[Row], truth: dict[str, float]) -> dict[str, Any]:
 def _against_one_shot(rows: list[Row], mean: dict[float, dict[str, Array]], final: Array) -> dict[str, Any]:
     """Compares what warm SiGeo picks, and what it costs, with picking by the validation loss of the whole log."""
     spent = {
-        share: np.mean([[row["warming"], row["scoring"], row["validation"]] for row in rows if row["share"] == share], 0)
+        share: np.mean(
+            [[row["warming"], row["scoring"], row["validation"]] for row in rows if row["share"] == share], 0
+        )
         for share in mean
     }
     one_shot = float(spent[1.0][0] + spent[1.0][2])

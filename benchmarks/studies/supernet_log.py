@@ -7,14 +7,16 @@ days are seen by nobody before a trained model is reported on them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import storage
-from benchmarks.studies.ranking_table import CHOSEN_ON, FIXED, HISTORY_LENGTH, REPORTED_ON, input_sizes
+from benchmarks.studies.ranking_table import CHOSEN_ON, FIXED, HISTORY_LENGTH, REPORTED_ON
 from benchmarks.studies.whole_log import whole_log
 from config import ROOT, load_config
 from data.batches.foundation import Examples, FoundationFeatures, foundation_batches
 from data.sources import source_schema
+from search.foundation_trials import foundation_inputs
 from search.space import Params
 from search.spaces.ranking import RankingSpace
 from search.supernet.options import Options
@@ -67,22 +69,16 @@ def study_log(work: Path, *, kuairand: str | None, quick: bool, batch_size: int 
             history_length=HISTORY_LENGTH,
         )
     else:
-        config, day = whole_log(
-            "kuairand", work / "supernet_log", path=kuairand, history_length=HISTORY_LENGTH
-        )
+        config, day = whole_log("kuairand", work / "supernet_log", path=kuairand, history_length=HISTORY_LENGTH)
     optimizer = {"batch_size": batch_size}
     reading = config.changed(
         foundation_model={"architecture": "sequence_graph", "hyperparameters": {}, "optimizer": optimizer}
     )
-    start, end = storage.day_window(config, day)
-    length = timedelta(days=1)
-    days = [
-        list(foundation_batches(reading, day, start=start + n * length, end=start + (n + 1) * length))
-        for n in range((end - start) // length)
-    ]
-    space = RankingSpace.of(input_sizes(config), target="foundation", blocks=2)
+    midnights = storage.midnights(config, storage.calendar_days(config, day))
+    days = [list(foundation_batches(reading, day, start=start, end=end)) for start, end in pairwise(midnights)]
+    space = RankingSpace.of(foundation_inputs(config), target="foundation", blocks=2)
     return StudyLog(
-        ProgressiveLog.of(config, day, judged_days=CHOSEN_ON + REPORTED_ON),
+        ProgressiveLog.of(config, [day], judged_days=CHOSEN_ON + REPORTED_ON),
         Options(space, FIXED | RECIPE | SIZES),
         days,
         FoundationFeatures.of(source_schema(reading), reading.foundation_model, reading.features),

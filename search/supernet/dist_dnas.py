@@ -1,8 +1,8 @@
 """Search day by day, side by side: every day says which operations it would keep, and their mean decides.
 
-DistDNAS (arXiv:2311.00231). Every operation has a gate of its own, sigmoid((α + logistic noise) / τ); weights and α learn
-together in one pass over a day, and the loss counts the FLOPs of what is kept. The paper's own cost per operation is
-learnt from sampled models; here a least-squares fit of the space's closed form.
+DistDNAS (arXiv:2311.00231). Every operation has a gate of its own, sigmoid((α + logistic noise) / τ); weights and α
+learn together in one pass over a day, and the loss counts the FLOPs of what is kept. The paper learns a cost of each
+operation from sampled models; here it is a least-squares fit of the space's closed form.
 """
 
 import logging

@@ -90,7 +90,9 @@ def modules(options: Options) -> list[str]:
         f"{op}_{n}"
         for n in range(1, options.blocks + 1)
         for op in OPERATIONS
-        if any(op in str(v).split("+") for c in ("tokens", "pairs", "vector") for v in options.searched.get(f"{c}_{n}", ()))
+        if any(
+            op in str(v).split("+") for c in ("tokens", "pairs", "vector") for v in options.searched.get(f"{c}_{n}", ())
+        )
     ]
     return names + [name for name in ("dense_tokens", "history") if name in options.searched]
 
@@ -125,9 +127,7 @@ def of_modules(options: Options, weights: Mapping[str, Tensor]) -> Gates:
         )
     tokens = options.most("dense_tokens")
     dense_tokens = weights["dense_tokens"].expand(tokens) if "dense_tokens" in weights else base.dense_tokens
-    return Gates(
-        dense_tokens, weights.get("history", base.history), base.tokens_out, base.raw_out, base.heads, blocks
-    )
+    return Gates(dense_tokens, weights.get("history", base.history), base.tokens_out, base.raw_out, base.heads, blocks)
 
 
 def _none(chosen: list[Tensor]) -> Tensor:

@@ -68,9 +68,7 @@ class _Mixture:
         B, e = len(self.inputs.dense), self.sizes.embedding_dim
         own = self._own_tokens()
         made = 2 * self.slots.made
-        tokens = Values(
-            torch.cat([own.x.new_zeros(B, made, e), own.x], 1), torch.cat([torch.zeros(made), own.gate])
-        )
+        tokens = Values(torch.cat([own.x.new_zeros(B, made, e), own.x], 1), torch.cat([torch.zeros(made), own.gate]))
         inputs = self._own_vectors()
         stream = _Stream(tokens, inputs, [torch.ones(())])
         for n in self.slots.blocks:
@@ -120,7 +118,9 @@ class _Mixture:
         if n in self.slots.again:
             absent = gates.reads_all * (1 - torch.stack(stream.raw).sum())
             again = Values(own.x * absent, own.gate * absent)
-            stream.tokens = Values(*(torch.cat([a, b], -2 if a.dim() > 1 else 0) for a, b in zip(stream.tokens, again, strict=True)))
+            stream.tokens = Values(
+                *(torch.cat([a, b], -2 if a.dim() > 1 else 0) for a, b in zip(stream.tokens, again, strict=True))
+            )
             stream.raw.append(absent)
             stream.vectors = self._reread(stream.vectors, inputs, gates.reads_all)
         stream.tokens = self._new_tokens(n, gates, stream.tokens)
@@ -190,9 +190,7 @@ class _Mixture:
         )
         scores = query @ key.transpose(2, 3) / key.shape[-1] ** 0.5 + tokens.gate.clamp(min=ABSENT).log()
         attended = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
-        return tokens.x + linear(
-            attended, self._of(f"{prefix}.output.weight"), self._of(f"{prefix}.output.bias")
-        )
+        return tokens.x + linear(attended, self._of(f"{prefix}.output.weight"), self._of(f"{prefix}.output.bias"))
 
     def _pairs(self, n: int, gates: BlockGates, tokens: Values) -> list[Values]:
         """Returns what `fm` and `dot` give, at their places."""
@@ -231,7 +229,10 @@ class _Mixture:
             self._pay(weight[op] * cost[op])
         cross = Values(torch.zeros_like(both.x), torch.zeros_like(both.gate))
         if "cross" in own:
-            x = linear(linear(both.x, self._of(f"cross_{n}.inner.linear.0.weight")), self._of(f"cross_{n}.inner.linear.1.weight"))
+            x = linear(
+                linear(both.x, self._of(f"cross_{n}.inner.linear.0.weight")),
+                self._of(f"cross_{n}.inner.linear.1.weight"),
+            )
             x = both.x * (x + self._of(f"cross_{n}.inner.linear.1.bias")) + both.x
             cross = self._gated(self._norm(f"cross_{n}", x, both.gate), weight["cross"] * both.gate)
             self._pay(weight["cross"] * 4 * size * RANK)

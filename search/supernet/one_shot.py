@@ -1,7 +1,7 @@
 """One-shot search: a supernet learns by models drawn by chance, then models are ranked by what they inherit.
 
-As NASRec and Rankitect (arXiv:2311.08430) rank, by regularised evolution (arXiv:1802.01548). Models are not tuned before
-they are ranked.
+As NASRec and Rankitect (arXiv:2311.08430) rank, by regularised evolution (arXiv:1802.01548). Models are not tuned
+before they are ranked.
 """
 
 from collections.abc import Callable
@@ -38,14 +38,11 @@ class OneShot:
 
     def __call__(self, options: Options, log: Log, *, count: int, seed: int) -> Proposal:
         """Proposes the models with the lowest inherited validation loss."""
-        rng = np.random.default_rng([seed, 0])
-        supernet = Supernet(options, log.features, seed=seed)
-        learner = Learner(supernet, rate=self.rate, embedding_rate=self.embedding_rate)
-        spent = sum(learner.sampled(log.train, rng) for _ in range(self.passes))
+        supernet, spent = self.learnt(options, log, seed=seed)
         found = evolved(
             options,
             lambda params: inherited_loss(supernet, params, log.validation),
-            rng,
+            np.random.default_rng([seed, 1]),
             scored=self.scored,
             population=self.population,
             tournament=self.tournament,
@@ -53,6 +50,13 @@ class OneShot:
         rows = sum(examples.size for examples in log.validation)
         spent += sum(options.space.cost(proposed.params) * rows for proposed in found)
         return Proposal(tuple(sorted(found, key=lambda proposed: proposed.predicted)[:count]), spent)
+
+    def learnt(self, options: Options, log: Log, *, seed: int) -> tuple[Supernet, float]:
+        """Returns the supernet after its passes, and the FLOPs they took; see `__call__` for the arguments."""
+        rng = np.random.default_rng([seed, 0])
+        supernet = Supernet(options, log.features, seed=seed)
+        learner = Learner(supernet, rate=self.rate, embedding_rate=self.embedding_rate)
+        return supernet, sum(learner.sampled(log.train, rng) for _ in range(self.passes))
 
 
 def evolved(

@@ -27,8 +27,11 @@ class Options:
         """Checks what is fixed.
 
         Raises:
-            ValueError: a choice is unknown, has a value that it may not have, or is missing.
+            ValueError: a choice is unknown, has a value that it may not have, or is missing; or the models are not
+                foundation models.
         """
+        if self.space.target != "foundation":
+            raise ValueError("A supernet shares the weights of foundation models; this space is of vertical models")
         choices = {choice.name: choice for choice in self.space.choices}
         if unknown := self.fixed.keys() - choices.keys():
             raise ValueError(f"Fixed choices are unknown: {sorted(unknown)}; the space has {sorted(choices)}")

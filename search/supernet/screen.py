@@ -1,7 +1,7 @@
 """Screening by SiGeo (arXiv:2311.13169): a supernet warmed on a small share of the log, scores from a few batches.
 
-The version of the paper's text: every layer by its own name, all its parameters, and weights that stay while batches are
-scored. Terms are standardised over the models that are compared, as their scales differ.
+The version of the paper's text: every layer by its own name, all its parameters, and weights that stay while batches
+are scored. Terms are standardised over the models that are compared, as their scales differ.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """Where a model's values stand in the maximal layout that all models of a space share.
 
-A maximal operation reads every token and every vector that any model could give it, each at a place of its own; a model
-uses the rows and columns of what it has. Tokens that attention has changed keep their places. The network's inputs, read
-again in block n, have places of their own.
+A maximal operation reads every token and every vector that any model could give it, each at a place of its own; a
+model uses the rows and columns of what it has. Tokens that attention has changed keep their places. The network's
+inputs, read again in block n, have places of their own.
 
 e: embedding width, C: tokens that an lcb or an fmb makes at most, R: tokens that the inputs make at most
 """
@@ -100,7 +100,11 @@ class Slots:
 
     def vectors(self, block: int) -> int:
         """Counts the vector places that a block may read; one past the last block: the head."""
-        return self._ends["interest"][0] + self._ends["interest"][1] if block == 1 else self.vector(f"cross_{block - 1}").stop
+        return (
+            self._ends["interest"][0] + self._ends["interest"][1]
+            if block == 1
+            else self.vector(f"cross_{block - 1}").stop
+        )
 
     def pairs(self, block: int, tokens: Places) -> Places:
         """Returns the places of all pairs of tokens, ordered by the first, then by the second."""
