@@ -156,7 +156,9 @@ def figures(rows: list[Row], options: Options) -> dict[str, Any]:
 
 def _compared(of: dict[str, list[Row]]) -> dict[str, Any]:
     """Compares days side by side with days one after another."""
-    agreed, speed, spent = [], {2: [], 4: []}, []
+    agreed: list[float] = []
+    spent: list[float] = []
+    speed: dict[int, list[float]] = {2: [], 4: []}
     for sequence in of["sequence"]:
         days = [
             row

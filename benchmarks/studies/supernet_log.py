@@ -17,15 +17,15 @@ from config import ROOT, load_config
 from data.batches.foundation import Examples, FoundationFeatures, foundation_batches
 from data.sources import source_schema
 from search.foundation_trials import foundation_inputs
-from search.space import Params
+from search.space import Value
 from search.spaces.ranking import RankingSpace
 from search.supernet.options import Options
 from search.supernet.proposal import Log
 from training.foundation.progressive_log import ProgressiveLog
 
 # The recipe and the sizes of every model; operations, dense tokens and history are searched.
-RECIPE: Params = {"embedding_learning_rate": 0.05, "first_embeddings": 0.05}
-SIZES: Params = {"count_1": 8, "count_2": 8, "width_1": 128, "width_2": 128, "reads_2": "previous"}
+RECIPE: dict[str, Value] = {"embedding_learning_rate": 0.05, "first_embeddings": 0.05}
+SIZES: dict[str, Value] = {"count_1": 8, "count_2": 8, "width_1": 128, "width_2": 128, "reads_2": "previous"}
 
 
 @dataclass(frozen=True)

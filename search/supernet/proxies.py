@@ -95,7 +95,8 @@ def synflow(network: DenseNetwork, inputs: Inputs) -> float:
     with torch.no_grad():
         for parameter in linear.parameters():
             parameter.abs_()
-    one = Inputs(*(torch.ones_like(x[:1], dtype=torch.double) for x in inputs[:3]), torch.ones_like(inputs.mask[:1]))
+    tokens, dense, sequence = (torch.ones_like(x[:1], dtype=torch.double) for x in inputs[:3])
+    one = Inputs(tokens, dense, sequence, torch.ones_like(inputs.mask[:1]))
     parameters = list(linear.parameters())
     slopes = torch.autograd.grad(linear(one).logits.sum(), parameters, allow_unused=True)
     flows = [(p * s).abs().sum() for p, s in zip(parameters, slopes, strict=True) if s is not None]

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from torchrec import KeyedJaggedTensor
 
 from data.batches.foundation import FoundationFeatures
 from models.architectures.graph import Graph, SequenceGraph
 from models.foundation.dense_network import DenseNetwork
+from models.foundation.embedded_network import CLICKED, SEQUENCE, FoundationBatch
 from search.supernet.gates import of_choices, of_modules
 from search.supernet.mixture import mix
 from tests.search.supernet.networks import (
@@ -12,6 +14,7 @@ from tests.search.supernet.networks import (
     RECIPE,
     SIZES,
     SMALL,
+    SPARSE,
     STEPS,
     examples,
     inputs,
@@ -100,11 +103,6 @@ def test_ids_of_features_have_rows_of_their_own_and_clicks_share_the_items():
 
 
 def test_the_history_is_read_as_the_foundation_model_reads_it():
-    from torchrec import KeyedJaggedTensor
-
-    from models.foundation.embedded_network import CLICKED, SEQUENCE, FoundationBatch
-    from tests.search.supernet.networks import SPARSE
-
     net = supernet(options(1))
     lengths = torch.tensor([1, 1] * 5 + [1, 0] + [3, 0])
     values = torch.tensor([0, 1] * 5 + [7] + [5, 7, 9])
