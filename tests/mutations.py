@@ -38,6 +38,34 @@ class Mutation(NamedTuple):
 
 MUTATIONS = [
     Mutation(
+        "inputs that a block reads again stand where changed tokens stand",
+        "search/supernet/slots.py",
+        "places[name] = own[name] - first + self.again[n]",
+        "places[name] = own[name]",
+        "tests/search/supernet/test_supernet.py::test_a_mixture_of_one_model_is_that_model_and_costs_what_it_costs",
+    ),
+    Mutation(
+        "absent tokens take part in a mixture's attention",
+        "search/supernet/mixture.py",
+        " + tokens.gate.clamp(min=ABSENT).log()",
+        "",
+        "tests/search/supernet/test_supernet.py::test_a_mixture_of_one_model_is_that_model_and_costs_what_it_costs",
+    ),
+    Mutation(
+        "layers that are alike are pooled",
+        "search/supernet/proxies.py",
+        'layers.setdefault(name.rpartition(".")[0], [])',
+        "layers.setdefault(str(tensor.shape), [])",
+        "tests/search/supernet/test_proxies.py::test_two_layers_alike_count_twice",
+    ),
+    Mutation(
+        "the model that days agree on breaks the cap",
+        "search/supernet/dist_dnas.py",
+        "        if options.space.refusal(params) is None:\n            return params",
+        "        if True:\n            return params",
+        "tests/search/supernet/test_searches.py::test_the_least_likely_operations_go_where_the_cap_refuses",
+    ),
+    Mutation(
         "a look takes the first rows of a file alone",
         "data/raw/sampling.py",
         "self.kept = self.kept[::2]",

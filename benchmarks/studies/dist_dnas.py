@@ -35,6 +35,7 @@ COMPARED = 0.01  # the weight with which the searches are compared
 DAYS = 4  # the newest that no model is judged on
 CHOICE_RATE = 0.1  # a day has some 35 steps
 DENSEST = "densest"
+PUBLISHED_CUT = 0.6  # of FLOPs, by the abstract
 TOLERANCE = 0.001  # of NE, relative: a model no worse than that counts as equal
 
 
@@ -151,7 +152,21 @@ def figures(rows: list[Row], options: Options) -> dict[str, Any]:
         }
     result["seeds_whose_flops_never_rise"] = _monotone(of["model"])
     result |= _compared(of)
+    result["cut_at_equal_ne"] = _cut(result["weights"])
     return result
+
+
+def _cut(weights: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the greatest cut of FLOPs whose NE is no worse than the densest model's in most seeds."""
+    equal = [
+        (1 - one["flops_over_densest"]["mean"], weight)
+        for weight, one in weights.items()
+        if one["flops_over_densest"] and 2 * one["seeds_no_worse"] > one["flops_over_densest"]["seeds"]
+    ]
+    if not equal:
+        return None
+    cut, weight = max(equal)
+    return {"cost_weight": float(weight), "cut": round(cut, 3), "published": PUBLISHED_CUT}
 
 
 def _compared(of: dict[str, list[Row]]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ SHARES = (0.0, 0.01, 0.1, 1.0)
 ARCHITECTURES = 80  # that are scored: those which the ranking table trains first
 VALIDATION_BATCHES = 8
 LEAST = 60  # models whose result is kept
+PUBLISHED_SHARE = 0.4  # of one-shot's compute, by the abstract: 60 % less
 PICKED = 5  # models that a search would train
 OF_SHAPE = ("parameters", "flops", "synflow", "zico of an own network")
 
@@ -200,7 +201,32 @@ def figures(rows: list[Row], truth: dict[str, float]) -> dict[str, Any]:
         result["sigeo_10_less_flops"] = difference(mean[0.1]["sigeo"], flops, final)
     if 1.0 in mean:
         result["one_shot"] = _against_one_shot(rows, mean, final)
+    result["directions"] = _directions(result)
     return result
+
+
+def _directions(result: dict[str, Any]) -> dict[str, str]:
+    """Says which published directions hold here; `not separated`: the 90 % interval holds 0."""
+
+    def outcome(name: str) -> str:
+        measured = result.get(name)
+        if measured is None:
+            return "not measured"
+        return "holds" if measured["low"] > 0 else "fails" if measured["high"] < 0 else "not separated"
+
+    one_shot = result.get("one_shot", {})
+    enough = one_shot.get("least_compute_share_that_equals")
+    return {
+        "the loss ranks better after 10 % of the log than cold": outcome("loss_10_less_cold"),
+        "SiGeo ranks better after 10 % of the log than cold": outcome("sigeo_10_less_cold"),
+        "SiGeo ranks better than the loss alone, both after 10 %": outcome("sigeo_10_less_loss"),
+        "SiGeo after 10 % ranks better than FLOPs": outcome("sigeo_10_less_flops"),
+        "SiGeo picks as well as one-shot at 40 % of its compute": "not measured"
+        if not one_shot
+        else "holds"
+        if enough is not None and enough <= PUBLISHED_SHARE
+        else "fails",
+    }
 
 
 def _against_one_shot(rows: list[Row], mean: dict[float, dict[str, Array]], final: Array) -> dict[str, Any]:
