@@ -33,7 +33,7 @@ from search.trials import Row, execute, finished
 COST_WEIGHTS = (0.0, 0.003, 0.01, 0.03, 0.1)
 COMPARED = 0.01  # the weight with which the searches are compared
 DAYS = 4  # the newest that no model is judged on
-CHOICE_RATE = 0.1  # a day has some 35 steps
+CHOICE_RATE = 0.05  # a day has some 150 steps
 DENSEST = "densest"
 PUBLISHED_CUT = 0.6  # of FLOPs, by the abstract
 TOLERANCE = 0.001  # of NE, relative: a model no worse than that counts as equal

@@ -37,7 +37,7 @@ from search.trials import Row, execute, finished
 
 TRAININGS = 20
 MEAN_OF = 300  # random models whose mean cost is a mean model's
-VALIDATION_BATCHES = 10
+VALIDATION_BATCHES = 40
 SAMPLERS: dict[str, Sampler] = {"random": random_search, "predictor": Predictor(Many(), first=8, cost_weight=0.3)}
 PROPOSERS: dict[str, Proposer] = {"one_shot": OneShot(scored=100, population=40), "dnas": DNAS(cost_weight=0.01)}
 WITNESSES = "random"  # whose models also tell how well the one-shot supernet ranks

@@ -34,7 +34,7 @@ from search.trials import Row, execute, finished
 
 SHARES = (0.0, 0.01, 0.1, 1.0)
 ARCHITECTURES = 80  # that are scored: those which the ranking table trains first
-VALIDATION_BATCHES = 8
+VALIDATION_BATCHES = 32
 LEAST = 60  # models whose result is kept
 PUBLISHED_SHARE = 0.4  # of one-shot's compute, by the abstract: 60 % less
 PICKED = 5  # models that a search would train
@@ -245,7 +245,11 @@ def _against_one_shot(rows: list[Row], mean: dict[float, dict[str, Array]], fina
     for share in sorted(mean, reverse=True):
         ne = _picked(mean[share]["sigeo"], final)
         compute = float(spent[share][0] + spent[share][1]) / one_shot
-        result[f"{share:.0%}"] = {"sigeo_picked_ne": round(ne, 5), "compute_share": round(compute, 3)}
+        result[f"{share:.0%}"] = {
+            "sigeo_picked_ne": round(ne, 5),
+            "compute_share": round(compute, 3),
+            "of_it_warming": round(float(spent[share][0]) / one_shot, 3),
+        }
         if ne <= picked:
             enough = compute
     result["least_compute_share_that_equals"] = None if enough is None else round(enough, 3)

@@ -26,6 +26,7 @@ from training.foundation.progressive_log import ProgressiveLog
 # The recipe and the sizes of every model; operations, dense tokens and history are searched.
 RECIPE: dict[str, Value] = {"embedding_learning_rate": 0.05, "first_embeddings": 0.05}
 SIZES: dict[str, Value] = {"count_1": 8, "count_2": 8, "width_1": 128, "width_2": 128, "reads_2": "previous"}
+BATCH_SIZE = 128  # of searches: shared weights need many steps, and the log is small; trials keep the platform's
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,13 @@ class StudyLog:
         return Log(self.learnt, chosen[::step][:validation_batches], self.features)
 
 
-def study_log(work: Path, *, kuairand: str | None, quick: bool, batch_size: int = 512) -> StudyLog:
+def study_log(work: Path, *, kuairand: str | None, quick: bool) -> StudyLog:
     """Lands the log once, and encodes it.
 
     Args:
         work: folder that keeps it for all studies of supernets.
         kuairand: folder of KuaiRand-Pure's files.
         quick: a small generated log in its place.
-        batch_size: of the searches' batches; trials keep the platform's.
     """
     if quick:
         first = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day
@@ -70,7 +70,7 @@ def study_log(work: Path, *, kuairand: str | None, quick: bool, batch_size: int 
         )
     else:
         config, day = whole_log("kuairand", work / "supernet_log", path=kuairand, history_length=HISTORY_LENGTH)
-    optimizer = {"batch_size": batch_size}
+    optimizer = {"batch_size": BATCH_SIZE}
     reading = config.changed(
         foundation_model={"architecture": "sequence_graph", "hyperparameters": {}, "optimizer": optimizer}
     )

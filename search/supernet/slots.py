@@ -23,12 +23,12 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of the weights of a block's operations: the whole length, or the places that a model uses."""
+    """The axes of the weights of a block's operations, by name: all places, or those that a model uses."""
 
     by_name: dict[str, Places]
 
     def __getitem__(self, name: str) -> Places:
-        """Returns an axis's places; `e3` and the like are whole: their places are all."""
+        """Returns an axis's places."""
         return self.by_name[name]
 
 
