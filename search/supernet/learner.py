@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from data.batches.foundation import Examples
 from search.space import Params
@@ -50,5 +51,8 @@ class Learner:
 @torch.no_grad()
 def inherited_loss(supernet: Supernet, params: Params, batches: Sequence[Examples]) -> float:
     """Computes the mean log loss of a model with its part of the shared weights."""
-    losses = [(float(supernet.loss(examples, params)), examples.size) for examples in batches]
-    return sum(loss * size for loss, size in losses) / sum(size for _, size in losses)
+    network, total = supernet.inherited(params), 0.0
+    for examples in batches:
+        logits = network(supernet.embed(examples, params)).logits
+        total += float(binary_cross_entropy_with_logits(logits, examples.labels, reduction="sum"))
+    return total / sum(examples.size for examples in batches)
