@@ -2,8 +2,8 @@
 
 `supernet.py` holds the weights, `mixture.py` runs all operations at once under gates; `proposal.py` says what a search
 is given and what it answers. A job that has a log calls `PROPOSERS[name](**settings)(options, log, count=…, seed=…)`
-and trains what it gets as ordinary trials. `DistDNAS.search_day` and `reduce` are the parts of a search over mapped tasks;
-`warmed`, `terms` and `sigeo` those of a screen in front of a sampler.
+and trains what it gets as ordinary trials. `DistDNAS.search_day` and `reduce` are the parts of a search over mapped
+tasks; `warmed`, `terms` and `sigeo` those of a screen in front of a sampler.
 """
 
 from collections.abc import Callable

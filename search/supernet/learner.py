@@ -19,7 +19,7 @@ class Learner:
     def __init__(self, supernet: Supernet, *, rate: float = 0.001, embedding_rate: float = 0.05) -> None:
         """Takes the supernet; rates are those of the recipe that the found models are trained by, where it is known."""
         self.supernet = supernet
-        self.dense = torch.optim.Adam(supernet.weights.parameters(), lr=rate)
+        self.dense = torch.optim.Adam(supernet.weights.parameters(), lr=rate, fused=True)
         self.tables = torch.optim.Adagrad(supernet.tables.parameters(), lr=embedding_rate)
 
     def step(self, loss: Tensor, *others: nn.Parameter) -> None:
