@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.metrics import cohen_kappa_score
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
@@ -172,6 +173,7 @@ def _cut(weights: dict[str, Any]) -> dict[str, Any] | None:
 def _compared(of: dict[str, list[Row]]) -> dict[str, Any]:
     """Compares days side by side with days one after another."""
     agreed: list[float] = []
+    kappa: list[float] = []
     spent: list[float] = []
     speed: dict[int, list[float]] = {2: [], 4: []}
     for sequence in of["sequence"]:
@@ -184,6 +186,8 @@ def _compared(of: dict[str, list[Row]]) -> dict[str, Any]:
             continue
         mean = {n: float(np.mean([row["probabilities"][n] for row in days])) for n in sequence["probabilities"]}
         agreed.append(agreement(mean, sequence["probabilities"]))
+        kept = [[one[name] >= KEEP for name in mean] for one in (mean, sequence["probabilities"])]
+        kappa.append(float(np.nan_to_num(cohen_kappa_score(*kept))))  # not defined where both keep everything
         spent.append(sum(row["spent"] for row in days) / sequence["spent"])
         for workers, ratios in speed.items():
             ratios.append(sequence["cpu_seconds"] / _makespan([row["cpu_seconds"] for row in days], workers))
@@ -199,6 +203,7 @@ def _compared(of: dict[str, list[Row]]) -> dict[str, Any]:
     first = [row["probabilities"] for row in single if row["day"] == 0]
     return {
         "module_agreement": interval(agreed),
+        "module_kappa": interval(kappa),
         "speed_up_by_workers": {str(workers): interval(ratios) for workers, ratios in speed.items()},
         "flops_over_sequence": interval(spent),
         "sd_over_seeds": {"one_day": _sd(first), "all_days": _sd(aggregated)},

@@ -189,6 +189,7 @@ def figures(rows: list[Row], truth: dict[str, float]) -> dict[str, Any]:
                 "of_seeds_mean": agreement(mean[share][name], -final, flops),
                 "kendall_by_seed": [round(float(kendall(one[name], -final, own)[0]), 3) for one in by_seed],
                 "picked_ne": round(_picked(mean[share][name], final), 5),
+                "best_tenth_found": round(_best_tenth_found(mean[share][name], final), 3),
             }
         result["warm"][f"{share:.0%}"] = entry
     cold = [row for row in rows if row["share"] == 0]
@@ -259,6 +260,13 @@ def _against_one_shot(rows: list[Row], mean: dict[float, dict[str, Array]], fina
 def _picked(scores: Array, final: Array) -> float:
     """Returns the mean truth of the models with the highest scores."""
     return float(final[np.argsort(-scores, kind="stable")[:PICKED]].mean())
+
+
+def _best_tenth_found(scores: Array, final: Array) -> float:
+    """Returns how much of the best tenth is in the best-scored tenth; by chance it is a tenth."""
+    count = max(1, round(len(final) / 10))
+    best, kept = np.argsort(final, kind="stable")[:count], np.argsort(-scores, kind="stable")[:count]
+    return len(set(best) & set(kept)) / count
 
 
 def _standard(scores: Array) -> Array:

@@ -81,11 +81,44 @@ def test_sigeo_reports_what_its_scores_tell():
     ]
     found = sigeo.figures(rows, {name: float(n) for n, name in enumerate(names)})
     assert found["warm"]["10%"]["loss"]["of_seeds_mean"]["kendall"]["mean"] > 0.9
+    assert found["warm"]["10%"]["loss"]["best_tenth_found"] == 1
     assert found["directions"]["the loss ranks better after 10 % of the log than cold"] == "holds"
     shares = {"compute_share": pytest.approx(11 / 130, abs=1e-3), "of_it_warming": pytest.approx(10 / 130, abs=1e-3)}
     assert found["one_shot"]["10%"] == {"sigeo_picked_ne": 2.0} | shares
     assert found["directions"]["SiGeo picks as well as one-shot at 40 % of its compute"] == "holds"
     assert found["needs_no_warming"]["flops"]["kendall"]["mean"] == -1
+
+
+def test_days_side_by_side_are_compared_with_days_one_after_another():
+    of = options(2)
+    names = dist_dnas.modules(of)
+    low, high = dict.fromkeys(names, 0.2), dict.fromkeys(names, 0.9)
+    kept = high | {names[0]: 0.2}
+    runs = [
+        {
+            "kind": "day",
+            "cost_weight": 0.01,
+            "seed": 0,
+            "day": day,
+            "probabilities": found,
+            "spent": 5.0,
+            "cpu_seconds": 2.0,
+        }
+        for day, found in enumerate((kept, kept | {names[1]: 0.3}))
+    ]
+    sequence = {"kind": "sequence", "cost_weight": 0.01, "seed": 0, "day": -1, "probabilities": low | {names[2]: 0.9}}
+    runs.append(sequence | {"spent": 10.0, "cpu_seconds": 4.0})
+    models = [("densest", 0.0, 100.0, 0.9), ("model", 0.0, 100.0, 0.91), ("model", 0.01, 30.0, 0.9)]
+    for kind, weight, flops, ne in models:
+        runs.append(
+            {"kind": kind, "cost_weight": weight, "seed": 0, "day": -1, "flops": flops, "ne": ne, "ne_later": ne}
+        )
+    found = dist_dnas.figures(runs, of)
+    assert found["speed_up_by_workers"]["2"]["mean"] == 2.0 and found["flops_over_sequence"]["mean"] == 1.0
+    assert found["module_agreement"]["mean"] == pytest.approx(2 / len(names), abs=1e-4)  # dropped by both; kept by both
+    assert found["cut_at_equal_ne"] == {"cost_weight": 0.01, "cut": 0.7, "published": 0.6}
+    assert found["seeds_whose_flops_never_rise"] == 1
+    assert found["weights"]["0.0"]["seeds_no_worse"] == 0
 
 
 def test_workers_take_the_next_day_when_they_are_free():
