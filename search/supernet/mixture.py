@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import glu, linear, prelu, relu
+from torch.func import functional_call
+from torch.nn.functional import glu, linear, relu
 
 from models.architectures.architecture import Inputs
+from models.graphs.operations import Interest
+from models.layers.activation_unit import LocalActivationUnit
 from models.layers.factorization import bi_interaction
 from search.spaces.ranking import INTEREST_WIDTH, RANK
 from search.supernet.gates import BlockGates, Gates
@@ -91,8 +94,7 @@ class _Mixture:
         dense, gate = self.inputs.dense, self.gates.history
         if self.inputs.mask.shape[1]:
             interest = self._interest() * gate
-            unit = 4 * self.sizes.embedding_dim + (self.sizes.step_dim - self.sizes.embedding_dim) + 1
-            self._pay(gate * 2 * self.sizes.sequence_length * INTEREST_WIDTH * unit)
+            self._pay(gate * Interest(op="interest", width=INTEREST_WIDTH).flops([], self.sizes))
         else:
             interest, gate = dense.new_zeros(len(dense), self.sizes.step_dim), torch.zeros(())
         gates = torch.cat([torch.ones(self.sizes.num_dense), gate.expand(self.sizes.step_dim)])
@@ -100,17 +102,13 @@ class _Mixture:
 
     def _interest(self) -> Tensor:
         """Computes the local activation unit's pooling."""
-        steps = self.inputs.sequence.masked_fill(~self.inputs.mask.unsqueeze(-1), 0.0)
-        item, scalars = steps.split([self.sizes.embedding_dim, steps.shape[-1] - self.sizes.embedding_dim], dim=-1)
-        q = self.inputs.tokens[:, self.sizes.target].unsqueeze(1).expand_as(item)
-        x = linear(
-            torch.cat([item, q, item - q, item * q, scalars], dim=-1),
-            self._of("interest_0.weight.0.weight"),
-            self._of("interest_0.weight.0.bias"),
-        )
-        x = prelu(x, self._of("interest_0.weight.1.weight"))
-        x = linear(x, self._of("interest_0.weight.2.weight"), self._of("interest_0.weight.2.bias"))
-        return (x * steps).sum(dim=1)
+        e = self.sizes.embedding_dim
+        with torch.device("meta"):
+            unit = LocalActivationUnit(e, num_scalars=self.sizes.step_dim - e, hidden=[INTEREST_WIDTH])
+        own = {name: self._of(f"interest_0.{name}") for name, _ in unit.named_parameters()}
+        x = self.inputs
+        pooled: Tensor = functional_call(unit, own, (x.tokens[:, self.sizes.target], x.sequence, x.mask))
+        return pooled
 
     def _block(self, n: int, stream: _Stream, own: Values, inputs: Values) -> None:
         """Moves the stream through a block."""
