@@ -169,17 +169,17 @@ def _work(a: argparse.Namespace, work: Path, worker: int) -> None:
     execute(
         planned(),
         path,
-        lambda cell: train(log, space, cell),
+        lambda cell: train(log, space, cell.params, seed=cell.seed),
         total=len(order[worker :: a.workers]),
         describe=lambda cell: "ranking architectures",
         minutes=a.minutes,
     )
 
 
-def train(log: ProgressiveLog, space: RankingSpace, cell: Cell) -> Row:
-    """Trains and judges a cell's model."""
-    settings = log.config.foundation_model.changed(**space.settings(space.canonical(cell.params)))
-    judged = log.run(settings, seed=cell.seed, what="cell")
+def train(log: ProgressiveLog, space: RankingSpace, params: Params, *, seed: int) -> Row:
+    """Trains and judges a model of the space."""
+    settings = log.config.foundation_model.changed(**space.settings(space.canonical(params)))
+    judged = log.run(settings, seed=seed, what="cell")
     reported = judged.days >= judged.days.max() + 1 - REPORTED_ON
     ne, later = (evaluate(log.labels[rows], judged.probabilities[rows]).ne for rows in (~reported, reported))
     figures = judged.figures
