@@ -207,3 +207,16 @@ def test_names_of_dnn_weights_are_those_of_saved_models():
         *(f"history.{layer}.{part}" for layer in ("query", "key_value") for part in ("weight", "bias")),
         *(f"{layer}.{part}" for layer in ("trunk.0", "trunk.2", "head") for part in ("weight", "bias")),
     }
+
+
+def test_a_dense_value_far_from_all_that_was_learnt_is_taken_for_the_farthest():
+    """A new item's price is 0 to the network, where all others are about 10."""
+    model = vertical("dnn").eval()
+    model.norm.running_mean.fill_(10.0)
+    model.norm.running_var.fill_(0.04)
+    unknown, farthest = vertical_batch([2]), vertical_batch([2])
+    unknown.dense.fill_(0.0)
+    farthest.dense.fill_(10.0 - 5.001 * 0.2)
+    assert torch.equal(model(unknown).logits, model(farthest).logits)
+    farthest.dense.fill_(10.0 - 4.5 * 0.2)
+    assert not torch.equal(model(unknown).logits, model(farthest).logits)
