@@ -150,6 +150,8 @@ def dense_size(module: FoundationModel, batch: FoundationBatch) -> tuple[int, in
         batch: any examples.
     """
     ensemble = module.network
+    device = next(module.compressor.parameters()).device
+    batch = FoundationBatch(*(part.to(device) for part in batch))
     parameters, flops = 0, 0
     for member in ensemble.members if isinstance(ensemble, CETNet) else [ensemble]:
         assert isinstance(member, EmbeddedNetwork)
