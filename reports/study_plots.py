@@ -6,11 +6,13 @@ from typing import Any
 
 import networkx as nx
 from markupsafe import Markup
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from reports.study_facts import TrialFacts
 from reports.svg import COLOR_OF, SIZE, inline, page_axes
 
-INK, GRID = COLOR_OF["currentColor"], COLOR_OF["var(--grid)"]
+INK, EDGE = COLOR_OF["currentColor"], COLOR_OF["var(--baseline)"]
+WIDE = 8.4  # inches; a drawing takes the page's width
 GOOD, FELL_BACK = COLOR_OF["var(--candidate)"], COLOR_OF["var(--line-4)"]
 KINDS = {"linear": 0, "cross": 0, "gate": 0, "product": 0, "dot": 1, "fm": 1, "fmb": 2, "lcb": 2, "attention": 2}
 
@@ -43,7 +45,12 @@ def front(trials: list[TrialFacts], *, label: str) -> Markup:
             if not best or (trial.ne or 0.0) < (best[-1].ne or 0.0):
                 best.append(trial)
         axes.step([t.cost or 0.0 for t in best], [t.ne or 0.0 for t in best], where="post", color=INK, linewidth=1.0)
-        axes.set_xscale("log")
+        costs = [trial.cost or 0.0 for trial in done]
+        if max(costs) > 10 * min(costs):
+            axes.set_xscale("log")
+        else:
+            axes.xaxis.set_major_formatter(EngFormatter())
+            axes.xaxis.set_major_locator(MaxNLocator(5))
         _see_the_best(axes, [trial.ne or 0.0 for trial in done])
         axes.set_xlabel("FLOPs an example")
         axes.set_ylabel("NE (lower is better)")
@@ -70,10 +77,13 @@ def drawing(nodes: Mapping[str, Mapping[str, Any]], outputs: list[str], *, label
         for name in names:
             graph.nodes[name]["column"] = column
     places = nx.multipartite_layout(graph, subset_key="column")
-    rows = max(len(names) for names in nx.topological_generations(graph))
-    with page_axes(height=max(SIZE[1], 0.6 + 0.55 * rows)) as (figure, axes):
+    columns = [len(names) for names in nx.topological_generations(graph)]
+    with page_axes(height=max(SIZE[1], 0.6 + 0.55 * max(columns)), width=max(WIDE, 1.1 * len(columns))) as (
+        figure,
+        axes,
+    ):
         nx.draw_networkx_edges(
-            graph, places, ax=axes, edge_color=GRID, arrowsize=8, node_size=900, connectionstyle="arc3,rad=0.08"
+            graph, places, ax=axes, edge_color=EDGE, arrowsize=9, node_size=1100, connectionstyle="arc3,rad=0.08"
         )
         for name, (x, y) in places.items():
             axes.text(
@@ -85,7 +95,7 @@ def drawing(nodes: Mapping[str, Mapping[str, Any]], outputs: list[str], *, label
                 fontsize=7,
                 bbox={"boxstyle": "round,pad=0.35", "facecolor": "none", "edgecolor": _color(name, nodes)},
             )
-        axes.margins(0.12, 0.15)
+        axes.margins(0.06, 0.15)
         axes.axis("off")
         return inline(figure, label)
 

@@ -47,10 +47,10 @@ SIZE = (4.2, 2.5)  # inches; the page scales it
 
 
 @contextmanager
-def page_axes(*, height: float = SIZE[1]) -> Iterator[tuple[Figure, Axes]]:
-    """Yields a figure of the page's style, and its axes; height in inches."""
+def page_axes(*, height: float = SIZE[1], width: float = SIZE[0]) -> Iterator[tuple[Figure, Axes]]:
+    """Yields a figure of the page's style, and its axes; sizes in inches."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(SIZE[0], height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.add_subplot()
 
 
