@@ -19,7 +19,6 @@ from training.tracking import tracked_run
 
 LOG = logging.getLogger("headwater.search")
 EXPERIMENT = "search"
-DIVERGED_NE = 2.0  # twice as bad as knowing the click rate alone
 
 
 class TimedOut(Exception):  # what it says, not an error of the trial's code
@@ -102,8 +101,6 @@ def _trained(study: Study, claimed: Record, trainer: Trainer, limit_s: float, ru
     }
     if not np.isfinite(figures["ne"]):
         return end("failed", "NE is not defined: the judged rows have one label only", **kept)
-    if figures["ne"] > DIVERGED_NE:
-        return end("diverged", f"NE {figures['ne']:.2f}", **kept)
     return end("done", objective=figures["ne"], **kept)
 
 
