@@ -169,7 +169,7 @@ def test_what_feast_serves_after_an_outage_is_as_of_its_end(platform: Platform) 
 def test_rows_of_a_skipped_day_change_nothing_of_the_next(platform: Platform) -> None:
     config, first = platform.config, OUTAGE[0]
     before = {t: storage.read_manifest(config, t, DAY)["content_hash"] for t in SHARED}
-    made = load_config(ROOT / "platform.yaml").sources["synthetic"].changed(events_per_day=1200)
+    made = load_config(ROOT / "platform.yaml").sources["synthetic"].changed(events_per_day=1200, bootstrap_days=2)
     whole = config.changed(data_source="synthetic", sources={"synthetic": made})
     write_log(platform.log, whole, first, pl.lit(0, pl.Int32).alias("label"))
     assert "no clicks among" in ingest.main(config, day=first)["skipped"]

@@ -14,9 +14,8 @@ from models.layers.history import HISTORY_ENCODERS, HistoryEncoder
 from models.layers.mlp import mlp
 from models.vertical.batch import VerticalBatch, VerticalOutput
 
-
-# Standard deviations from the mean. What Feast does not know is 0, for a price far below all that was ever learnt: a new
-# item would be scored by a line drawn on into nowhere.
+# Standard deviations from the mean. What Feast does not know is 0, and a price of 0 is far below all that was ever
+# learnt: a new item would be scored by a line drawn on into nowhere.
 FARTHEST = 5.0
 
 
