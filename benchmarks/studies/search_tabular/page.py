@@ -72,7 +72,7 @@ def _verdict(figures: dict[str, Any]) -> str:
     else:
         told = (
             "**That REINFORCE adds anything to the plain top-k is not shown.** The top-k looks at all combinations, or "
-            f"at many of them, and takes what the same networks like best. On the best 0.02 %: {found}."
+            f"at many of them, and takes what the same networks like best. On the best `0.02 %`: {found}."
         )
     return f"{told}\n"
 
