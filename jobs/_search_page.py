@@ -7,7 +7,7 @@ from typing import Any
 import storage
 from config import PlatformConfig
 from data.sources import chosen_source
-from reports.pages import index_page
+from reports.pages import write_index
 from reports.study_facts import FinalFacts, StudyFacts, TrialFacts
 from reports.study_page import study_page
 from search.conclusion import CONCLUSION_FILE, CURRENT
@@ -26,8 +26,7 @@ def write_search_page(config: PlatformConfig, study: Study) -> Path:
     page = storage.study_page(config, study.name)
     with storage.replace_file(page) as file:
         file.write_text(study_page(_facts(config, study)))
-    with storage.replace_file(storage.docs_dir(config) / "index.html") as file:
-        file.write_text(index_page(config, chosen_source(config).about))
+    write_index(config, chosen_source(config).about)
     return page
 
 

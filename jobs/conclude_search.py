@@ -22,7 +22,7 @@ from search.conclusion import CONCLUSION_FILE, Conclusion, conclude
 from search.patch import patch
 from search.run_trial import study_run
 from search.study import Study
-from search.targets import Trials, space_of, trials_of
+from search.targets import Trials, finals_of, load_study
 from training.tracking import tracking_client
 
 LOG = logging.getLogger("headwater.search")
@@ -45,12 +45,9 @@ def main(config: PlatformConfig, *, study: str, finalists: int = 3, seeds: int =
         FileNotFoundError: there is no such search.
         ValueError: no trial of it has ended well.
     """
-    opened = Study.load(config, study, lambda of: space_of(config, of))
+    opened = load_study(config, study)
     torch.set_num_threads(config.runtime.torch_threads)
-    settings = opened.settings
-    days = [*settings.days, *settings.later_days]
-    judged = sum(len(storage.calendar_days(config, day)) for day in settings.later_days)
-    trainer = trials_of(config, settings, opened.space, days, judged_days=judged)
+    trainer = finals_of(config, opened)
     concluded = conclude(opened, trainer, finalists=finalists, seeds=seeds)
     LOG.info("%s", concluded.verdict)
     patched = _patch(opened, trainer, concluded)

@@ -14,8 +14,8 @@ from rich.table import Table
 import storage
 from config import PlatformConfig
 from search.conclusion import CONCLUSION_FILE
-from search.study import Study, best, study_names
-from search.targets import space_of
+from search.study import best, study_names
+from search.targets import load_study
 
 
 def main(config: PlatformConfig) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def main(config: PlatformConfig) -> dict[str, Any]:
 
 
 def _summary(config: PlatformConfig, name: str) -> dict[str, Any]:
-    study = Study.load(config, name, lambda of: space_of(config, of))
+    study = load_study(config, name)
     records = study.records()
     top = best(records)
     path = storage.study_dir(config, name) / CONCLUSION_FILE

@@ -14,8 +14,7 @@ import torch
 from config import PlatformConfig
 from jobs._search_page import write_search_page
 from search.run_trial import run_next
-from search.study import Study
-from search.targets import space_of, trials_of
+from search.targets import load_study, trials_of
 
 
 def main(config: PlatformConfig, *, study: str, limit_s: float = 3600.0) -> dict[str, Any]:
@@ -32,14 +31,11 @@ def main(config: PlatformConfig, *, study: str, limit_s: float = 3600.0) -> dict
     Raises:
         FileNotFoundError: there is no such search.
     """
-    opened = Study.load(config, study, lambda of: space_of(config, of))
+    opened = load_study(config, study)
     if opened.settings.source != config.data_source:
         raise ValueError(f"the search {study} is of {opened.settings.source}, not of {config.data_source}")
     torch.set_num_threads(config.runtime.torch_threads)
-    trainer = trials_of(
-        config, opened.settings, opened.space, opened.settings.days, judged_days=opened.settings.judged_days
-    )
-    ended = run_next(config, opened, trainer, limit_s=limit_s)
+    ended = run_next(config, opened, trials_of(config, opened), limit_s=limit_s)
     if ended is None:
         return {"skipped": f"the search {study} has spent its budget, or nothing is left to try"}
     write_search_page(config, opened)

@@ -15,7 +15,7 @@ import storage
 from config import PlatformConfig
 from data.sources import chosen_source
 from reports.day_facts import DayFacts, collect
-from reports.pages import day_page, index_page, model_card, skipped_page
+from reports.pages import day_page, model_card, skipped_page, write_index
 
 LOG = logging.getLogger("headwater.write_report")
 DESCRIPTION_LENGTH = 5000  # MLflow's column for it holds no more
@@ -57,7 +57,7 @@ def _write(
             (folder / "cards" / f"{name}.md").write_text(card)
         (folder / "index.html").write_text(page)
         (folder / storage.SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False))
-    _write_index(config, about)
+    write_index(config, about)
     return {"report": str(target / "index.html")}
 
 
@@ -87,8 +87,3 @@ def _cut(card: str, vertical: str) -> str:
         return card
     end = f"\n\n(cut off; all of it is in the day's report, cards/{vertical}.md)\n"
     return card[: DESCRIPTION_LENGTH - len(end)] + end
-
-
-def _write_index(config: PlatformConfig, about: str) -> None:
-    with storage.replace_file(storage.docs_dir(config) / "index.html") as page:
-        page.write_text(index_page(config, about))

@@ -99,7 +99,13 @@ def model_card(facts: DayFacts, vertical: VerticalDay, config: PlatformConfig) -
     )
 
 
-def index_page(config: PlatformConfig, about: str) -> str:
+def write_index(config: PlatformConfig, about: str) -> None:
+    """Replaces the index by one of what there is now."""
+    with storage.replace_file(storage.docs_dir(config) / "index.html") as page:
+        page.write_text(_index_page(config, about))
+
+
+def _index_page(config: PlatformConfig, about: str) -> str:
     """Renders the index of all reported days, newest first."""
     reports = storage.docs_dir(config) / "reports"
     summaries = [json.loads(path.read_text()) for path in sorted(reports.glob("ds=*/summary.json"), reverse=True)]

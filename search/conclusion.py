@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,25 +12,13 @@ import storage
 from quality.intervals import Interval, PairedBootstrap
 from quality.metrics import evaluate, row_losses
 from quality.seed_intervals import interval
-from search.space import Params, Value
+from search.space import Value
 from search.study import Record, Study, best
+from search.targets import Trials
 from search.trials import Row, execute, finished
 
 CURRENT = "current"  # the platform's own model
 RUNS_FILE, CONCLUSION_FILE = "finals.jsonl", "conclusion.json"
-
-
-class Trainer(Protocol):
-    """What trains the finalists: the trials of a target, over days that end later than the search's."""
-
-    def train(self, params: Params | None, *, seed: int, what: str) -> Any:
-        """Trains and judges a model; None: the platform's own."""
-        ...
-
-    @property
-    def log(self) -> Any:
-        """Returns the rows on which models are judged: labels and users."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +63,7 @@ class Conclusion:
     verdict: str  # in words
 
 
-def conclude(study: Study, trainer: Trainer, *, finalists: int, seeds: int) -> Conclusion:
+def conclude(study: Study, trainer: Trials, *, finalists: int, seeds: int) -> Conclusion:
     """Trains the best models of a search and the platform's own again, and compares them; resumable.
 
     Args:
@@ -108,14 +95,14 @@ def conclude(study: Study, trainer: Trainer, *, finalists: int, seeds: int) -> C
     return concluded
 
 
-def _train(trainer: Trainer, final: Final, folder: Path) -> Row:
+def _train(trainer: Trials, final: Final, folder: Path) -> Row:
     judged = trainer.train(final.params, seed=final.seed, what=f"final {final.model}, seed {final.seed}")
     np.save(_file(folder, final.model, final.seed), judged.probabilities)
     ne = evaluate(trainer.log.labels, judged.probabilities).ne
     return {"ne": ne, "flops": judged.figures["flops_per_example"], "seconds": judged.figures["seconds"]}
 
 
-def _compared(study: Study, trainer: Trainer, top: list[Record], folder: Path, seeds: int) -> Conclusion:
+def _compared(study: Study, trainer: Trials, top: list[Record], folder: Path, seeds: int) -> Conclusion:
     rows = {(row["model"], row["seed"]): row for row in finished(study.folder / RUNS_FILE)}
     labels, users = trainer.log.labels, trainer.log.users
     models = [CURRENT, *(record.key for record in top)]

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from config import PlatformConfig
 from search.samplers import AT_ONCE, SAMPLERS
-from search.space import Params
 from search.study import Record, Study
+from search.targets import Trials
 from search.trial import FALLBACK
 from training.tracking import tracked_run
 
@@ -25,15 +25,7 @@ class TimedOut(Exception):  # what it says, not an error of the trial's code
     """A trial took longer than it may."""
 
 
-class Trainer(Protocol):
-    """What trains a model of the target."""
-
-    def train(self, params: Params | None, *, seed: int, what: str) -> Any:
-        """Trains and judges a model."""
-        ...
-
-
-def run_next(config: PlatformConfig, study: Study, trainer: Trainer, *, limit_s: float) -> Record | None:
+def run_next(config: PlatformConfig, study: Study, trainer: Trials, *, limit_s: float) -> Record | None:
     """Trains what the search asks next; a trial that fails, diverges or takes too long is recorded as such.
 
     Args:
@@ -72,7 +64,7 @@ def study_run(config: PlatformConfig, study: Study) -> str:
         return run.run_id
 
 
-def _trained(study: Study, claimed: Record, trainer: Trainer, limit_s: float, run_id: str) -> Record:
+def _trained(study: Study, claimed: Record, trainer: Trials, limit_s: float, run_id: str) -> Record:
     before = time.monotonic()
 
     def end(status: Any, error: str = "", **figures: Any) -> Record:

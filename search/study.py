@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -183,17 +183,8 @@ class Study:
             curve: NE of each date while it was learnt.
             **kept: further fields of Record.
         """
-        trial = Trial(
-            record.trial.number,
-            record.trial.params,
-            status,
-            objective,
-            record.trial.cost,
-            seconds,
-            curve,
-            record.trial.tags,
-        )
-        return self._write(Record(**(vars(record) | kept | {"trial": trial})))
+        trial = replace(record.trial, status=status, objective=objective, seconds=seconds, curve=curve)
+        return self._write(replace(record, trial=trial, **kept))
 
     def _ask(self, sampler: Sampler, records: list[Record], at_once: int) -> list[Record]:
         """Asks the sampler, and keeps what it answers as trials that wait for a worker."""
@@ -225,12 +216,9 @@ class Study:
         )
 
     def _lend(self, record: Record, lease_s: float) -> Record:
-        lent = {
-            "attempts": record.attempts + 1,
-            "worker": _this_process(),
-            "lease_until": time.time() + lease_s,
-        }
-        return self._write(Record(**(vars(record) | lent)))
+        lease_until = time.time() + lease_s
+        lent = replace(record, attempts=record.attempts + 1, worker=_this_process(), lease_until=lease_until)
+        return self._write(lent)
 
     def _write(self, record: Record) -> Record:
         content = vars(record) | {"trial": vars(record.trial) | {"tags": sorted(record.trial.tags)}}

@@ -2,11 +2,11 @@
 
 from datetime import date
 
+import storage
 from config import PlatformConfig
 from search.foundation_trials import FoundationTrials, foundation_flops, foundation_inputs
-from search.space import Space
 from search.spaces.ranking import RankingSpace
-from search.study import FOUNDATION, StudySettings
+from search.study import FOUNDATION, Study, StudySettings
 from search.vertical_trials import VerticalTrials, vertical_flops, vertical_space
 
 Trials = FoundationTrials | VerticalTrials
@@ -26,22 +26,32 @@ def space_of(config: PlatformConfig, settings: StudySettings) -> RankingSpace:
     )
 
 
-def trials_of(
-    config: PlatformConfig, settings: StudySettings, space: Space, days: list[date], *, judged_days: int
-) -> Trials:
-    """Returns what trains models of a search.
+def load_study(config: PlatformConfig, name: str) -> Study:
+    """Reads a search.
 
-    Args:
-        config: the platform.
-        settings: of the search.
-        space: of the search.
-        days: platform days to learn, oldest first.
-        judged_days: the newest dates of them.
+    Raises:
+        FileNotFoundError: there is none of that name.
     """
-    assert isinstance(space, RankingSpace)
-    if settings.target == FOUNDATION:
-        return FoundationTrials(config, space, days, judged_days=judged_days)
-    return VerticalTrials(config, space, settings.target, days, judged_days=judged_days)
+    return Study.load(config, name, lambda settings: space_of(config, settings))
+
+
+def trials_of(config: PlatformConfig, study: Study) -> Trials:
+    """Returns what trains the trials of a search, on the days before those that are kept for its end."""
+    return _trials(config, study, study.settings.days, judged_days=study.settings.judged_days)
+
+
+def finals_of(config: PlatformConfig, study: Study) -> Trials:
+    """Returns what trains the finalists of a search: on all its days, judged on those that were kept."""
+    settings = study.settings
+    judged = sum(len(storage.calendar_days(config, day)) for day in settings.later_days)
+    return _trials(config, study, [*settings.days, *settings.later_days], judged_days=judged)
+
+
+def _trials(config: PlatformConfig, study: Study, days: list[date], *, judged_days: int) -> Trials:
+    assert isinstance(study.space, RankingSpace)
+    if study.settings.target == FOUNDATION:
+        return FoundationTrials(config, study.space, days, judged_days=judged_days)
+    return VerticalTrials(config, study.space, study.settings.target, days, judged_days=judged_days)
 
 
 def current_cost(config: PlatformConfig, target: str, day: date) -> float:

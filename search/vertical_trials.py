@@ -69,11 +69,7 @@ class VerticalTrials:
         Raises:
             ValueError: the vertical has no rows to learn, or none to judge on, or too few dates.
         """
-        starts = [
-            at
-            for day in self.days
-            for at in storage.midnights(self.config, storage.calendar_days(self.config, day))[:-1]
-        ]
+        starts = storage.date_starts(self.config, self.days)
         if self.judged_days >= len(starts):
             raise ValueError(f"{len(starts)} dates are too few to judge a model on the last {self.judged_days} of them")
         rows = logged_rows(self.config, source_schema(self.config), self.vertical, self.days)

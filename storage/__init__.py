@@ -3,6 +3,7 @@
 from storage.days import (
     SKIPPED,
     calendar_days,
+    date_starts,
     day_ends,
     day_window,
     days_back,
@@ -76,6 +77,7 @@ __all__ = [
     "commit_partition",
     "committed_days",
     "dataset",
+    "date_starts",
     "day_ends",
     "day_status",
     "day_window",

@@ -49,6 +49,11 @@ def midnights(config: PlatformConfig, days: Sequence[date]) -> list[datetime]:
     return [first_instant(day, zone) for day in (*days, days[-1] + timedelta(days=1))]
 
 
+def date_starts(config: PlatformConfig, days: Sequence[date]) -> list[datetime]:
+    """Returns the instants (UTC) at which the dates begin that some platform days cover, in their order."""
+    return [start for day in days for start in midnights(config, calendar_days(config, day))[:-1]]
+
+
 def first_instant(day: date, zone: ZoneInfo) -> datetime:
     """Returns the first instant (UTC) of a date in a zone: where its clocks skip midnight, when they go forward."""
     midnight = datetime.combine(day, time(), zone)

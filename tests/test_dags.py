@@ -209,6 +209,29 @@ def live(folder: Path, zone: str) -> Path:
     return path
 
 
+def run_dag(folder: Path, script: str, stand_in: str, *, pool: str = "", **env: str) -> tuple[Any, list[str]]:
+    """Runs a DAG's runs in an Airflow of their own, a script in place of the jobs' Python.
+
+    Returns:
+        What the script printed, and what the stand-in was called with, a line a job.
+    """
+    python, calls = folder / "python", folder / "calls"
+    python.write_text(stand_in)
+    python.chmod(0o755)
+    env |= {
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "HEADWATER_SOURCE": "synthetic",
+        "HEADWATER_JOBS_PYTHON": str(python),
+        "CALLS": str(calls),
+    }
+    pools = [["pools", "set", pool, "2", "of a test"]] if pool else []
+    for command in (["db", "migrate"], *pools, ["dags", "reserialize"]):
+        airflow(["-m", "airflow", *command], **env)
+    return in_airflow(script, **env), calls.read_text().splitlines()
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return in_airflow(READ_DAGS, AIRFLOW_HOME=str(tmp_path_factory.mktemp("airflow")), HEADWATER_SOURCE="synthetic")
@@ -326,28 +349,13 @@ def test_a_task_ends_as_its_job_does(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 def test_a_skipped_day_ends_well_and_a_report_knows_the_verticals_that_were_run(tmp_path: Path) -> None:
-    stand_in, calls = tmp_path / "python", tmp_path / "calls"
-    stand_in.write_text(STAND_IN_DAY)
-    stand_in.chmod(0o755)
-    env = {
-        "AIRFLOW_HOME": str(tmp_path / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
-        "HEADWATER_SOURCE": "synthetic",
-        "HEADWATER_CONFIG": str(live(tmp_path, "Europe/Berlin")),
-        "HEADWATER_JOBS_PYTHON": str(stand_in),
-        "CALLS": str(calls),
-    }
-    for command in (["db", "migrate"], ["dags", "reserialize"]):
-        airflow(["-m", "airflow", *command], **env)
-    outcomes = in_airflow(RUN_A_DAY, **env)
+    outcomes, called = run_dag(tmp_path, RUN_A_DAY, STAND_IN_DAY, HEADWATER_CONFIG=str(live(tmp_path, "Europe/Berlin")))
     state, tasks = outcomes["skipped"]
     assert state == "success" and tasks["plan_day"] == "success"
     of_the_day = {task: found for task, found in tasks.items() if task not in ("plan_day", "choose_verticals")}
     assert set(of_the_day.values()) == {"skipped"}, of_the_day
     state, tasks = outcomes["chosen"]
     assert state == "success" and set(tasks.values()) == {"success"}, tasks
-    called = calls.read_text().splitlines()
     assert [line for line in called if line.startswith("write_report")] == [
         "write_report --day 2026-01-03 --verticals feed"
     ]
@@ -356,23 +364,9 @@ def test_a_skipped_day_ends_well_and_a_report_knows_the_verticals_that_were_run(
 
 @pytest.mark.e2e
 def test_a_search_is_planned_tried_and_concluded_though_a_trial_fails(tmp_path: Path) -> None:
-    stand_in, calls = tmp_path / "python", tmp_path / "calls"
-    stand_in.write_text(STAND_IN_SEARCH)
-    stand_in.chmod(0o755)
-    env = {
-        "AIRFLOW_HOME": str(tmp_path / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
-        "HEADWATER_SOURCE": "synthetic",
-        "HEADWATER_JOBS_PYTHON": str(stand_in),
-        "CALLS": str(calls),
-    }
-    for command in (["db", "migrate"], ["pools", "set", "search", "2", "trials"], ["dags", "reserialize"]):
-        airflow(["-m", "airflow", *command], **env)
-    _, tasks = in_airflow(RUN_A_SEARCH, **env)
+    (_, tasks), asked = run_dag(tmp_path, RUN_A_SEARCH, STAND_IN_SEARCH, pool="search")
     assert sorted(state for task, state in tasks if task == "run_trial") == ["failed", "success", "success"]
     assert ["conclude_search", "success"] in tasks
-    asked = calls.read_text().splitlines()
     assert asked[0].startswith("plan_search --target feed --sampler") and "--trials 3" in asked[0]
     assert "--study" not in asked[0] and "--seconds" not in asked[0].replace("--seconds 0", "")
     assert asked[1:4] == ["run_trial --study mine --limit-s 3600"] * 3

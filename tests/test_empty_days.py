@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import storage
-from config import ROOT, ColumnMapping, PlatformConfig, Source, Vertical, load_config
+from config import ROOT, PlatformConfig, Source, Vertical, load_config
 from data.sources import synthetic
 from jobs import (
     check_quality,
@@ -26,6 +26,7 @@ from jobs import (
     write_report,
 )
 from serving.registry import CHAMPION, version_at
+from tests.synthetic_mapping import mapping_of
 from training.tracking import tracking_client
 
 pytestmark = pytest.mark.e2e
@@ -39,7 +40,6 @@ FEED, SEARCH, VIDEO, AUDIO = (
 )  # whole; no rows on DAY; no clicks on DAY; never any rows
 SHARED = ["examples", "user_activity", "item_activity", "fm_outputs", "fm_snapshots", "user_fm_history"]
 SHARED += ["item_fm_embedding", "vertical_examples"]
-CORE = {n: n for n in ("impression_id", "event_timestamp", "user_id", "item_id", "label")}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     no_clicks = pl.when(pl.col("surface") == VIDEO).then(0).otherwise(pl.col("label")).cast(pl.Int32).alias("label")
     feed_for_search = pl.col("surface").replace(SEARCH, FEED)
     write_log(log, whole, DAY, no_clicks, feed_for_search)
-    features = synthetic.schema(made)
     source = Source(
         path=str(log),
         first_day=made.first_day,
@@ -86,15 +85,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         bootstrap_days=2,
         empty_day="skip",
         verticals={name: Vertical(column="surface", values=[name]) for name in (FEED, SEARCH, VIDEO, AUDIO)},
-        columns=ColumnMapping(
-            **CORE,
-            user_categorical=list(features.user_categorical),
-            user_dense=list(features.user_dense),
-            item_categorical=list(features.item_categorical),
-            item_dense=list(features.item_dense),
-            context_categorical=list(features.context_categorical),
-            context_dense=list(features.context_dense),
-        ),
+        columns=mapping_of(synthetic.schema(made)),
     )
     config = config.changed(
         data_source="mine",

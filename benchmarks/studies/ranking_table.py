@@ -18,7 +18,7 @@ import logging
 import multiprocessing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ import storage
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.whole_log import whole_log
-from config import ROOT, load_config
+from config import ROOT, PlatformConfig, load_config
 from quality.metrics import evaluate
 from search.foundation_trials import foundation_inputs
 from search.space import Params, Space, Value
@@ -193,19 +193,30 @@ def train(log: ProgressiveLog, space: RankingSpace, params: Params, *, seed: int
     }
 
 
-def _log(a: argparse.Namespace, work: Path) -> ProgressiveLog:
-    if a.quick:
-        first = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day
-        config, day = whole_log(
-            "synthetic",
-            work / "log",
-            last_day=first + timedelta(days=7),
-            events_per_day=1000,
-            history_length=HISTORY_LENGTH,
-        )
-        return ProgressiveLog.of(config, [day], judged_days=CHOSEN_ON + REPORTED_ON)
-    config, day = whole_log("kuairand", work / "log", path=a.kuairand, history_length=HISTORY_LENGTH)
+def ranking_log(folder: Path, *, kuairand: str | None, quick: bool) -> tuple[PlatformConfig, date]:
+    """Lands the log that ranking models learn, once.
+
+    Args:
+        folder: keeps it.
+        kuairand: folder of KuaiRand-Pure's files.
+        quick: eight days of a small generated log in its place.
+
+    Returns:
+        The settings, and the day whose partitions hold the whole log.
+    """
+    if not quick:
+        return whole_log("kuairand", folder, path=kuairand, history_length=HISTORY_LENGTH)
+    last = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day + timedelta(days=7)
+    return whole_log("synthetic", folder, last_day=last, events_per_day=1000, history_length=HISTORY_LENGTH)
+
+
+def judged_log(config: PlatformConfig, day: date) -> ProgressiveLog:
+    """Returns a log of `ranking_log` with the days by which models are chosen and reported on judged."""
     return ProgressiveLog.of(config, [day], judged_days=CHOSEN_ON + REPORTED_ON)
+
+
+def _log(a: argparse.Namespace, work: Path) -> ProgressiveLog:
+    return judged_log(*ranking_log(work / "log", kuairand=a.kuairand, quick=a.quick))
 
 
 def _rows(work: Path, *, kept: bool) -> list[Row]:

@@ -6,14 +6,11 @@ days are seen by nobody before a trained model is reported on them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import storage
-from benchmarks.studies.ranking_table import CHOSEN_ON, FIXED, HISTORY_LENGTH, REPORTED_ON
-from benchmarks.studies.whole_log import whole_log
-from config import ROOT, load_config
+from benchmarks.studies.ranking_table import CHOSEN_ON, FIXED, REPORTED_ON, judged_log, ranking_log
 from data.batches.foundation import Examples, FoundationFeatures, foundation_batches
 from data.sources import source_schema
 from search.foundation_trials import foundation_inputs
@@ -59,17 +56,7 @@ def study_log(work: Path, *, kuairand: str | None, quick: bool) -> StudyLog:
         kuairand: folder of KuaiRand-Pure's files.
         quick: a small generated log in its place.
     """
-    if quick:
-        first = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day
-        config, day = whole_log(
-            "synthetic",
-            work / "supernet_log",
-            last_day=first + timedelta(days=7),
-            events_per_day=1000,
-            history_length=HISTORY_LENGTH,
-        )
-    else:
-        config, day = whole_log("kuairand", work / "supernet_log", path=kuairand, history_length=HISTORY_LENGTH)
+    config, day = ranking_log(work / "supernet_log", kuairand=kuairand, quick=quick)
     optimizer = {"batch_size": BATCH_SIZE}
     reading = config.changed(
         foundation_model={"architecture": "sequence_graph", "hyperparameters": {}, "optimizer": optimizer}
@@ -78,7 +65,7 @@ def study_log(work: Path, *, kuairand: str | None, quick: bool) -> StudyLog:
     days = [list(foundation_batches(reading, day, start=start, end=end)) for start, end in pairwise(midnights)]
     space = RankingSpace.of(foundation_inputs(config), target="foundation", blocks=2)
     return StudyLog(
-        ProgressiveLog.of(config, [day], judged_days=CHOSEN_ON + REPORTED_ON),
+        judged_log(config, day),
         Options(space, FIXED | RECIPE | SIZES),
         days,
         FoundationFeatures.of(source_schema(reading), reading.foundation_model, reading.features),

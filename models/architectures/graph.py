@@ -1,5 +1,7 @@
 """A network given as a graph of operations: what the search over architectures finds, and what a person may write."""
 
+from collections.abc import Iterable
+
 import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
@@ -47,10 +49,7 @@ class Graph(Architecture):
         @property
         def live(self) -> dict[str, Operation]:
             """Returns the nodes that reach an output, in their order."""
-            wanted = set(self.outputs)
-            for name, node in reversed(self.nodes.items()):
-                if name in wanted:
-                    wanted |= set(node.inputs)
+            wanted = reaching(self.outputs, {name: node.inputs for name, node in self.nodes.items()})
             return {name: node for name, node in self.nodes.items() if name in wanted}
 
         def shapes(self, sizes: Sizes) -> dict[str, Shape]:
@@ -121,6 +120,20 @@ class SequenceGraph(Graph):
             if not any(node.reads_history for node in self.live.values()):
                 raise ValueError("no output depends on the history: the architecture is graph")
             return self
+
+
+def reaching(outputs: Iterable[str], inputs: dict[str, list[str]]) -> set[str]:
+    """Returns the names of the outputs and of all that they are computed from.
+
+    Args:
+        outputs: names.
+        inputs: of each node, every node after those that it reads.
+    """
+    wanted = set(outputs)
+    for name, read in reversed(inputs.items()):
+        if name in wanted:
+            wanted.update(read)
+    return wanted
 
 
 def _known(reader: str, names: list[str], known: list[str]) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from models.architectures.architecture import Sizes
-from models.architectures.graph import GIVEN, Graph
+from models.architectures.graph import GIVEN, Graph, reaching
 from search.space import Categorical, Choice, Params, Space, Value
 
 Target = Literal["foundation", "vertical"]
@@ -173,7 +173,8 @@ def graph(params: Params) -> tuple[Nodes, list[str]]:
     outputs = [*vectors, *tokens] if params["tokens_out"] else list(vectors)
     if params["raw_out"]:
         outputs += [name for name in GIVEN if name not in outputs]
-    return _live(nodes, outputs), outputs
+    wanted = reaching(outputs, {name: node.get("inputs", []) for name, node in nodes.items()})
+    return {name: node for name, node in nodes.items() if name in wanted}, outputs
 
 
 def _block(params: Params, n: int, nodes: Nodes, tokens: list[str], vectors: list[str]) -> tuple[list[str], list[str]]:
@@ -200,14 +201,6 @@ def _block(params: Params, n: int, nodes: Nodes, tokens: list[str], vectors: lis
         nodes[f"vector_{n}"] = {"op": vector, "inputs": both, "norm": True, **width_of}
         vectors = [f"vector_{n}"]
     return tokens, [*products, *vectors]
-
-
-def _live(nodes: Nodes, outputs: list[str]) -> Nodes:
-    wanted = set(outputs)
-    for name, node in reversed(nodes.items()):
-        if name in wanted:
-            wanted |= set(node.get("inputs", []))
-    return {name: node for name, node in nodes.items() if name in wanted}
 
 
 @lru_cache(maxsize=200_000)

@@ -19,7 +19,7 @@ from config import ROOT, PlatformConfig, load_config
 from jobs import conclude_search, list_studies, plan_search, run_trial, search_architecture
 from search.run_trial import run_next
 from search.study import Study, StudyDiffers
-from search.targets import space_of, trials_of
+from search.targets import load_study, trials_of
 from tests.study_log import DAY, DAYS, study_config, write_log
 
 SMALL: dict[str, Any] = {"trials": 3, "sampler": "random", "later_days": 1, "judged_days": 1, "blocks": 1}
@@ -42,7 +42,7 @@ def config(tmp_path: Path) -> PlatformConfig:
 
 
 def opened(config: PlatformConfig, name: str = NAME) -> Study:
-    return Study.load(config, name, lambda of: space_of(config, of))
+    return load_study(config, name)
 
 
 @pytest.mark.e2e
@@ -69,7 +69,7 @@ def test_a_search_is_killed_goes_on_and_concludes(config: PlatformConfig, tmp_pa
     # The sampler asks the same of the same history: an undisturbed search has the same trials.
     plan_search.main(config, study="again", **SMALL, cost_cap=float("inf"))
     other = opened(config, "again")
-    trainer = trials_of(config, other.settings, other.space, other.settings.days, judged_days=1)
+    trainer = trials_of(config, other)
     for record in records:
         again = run_next(config, other, trainer, limit_s=100)
         assert again is not None and again.key == record.key
@@ -116,7 +116,7 @@ def test_no_trial_sees_the_later_days(config: PlatformConfig) -> None:
     study = opened(config)
     assert study.settings.days == [date(2026, 1, DAYS - 2), date(2026, 1, DAYS - 1)]
     assert study.settings.later_days == [date(2026, 1, DAYS)]
-    trainer = trials_of(config, study.settings, study.space, study.settings.days, judged_days=1)
+    trainer = trials_of(config, study)
     before = storage.day_window(config, study.settings.later_days[0])[0]
     seen = [batch.keys["event_timestamp"] for day in trainer.log._days(config) for batch in day]  # type: ignore[union-attr]
     assert max(pc.max(times).as_py() for times in seen) < before
@@ -125,7 +125,7 @@ def test_no_trial_sees_the_later_days(config: PlatformConfig) -> None:
 def test_the_cap_is_what_the_platforms_own_model_costs(config: PlatformConfig) -> None:
     plan_search.main(config, study=NAME, **SMALL)
     study = opened(config)
-    trainer = trials_of(config, study.settings, study.space, study.settings.days, judged_days=1)
+    trainer = trials_of(config, study)
     current = trainer.train(None, seed=0, what="current")
     assert study.settings.cost_cap == current.figures["flops_per_example"]
 
@@ -133,7 +133,7 @@ def test_the_cap_is_what_the_platforms_own_model_costs(config: PlatformConfig) -
 def test_a_trial_that_goes_wrong_is_a_result(config: PlatformConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     plan_search.main(config, study=NAME, **SMALL)
     study = opened(config)
-    trainer = trials_of(config, study.settings, study.space, study.settings.days, judged_days=1)
+    trainer = trials_of(config, study)
 
     def diverges(*args: Any, **kwargs: Any) -> None:
         raise FloatingPointError("the loss is not finite at step 3")

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 import storage
-from config import ROOT, ColumnMapping, PlatformConfig, Source, Vertical, load_config
+from config import ROOT, PlatformConfig, Source, Vertical, load_config
 from data.schema import FEATURE_SERVICE
 from data.sources import source_schema, synthetic
 from feature_repo.store import open_store
@@ -33,6 +33,7 @@ from jobs.check_quality import QualityError
 from quality.intervals import PairedBootstrap
 from quality.metrics import evaluate, user_numbers
 from tests.newcomers_log import Log, frame, line
+from tests.synthetic_mapping import mapping_of
 from training.vertical.logged_rows import logged_rows
 
 # Users that are really called so: nobody's traffic is not theirs.
@@ -242,8 +243,6 @@ def of_synthetic(folder: Path, *, events_per_day: int = 1200) -> PlatformConfig:
         rows = rows.with_columns(pl.when(~nobody).then(pl.col("user_id")).alias("user_id"))
         for of, part in rows.group_by(pl.col("event_timestamp").dt.date()):
             part.write_parquet(log / f"events-{of[0]}.parquet")
-    of = synthetic.schema(whole.source)
-    core = ("impression_id", "event_timestamp", "user_id", "item_id", "label")
     source = Source(
         path=str(log),
         first_day=BOOT - timedelta(days=1),
@@ -251,15 +250,7 @@ def of_synthetic(folder: Path, *, events_per_day: int = 1200) -> PlatformConfig:
         bootstrap_days=2,
         anonymous="keep",
         verticals={VERTICAL: Vertical(column="surface", values=[VERTICAL]), "rest": Vertical()},
-        columns=ColumnMapping(
-            **{name: name for name in core},
-            user_categorical=list(of.user_categorical),
-            user_dense=list(of.user_dense),
-            item_categorical=list(of.item_categorical),
-            item_dense=list(of.item_dense),
-            context_categorical=list(of.context_categorical),
-            context_dense=list(of.context_dense),
-        ),
+        columns=mapping_of(synthetic.schema(whole.source)),
     )
     return config.changed(
         data_source="mine",

@@ -5,7 +5,7 @@ Every model meets the same rows in the same order. Examples are read and encoded
 
 import time
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -59,7 +59,7 @@ class ProgressiveLog:
         Raises:
             ValueError: the days cover too few dates to learn one at least before the judged ones.
         """
-        starts = [start for day in days for start in _starts(config, day)]
+        starts = storage.date_starts(config, days)
         if not 0 < judged_days < len(starts):
             raise ValueError(
                 f"{', '.join(map(str, days))} cover {len(starts)} dates: too few to judge a model on the last "
@@ -115,14 +115,9 @@ class ProgressiveLog:
             self._encoded[sequence] = [
                 list(foundation_batches(config, day, start=start, end=end))
                 for day in self.days
-                for start, end in pairwise([*_starts(config, day), None])
+                for start, end in pairwise([*storage.date_starts(config, [day]), None])
             ]
         return self._encoded[sequence]
-
-
-def _starts(config: PlatformConfig, day: date) -> list[datetime]:
-    """Returns the instants at which the dates begin that a platform day covers."""
-    return storage.midnights(config, storage.calendar_days(config, day))[:-1]
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:
