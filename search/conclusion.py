@@ -80,33 +80,32 @@ def conclude(study: Study, trainer: Trials, *, finalists: int, seeds: int) -> Co
         raise ValueError(f"the search {study.name} has no trial that ended well: there is nothing to conclude")
     planned = [Final(record.key, seed, record.trial.params) for record in top for seed in range(seeds)]
     planned += [Final(CURRENT, seed, None) for seed in range(seeds)]
-    folder = study.folder / "finals"
-    folder.mkdir(exist_ok=True)
+    (study.folder / "finals").mkdir(exist_ok=True)
     execute(
         planned,
         study.folder / RUNS_FILE,
-        lambda final: _train(trainer, final, folder),
+        lambda final: _train(study, trainer, final),
         total=len(planned),
         describe=lambda final: f"final {final.model}, seed {final.seed}",
     )
-    concluded = _compared(study, trainer, top, folder, seeds)
+    concluded = _compared(study, trainer, top, seeds)
     with storage.replace_file(study.folder / CONCLUSION_FILE) as file:
         file.write_text(json.dumps(storage.finite(asdict(concluded)), indent=1))
     return concluded
 
 
-def _train(trainer: Trials, final: Final, folder: Path) -> Row:
+def _train(study: Study, trainer: Trials, final: Final) -> Row:
     judged = trainer.train(final.params, seed=final.seed, what=f"final {final.model}, seed {final.seed}")
-    np.save(_file(folder, final.model, final.seed), judged.probabilities)
+    np.save(final_file(study, final.model, final.seed), judged.probabilities)
     ne = evaluate(trainer.log.labels, judged.probabilities).ne
     return {"ne": ne, "flops": judged.figures["flops_per_example"], "seconds": judged.figures["seconds"]}
 
 
-def _compared(study: Study, trainer: Trials, top: list[Record], folder: Path, seeds: int) -> Conclusion:
+def _compared(study: Study, trainer: Trials, top: list[Record], seeds: int) -> Conclusion:
     rows = {(row["model"], row["seed"]): row for row in finished(study.folder / RUNS_FILE)}
     labels, users = trainer.log.labels, trainer.log.users
     models = [CURRENT, *(record.key for record in top)]
-    losses = {model: np.mean(list(_losses(folder, model, seeds, labels)), axis=0) for model in models}
+    losses = {model: np.mean(list(_losses(study, model, seeds, labels)), axis=0) for model in models}
     bootstrap = PairedBootstrap.of_losses(labels, users, losses, seed=study.settings.seed)
     numbers = {record.key: record.trial.number for record in top}
 
@@ -149,14 +148,15 @@ def _over_seeds(differences: npt.NDArray[np.floating]) -> Interval:
 
 
 def _losses(
-    folder: Path, model: str, seeds: int, labels: npt.NDArray[np.float32]
+    study: Study, model: str, seeds: int, labels: npt.NDArray[np.float32]
 ) -> Iterator[npt.NDArray[np.floating]]:
     for seed in range(seeds):
-        yield row_losses(labels, np.load(_file(folder, model, seed)))
+        yield row_losses(labels, np.load(final_file(study, model, seed)))
 
 
-def _file(folder: Path, model: str, seed: int) -> Path:
-    return folder / f"{model}-{seed}.npy"
+def final_file(study: Study, model: str, seed: int) -> Path:
+    """Returns the file of the probabilities that a finalist gave the rows of the later days, (n,)."""
+    return study.folder / "finals" / f"{model}-{seed}.npy"
 
 
 def _told(of: Interval) -> str:

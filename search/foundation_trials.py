@@ -47,7 +47,15 @@ class FoundationTrials:
         Raises:
             FloatingPointError: a loss is not finite.
         """
-        return self.log.run(self.config.foundation_model.changed(**self.settings(params)), seed=seed, what=what)
+        return self.fit(self.settings(params), seed=seed, what=what)
+
+    def fit(self, changed: dict[str, Any], *, seed: int, what: str) -> Judged:
+        """Trains and judges a model whose settings differ so from the platform's own.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+        """
+        return self.log.run(self.config.foundation_model.changed(**changed), seed=seed, what=what)
 
 
 def foundation_inputs(config: PlatformConfig) -> Sizes:

@@ -99,7 +99,15 @@ class VerticalTrials:
         Raises:
             FloatingPointError: a loss is not finite.
         """
-        settings = self.config.vertical_model.changed(**self.settings(params))
+        return self.fit(self.settings(params), seed=seed, what=what)
+
+    def fit(self, changed: dict[str, Any], *, seed: int, what: str) -> Judged:
+        """Trains and judges a model whose settings differ so from the platform's own.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+        """
+        settings = self.config.vertical_model.changed(**changed)
         features = VerticalFeatures.of(source_schema(self.config), self.config)
         arm = Arm.of(self.config.transfer)
         student = Student(settings, self.config.transfer, arm, features.num_embeddings, HISTORY_IDS)
