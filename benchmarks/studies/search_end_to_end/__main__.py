@@ -13,6 +13,7 @@ hand may.
 
 import argparse
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,13 +162,12 @@ class Others:
         records = self.study.records()
         return figures(log.labels, log.users, predicted, found=found[0], shipped=SHIPPED, by_hand=by_hand) | {
             "target": self.target,
-            "trials": {
-                status: sum(r.trial.status == status for r in records) for status in {r.trial.status for r in records}
-            },
+            "trials": dict(Counter(record.trial.status for record in records)),
             "hours_of_trials": round(sum(r.trial.seconds or 0.0 for r in records) / 3600, 2),
             "cost_cap": self.study.settings.cost_cap,
-            "found_params": [
-                r.trial.params | {"flops": r.trial.cost, "ne": r.trial.objective} for r in best(records, 3)
+            "found_models": [
+                {"params": r.trial.params, "flops": r.trial.cost, "ne": r.trial.objective}
+                for r in best(records, FINALISTS)
             ],
             "chosen": {name: self._setting(name, n) | {"ne": ne[name]} for name, n in self.chosen().items()},
             "flops": {row["model"]: row["flops"] for row in rows if row["flops"]},
