@@ -70,7 +70,8 @@ class Many:
 class Reinforce:
     """Learns policies by REINFORCE, each a softmax for every choice, and pools all that they drew (arXiv:2311.07870).
 
-    A number's values are at most `levels` evenly spaced ones. Refused params are worse than all valid ones by 1.
+    A number's values are at most `levels` evenly spaced ones. Refused params are worse than all valid ones by 1; where
+    the first draws are all refused, as under a low cap, the policies begin at the values of the best params.
 
     Attributes:
         policies: learnt at once, which differ by their random numbers.
@@ -110,6 +111,8 @@ class Reinforce:
                 drawn = torch.multinomial(flat, self.batch, replacement=True, generator=generator)
                 drawn = drawn.view(self.policies, len(levels), self.batch)
                 rewards = combinations.rewards(drawn.transpose(1, 2))  # (S, B)
+                if step == 0 and not seen and best:
+                    weights.data += _of_values(space, levels, best, absent)
                 mean = rewards.mean(1, keepdim=True)
                 baseline = self.baseline * baseline + (1 - self.baseline) * mean if step else mean
                 chosen = log_p.gather(2, drawn).sum(1)  # (S, B)
@@ -120,6 +123,17 @@ class Reinforce:
                 loss.backward()
             adam.step()
         return seen.highest_first()
+
+
+def _of_values(space: Space, levels: list[list[Value]], best: Sequence[Params], absent: Tensor) -> Tensor:
+    """Computes the log of how often the best params have each level, each counted once more, (C, L)."""
+    counts = torch.ones_like(absent)
+    for row, choice, of_choice in zip(counts, space.choices, levels, strict=True):
+        codes = np.array([choice.encode(level) for level in of_choice])
+        for params in best:
+            nearest = np.abs(codes - np.array(choice.encode(params[choice.name]))).sum(1).argmin()
+            row[int(nearest)] += 1
+    return counts.log()
 
 
 class _Seen:
@@ -148,6 +162,9 @@ class _Seen:
             self._params |= new
             self._rewards |= zip(new, map(float, rewards), strict=True)
         return [self._rewards[row] for row in rows]
+
+    def __bool__(self) -> bool:
+        return bool(self._params)
 
     def highest_first(self) -> list[dict[str, Value]]:
         """Returns the valid ones."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -17,6 +17,7 @@ Params = Mapping[str, Value]  # a value for every choice of a space
 Array = npt.NDArray[np.float64]
 
 DRAWS = 10_000  # before a space is said to hold nothing valid
+PLAIN_DRAWS = 20  # before choices of a refused draw are set back
 ENUMERATED = 100_000  # combinations of a space that is kept as a whole
 STEP = 0.2  # standard deviation of a mutated number's step, as a share of its range
 
@@ -272,12 +273,23 @@ class Space:
     def sample(self, rng: np.random.Generator) -> dict[str, Value]:
         """Draws valid canonical params, each choice uniform.
 
+        Where `PLAIN_DRAWS` were refused, as under a low cap, further ones are made valid: their choices are set to
+        their first value one after another, in an order drawn by chance, until nothing refuses them.
+
         Raises:
             ValueError: `DRAWS` draws in a row were refused; says what refuses most.
         """
-        return self._first_valid(
-            lambda: {choice.name: choice.sample(rng) for choice in self.choices}, "No valid params", unlike=None
-        )
+
+        def drawn() -> Iterator[Params]:
+            for n in range(DRAWS):
+                params: dict[str, Value] = {choice.name: choice.sample(rng) for choice in self.choices}
+                yield params
+                for place in rng.permutation(len(self.choices)) if n >= PLAIN_DRAWS else ():
+                    choice = self.choices[place]
+                    params = params | {choice.name: choice.levels(1)[0]}
+                    yield params
+
+        return self._first_valid(drawn(), "No valid params", unlike=None)
 
     def mutate(self, params: Params, rng: np.random.Generator) -> dict[str, Value]:
         """Changes one choice; the result is valid, canonical, and of another key.
@@ -287,11 +299,12 @@ class Space:
         """
         before = self.canonical(params)
 
-        def changed() -> dict[str, Value]:
-            choice = self.choices[rng.integers(len(self.choices))]
-            return before | {choice.name: choice.mutate(before[choice.name], rng)}
+        def changed() -> Iterator[Params]:
+            for _ in range(DRAWS):
+                choice = self.choices[rng.integers(len(self.choices))]
+                yield before | {choice.name: choice.mutate(before[choice.name], rng)}
 
-        return self._first_valid(changed, f"No valid neighbor of {before}", unlike=before)
+        return self._first_valid(changed(), f"No valid neighbor of {before}", unlike=before)
 
     def encode(self, params: Params) -> Array:
         """Returns the params' code, (p,) in [0, 1]: one-hot for unordered categoricals, scaled numbers for the rest."""
@@ -332,16 +345,15 @@ class Space:
     def _names(self) -> set[str]:
         return {choice.name for choice in self.choices}
 
-    def _first_valid(self, draw: Callable[[], Params], failed: str, *, unlike: Params | None) -> dict[str, Value]:
+    def _first_valid(self, drawn: Iterator[Params], failed: str, *, unlike: Params | None) -> dict[str, Value]:
         refusals: Counter[str] = Counter()
-        for _ in range(DRAWS):
-            params = self.canonical(draw())
+        for draw in drawn:
+            params = self.canonical(draw)
             reason = "it changes nothing" if params == unlike else self.refusal(params)
             if reason is None:
                 return params
             refusals[reason] += 1
-        reason, times = refusals.most_common(1)[0]
-        raise ValueError(f"{failed} in {DRAWS} draws; refused most often, {times} times: {reason}")
+        raise ValueError(f"{failed} in {DRAWS} draws; refused most often: {refusals.most_common(1)[0][0]}")
 
 
 def _check_range(choice: Integer | Real) -> None:

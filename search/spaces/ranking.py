@@ -2,7 +2,7 @@
 
 A block reads tokens and vectors of the block before it. It may make new tokens, take pairwise products of tokens into a
 vector, and run a vector operation over all it has (after NASRec and Rankitect, arXiv:2311.08430). The shipped DLRM,
-DCN-V2, DeepFM, DIN and Wukong are points of the space, up to norms.
+DCN-V2, DeepFM, DIN and Wukong are points of the space, up to norms and, in vertical models, sizes.
 """
 
 from collections.abc import Mapping
@@ -19,14 +19,19 @@ Target = Literal["foundation", "vertical"]
 Nodes = dict[str, dict[str, Any]]
 
 RANK = 16  # of crosses and factorization machines
-HEADS = ("64", "128-64", "256-64", "256-128")  # hidden layers between the graph and the logit
+# Hidden layers between the graph and the logit, tokens that an operation makes, and widths. Those of the shipped models
+# lie within.
+HEADS = {"foundation": ("64", "128-64", "256-64", "256-128"), "vertical": ("32", "64", "64-32", "128-64")}
+COUNTS = {"foundation": (4, 8, 16), "vertical": (2, 4, 8)}
+WIDTHS = {"foundation": (32, 64, 128, 256), "vertical": (16, 32, 64, 128)}
 INTEREST_WIDTH = 32  # of the activation unit's hidden layer
 
 
-def architecture_choices(blocks: int) -> list[Choice]:
+def architecture_choices(target: Target, blocks: int) -> list[Choice]:
     """Returns the choices of the graph.
 
     Args:
+        target: which kind of model.
         blocks: how many there can be; one whose operations are all `none` is left out.
     """
     choices: list[Choice] = [
@@ -35,15 +40,15 @@ def architecture_choices(blocks: int) -> list[Choice]:
         Categorical("history", (False, True)),  # read step by step
         Categorical("tokens_out", (False, True)),  # the head reads the last tokens themselves
         Categorical("raw_out", (False, True)),  # the head reads the network's inputs themselves
-        Categorical("head", HEADS),
+        Categorical("head", HEADS[target]),
     ]
     for n in range(1, blocks + 1):
         choices += [
             Categorical(f"tokens_{n}", ("none", "lcb", "fmb", "lcb+fmb", "attention")),
-            Categorical(f"count_{n}", (4, 8, 16), ordered=True),  # tokens that each makes
+            Categorical(f"count_{n}", COUNTS[target], ordered=True),  # tokens that each makes
             Categorical(f"pairs_{n}", ("none", "dot", "fm")),
             Categorical(f"vector_{n}", ("none", "linear", "gate", "cross", "product")),
-            Categorical(f"width_{n}", (32, 64, 128, 256), ordered=True),
+            Categorical(f"width_{n}", WIDTHS[target], ordered=True),
         ]
         if n > 1:
             choices.append(Categorical(f"reads_{n}", ("previous", "all")))  # all: the network's inputs, too
@@ -108,7 +113,7 @@ class RankingSpace(Space):
         Raises:
             ValueError: the cap is below what the smallest model costs.
         """
-        return cls((*architecture_choices(blocks), *recipe_choices(target)), inputs, target, cap, around or {})
+        return cls((*architecture_choices(target, blocks), *recipe_choices(target)), inputs, target, cap, around or {})
 
     def canonical(self, params: Params) -> dict[str, Value]:
         """Returns the params with choices that change nothing at their first value."""

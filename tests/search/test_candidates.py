@@ -52,3 +52,19 @@ def test_mutations_of_the_best_go_on_from_them():
     many = Many(drawn=10, children=100, generations=2)
     assert many(TOY, separable, np.random.default_rng(0), best=[near])[0] == peak
     assert many(TOY, separable, np.random.default_rng(0), best=[])[0] != peak
+
+
+class Narrow(Space):
+    """At most two of many layers: a policy that begins at chance draws nothing valid."""
+
+    def refusal(self, params):
+        return "above the cap" if sum(params.values()) > 2 else None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_reinforce_begins_at_the_best_where_chance_draws_nothing_valid(seed):
+    space = Narrow(tuple(Categorical(f"layer_{n}", (0, 1)) for n in range(20)))
+    known = [space.canonical({f"layer_{n}": int(n == only) for n in range(20)}) for only in range(10)]
+    best = space.canonical({f"layer_{n}": int(n in (3, 15)) for n in range(20)})
+    found = Reinforce()(space, lambda codes: codes @ space.encode(best), np.random.default_rng(seed), best=known)
+    assert found[0] == best
