@@ -3,7 +3,7 @@
 import csv
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import cache
@@ -165,6 +165,7 @@ class Source(Section):
     time_zone: str = "UTC"  # IANA name; its midnights part the days, and times without an offset are local there
     history_events: Literal["all", "clicked"] = "all"  # which past impressions a VM's FM history holds
     verticals: dict[Name, Vertical] = Field(min_length=1)
+    foundation_model: dict[str, Any] = {}  # what the section of that name says otherwise for this source
     columns: ColumnMapping | None = None  # for the `files` source only
     format: Format = Format()  # of its CSV files
     events_per_day: int = Field(default=20_000, ge=1)  # for the `synthetic` source only
@@ -437,16 +438,25 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
     if data_path and isinstance(tree.get("sources", {}).get(tree["data_source"]), dict):
         tree["sources"][tree["data_source"]]["path"] = data_path
     try:
-        return PlatformConfig.model_validate(tree)
+        config = PlatformConfig.model_validate(tree)
     except ValidationError as error:
-        lines = _key_lines(yaml.compose(text))
-        mistakes = (_explain(PlatformConfig, e) for e in error.errors())
-        raise ConfigError(
-            "\n".join(
-                f"{path}:{_line(lines, key)}: {'.'.join(key) or 'platform file'}: {message}"
-                for key, message in mistakes
-            )
-        ) from None
+        raise _at_lines(path, text, (_explain(PlatformConfig, e) for e in error.errors())) from None
+    of_source: dict[str, FoundationSettings] = {}
+    for name, of in config.sources.items():
+        try:
+            of_source[name] = FoundationSettings.model_validate(_merged(config.foundation_model, of.foundation_model))
+        except ValidationError as error:
+            mistakes = (_explain(FoundationSettings, e) for e in error.errors())
+            below = ("sources", name, "foundation_model")
+            raise _at_lines(path, text, (((*below, *key), message) for key, message in mistakes)) from None
+    if not config.source.foundation_model:
+        return config
+    # What the source says is in force from here on, so a caller that changes the section changes it for good.
+    own = {"foundation_model": of_source[config.data_source], "sources": {config.data_source: {"foundation_model": {}}}}
+    try:
+        return config.changed(**own)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: with sources.{config.data_source}.foundation_model: {error}") from None
 
 
 def platform_file() -> Path:
@@ -473,6 +483,13 @@ def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tup
             lines[(*prefix, key.value)] = key.start_mark.line + 1
             lines |= _key_lines(value, (*prefix, key.value))
     return lines
+
+
+def _at_lines(path: Path, text: str, mistakes: Iterable[tuple[tuple[str, ...], str]]) -> ConfigError:
+    """Builds the error that names every mistake in a file with its line."""
+    lines = _key_lines(yaml.compose(text))
+    told = (f"{path}:{_line(lines, key)}: {'.'.join(key) or 'platform file'}: {message}" for key, message in mistakes)
+    return ConfigError("\n".join(told))
 
 
 def _line(lines: dict[tuple[str, ...], int], key: tuple[str, ...]) -> int:

@@ -1,9 +1,11 @@
 """platform.yaml: every mistake is named by key and line."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from config import ROOT, ConfigError, ManagedCollision, Transfer, load_config
 
@@ -118,6 +120,37 @@ def test_the_environment_chooses_source_and_path(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HEADWATER_DATA_PATH", "/data/kuairand")
     config = load_config(ROOT / "platform.yaml")
     assert (config.data_source, config.source.path) == ("kuairand", "/data/kuairand")
+
+
+def test_a_source_may_have_another_foundation_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tree = yaml.safe_load(SHIPPED)
+    own = {"architecture": "dcnv2", "hyperparameters": {"rank": 8}, "optimizer": {"embedding_learning_rate": 0.01}}
+    tree["sources"]["kuairand"]["foundation_model"] = own
+    path = tmp_path / "platform.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    monkeypatch.setenv("HEADWATER_SOURCE", "movielens")
+    shipped = load_config(ROOT / "platform.yaml")
+    assert load_config(path).foundation_model == shipped.foundation_model
+    monkeypatch.setenv("HEADWATER_SOURCE", "kuairand")
+    config = load_config(path)
+    assert config.foundation_model == shipped.foundation_model.changed(**own)
+    # It is in force once: what is changed afterwards stays, also in a copy that another process reads.
+    changed = config.changed(foundation_model={"architecture": "dlrm", "hyperparameters": {}})
+    path.write_text(yaml.safe_dump(json.loads(changed.model_dump_json())))
+    assert load_config(path).foundation_model.architecture == "dlrm"
+
+
+@pytest.mark.parametrize("source", ["kuairand", "movielens"])
+def test_a_mistake_in_a_sources_foundation_model_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+):
+    monkeypatch.setenv("HEADWATER_SOURCE", source)
+    text = SHIPPED.replace("  kuairand: #", "  kuairand:\n    foundation_model: {optimizer: {rate: 1}}\n    #", 1)
+    path = tmp_path / "platform.yaml"
+    path.write_text(text)
+    line = text.splitlines().index("    foundation_model: {optimizer: {rate: 1}}") + 1
+    with pytest.raises(ConfigError, match=rf":{line}: sources.kuairand.foundation_model.optimizer.rate: unknown key"):
+        load_config(path)
 
 
 def test_the_configuration_is_read_only():
