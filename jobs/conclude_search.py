@@ -65,7 +65,8 @@ def _patch(study: Study, trainer: Trials, concluded: Conclusion) -> str | None:
         path.unlink(missing_ok=True)
         return None
     with storage.replace_file(path) as file:
-        file.write_text(patch(platform_file(), trainer.section, trainer.settings(won[0].trial.params)))
+        changes = trainer.settings(won[0].trial.params)
+        file.write_text(patch(platform_file(), trainer.place, changes, of=trainer.section))
     LOG.info("to make it the platform's own: git apply %s", path)
     return str(path)
 

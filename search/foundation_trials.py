@@ -32,6 +32,11 @@ class FoundationTrials:
         """
         self.config, self.space, self.days, self.judged_days = config, space, days, judged_days
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Returns the keys of platform.yaml under which a model of this source changes the section."""
+        return ("sources", self.config.data_source, SECTION)
+
     @cached_property
     def log(self) -> ProgressiveLog:
         """Returns the examples; every trial reads the same."""

@@ -62,6 +62,11 @@ class VerticalTrials:
         self.config, self.space, self.vertical = config, space, vertical
         self.days, self.judged_days = days, judged_days
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Returns the keys of platform.yaml under which a vertical's model is set."""
+        return (SECTION,)
+
     @cached_property
     def log(self) -> VerticalLog:
         """Returns the rows; every trial reads the same.

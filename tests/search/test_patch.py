@@ -19,27 +19,58 @@ CHANGES: dict[str, Any] = {
 }
 
 
-def test_the_patch_applies_and_changes_what_it_says_alone(tmp_path: Path) -> None:
-    file = tmp_path / "platform.yaml"
-    file.write_text(SHIPPED.read_text())
-    (tmp_path / "winner.patch").write_text(patch(file, "foundation_model", CHANGES))
-    subprocess.run(["git", "apply", "winner.patch"], cwd=tmp_path, check=True)
-    before, after = load_config(SHIPPED), load_config(file)
+PLACES = [("foundation_model",), ("sources", "kuairand", "foundation_model"), ("sources", "files", "foundation_model")]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Returns a platform file: as shipped, with a source in flow style."""
+    path = tmp_path / "platform.yaml"
+    files = "  files: {path: x, first_day: 2020-01-01, last_day: 2020-01-09, bootstrap_days: 1, verticals: {all: {}}}\n"
+    path.write_text(SHIPPED.read_text().replace("  synthetic:", files + "  synthetic:", 1))
+    return path
+
+
+@pytest.mark.parametrize("place", PLACES, ids=" ".join)
+def test_the_patch_applies_and_changes_what_it_says_alone(
+    file: Path, place: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = file.read_text()
+    monkeypatch.setenv("HEADWATER_SOURCE", place[1] if len(place) > 1 else "movielens")
+    before = load_config(file)
+    (file.parent / "winner.patch").write_text(patch(file, place, CHANGES, of="foundation_model"))
+    subprocess.run(["git", "apply", "winner.patch"], cwd=file.parent, check=True)
+    after = load_config(file)
     assert after == before.changed(foundation_model=CHANGES)
     assert after.foundation_model.hyperparameters == CHANGES["hyperparameters"]
     # Comments and every other line stay.
-    old, new = SHIPPED.read_text().splitlines(), file.read_text().splitlines()
-    assert [line for line in old if line not in new] == [
-        line for line in old if line.startswith(("  architecture: wukong", "  hyperparameters: {num_layers"))
-    ] + ["  embedding_dim: 32", "  optimizer: {batch_size: 512, learning_rate: 0.001, embedding_learning_rate: 0.05}"]
+    old, new = shipped.splitlines(), file.read_text().splitlines()
+    gone = [line for line in old if line not in new]
+    if len(place) == 1:
+        assert gone == [
+            line for line in old if line.startswith(("  architecture: wukong", "  hyperparameters: {num_layers"))
+        ] + [
+            "  embedding_dim: 32",
+            "  optimizer: {batch_size: 512, learning_rate: 0.001, embedding_learning_rate: 0.05}",
+        ]
+    else:
+        assert gone == [line for line in old if line.startswith("  files: {")] * (place[1] == "files")
+        monkeypatch.setenv("HEADWATER_SOURCE", "movielens")
+        assert load_config(file).foundation_model == load_config(SHIPPED).foundation_model
 
 
-def test_a_value_of_none_removes_its_key() -> None:
-    with_it = patched(SHIPPED.read_text(), "foundation_model", {"first_embeddings": 0.05})
-    assert "first_embeddings: 0.05" in with_it
-    assert patched(with_it, "foundation_model", {"first_embeddings": None}) == SHIPPED.read_text()
+def test_a_second_patch_changes_the_first(file: Path) -> None:
+    place = PLACES[1]
+    once = patched(file.read_text(), place, CHANGES, of="foundation_model")
+    twice = patched(once, place, {"first_embeddings": None, "optimizer": {"warmup_steps": 0}}, of="foundation_model")
+    assert "learning_rate: 0.002, warmup_steps: 0}" in twice and "first_embeddings" not in twice
+    with_it = once.replace("  embedding_dim: 32", "  embedding_dim: 32\n  first_embeddings: 0.1")
+    assert "first_embeddings: null" in patched(
+        with_it, place, {"first_embeddings": None}, of="foundation_model"
+    ).replace("first_embeddings:\n", "first_embeddings: null\n")
 
 
-def test_a_change_that_would_not_be_valid_is_refused() -> None:
-    with pytest.raises(ConfigError, match="embedding_dim"):
-        patch(SHIPPED, "foundation_model", {"embedding_dim": -1})
+def test_a_change_that_would_not_be_valid_is_refused(file: Path) -> None:
+    for place in PLACES:
+        with pytest.raises(ConfigError, match="embedding_dim"):
+            patch(file, place, {"embedding_dim": -1}, of="foundation_model")
