@@ -61,7 +61,10 @@ def test_the_found_model_is_compared_with_each_other_one() -> None:
 def test_every_rival_can_be_built() -> None:
     config = load_config(ROOT / "platform.yaml")
     of_foundation = rivals("foundation")
-    assert [one.rate for one in of_foundation if one.name == SHIPPED] == list(FOUNDATION_RATES)
+    own = [one for one in of_foundation if one.name == SHIPPED]
+    assert [one.rates for one in own[:2]] == [(None, rate) for rate in FOUNDATION_RATES] and len(own) == 22
+    tuned = config.foundation_model.changed(**own[-1].changed)
+    assert (tuned.architecture, tuned.optimizer.learning_rate) == (config.foundation_model.architecture, 0.004)
     assert len({one.name for one in of_foundation}) == 8
     for one in of_foundation:
         config.foundation_model.changed(**one.changed)
