@@ -1,6 +1,7 @@
 """Searches for a better foundation or vertical model: trials, then the best of them against today's on later days.
 
-`plan_search` → `run_trial`, an instance a trial, as many at a time as the pool `search` has slots → `conclude_search`.
+`plan_search` → `share_weights`, where the sampler or the screener has weights to share, DistDNAS an instance a date →
+`run_trial`, an instance a trial, as many at a time as the pool `search` has slots → `conclude_search`.
 
 - **Start it:** *Trigger*; the form says what is searched and how long. Days are those done by `daily_transfer`.
 - **It goes on** where it was: clear a task, or trigger again with the same form or the same `study`. A trial whose
@@ -23,7 +24,8 @@ from dags.run_job import DEFAULTS, JobOperator, run_job
 CONFIG = load_config()
 SOURCE = CONFIG.source
 POOL = "search"
-SAMPLERS = ["random", "evolution", "tpe", "predictor", "predictor_top_k"]
+SAMPLERS = ["random", "evolution", "tpe", "predictor", "predictor_top_k", "one_shot", "dnas", "dist_dnas"]
+SCREENERS = ["none", "sigeo", "parameters", "flops", "synflow", "zico"]
 
 
 def number(default: float, title: str, description: str, *, kind: str = "integer", minimum: float = 1) -> Param:
@@ -48,6 +50,20 @@ PARAMS = {
     ),
     "sampler": Param(
         "predictor", type="string", enum=SAMPLERS, title="Sampler", description="What chooses the next trial."
+    ),
+    "screener": Param(
+        "none",
+        type="string",
+        enum=SCREENERS,
+        title="Screener",
+        description="Chooses one in ten of the sampler's answers without training them. Foundation model only.",
+    ),
+    "from_study": Param(
+        None,
+        type=["null", "string"],
+        pattern="^[a-z][a-z0-9_]*$",
+        title="Begin with",
+        description="The name of an earlier search of the same target: its trials are taken over.",
     ),
     "trials": number(30, "Trials", "The most of them."),
     "seconds": number(0, "Seconds", "Of training, after which no trial begins. 0: any.", kind="number", minimum=0),
@@ -89,10 +105,23 @@ with DAG(
         """Returns the options of `run_trial`, once for each trial."""
         return [{"study": planned["study"], "limit_s": params["limit_s"]} for _ in planned["trials"]]
 
+    @task(doc_md="Lists the parts of weights that models share; each gets an instance of `share_weights`, often none.")
+    def each_part(planned: dict[str, Any]) -> list[dict[str, Any]]:
+        """Returns the options of `share_weights`, once for each part."""
+        return [{"study": planned["study"], "part": part} for part in planned["parts"]]
+
+    shared = JobOperator.partial(
+        task_id="share_weights",
+        job="share_weights",
+        pool=POOL,
+        map_index_template="{{ result.part if result is defined else '' }}",
+        doc_md=job_doc("share_weights"),
+    ).expand(options=each_part(plan.output))
     trials = JobOperator.partial(
         task_id="run_trial",
         job="run_trial",
         pool=POOL,
+        trigger_rule="none_failed",  # of share_weights there may be no instance
         map_index_template="{{ 'trial %s: %s' % (result.trial, result.status) if result is defined else '' }}",
         doc_md=job_doc("run_trial"),
     ).expand(options=each_trial(plan.output))
@@ -104,4 +133,5 @@ with DAG(
         finalists="{{ params.finalists }}",
         seeds="{{ params.seeds }}",
     )
+    shared >> trials
     [plan, trials] >> conclude

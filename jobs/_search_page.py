@@ -16,6 +16,7 @@ from search.run_trial import EXPERIMENT, short
 from search.spaces.ranking import RankingSpace, graph
 from search.study import Record, Study, best
 from search.trial import FALLBACK
+from search.warm_start import known_trials
 from training.tracking import experiment_named, tracking_client
 
 PATCH_FILE = "winner.patch"
@@ -47,6 +48,7 @@ def _facts(config: PlatformConfig, study: Study) -> StudyFacts:
         settings={
             "target": settings.target,
             "sampler": settings.sampler,
+            **_beside_the_sampler(config, study),
             "learnt": f"{settings.days[0]} to {settings.days[-1]}",
             "judged on the last": f"{settings.judged_days} dates of them",
             "kept for the end": f"{settings.later_days[0]} to {settings.later_days[-1]}",
@@ -55,6 +57,7 @@ def _facts(config: PlatformConfig, study: Study) -> StudyFacts:
         },
         trials=[_trial(study, record, runs) for record in records],
         trials_planned=study.budget.trials,
+        refused=len(study.refused()),
         importance=importance(study.space, [record.trial for record in records], seed=settings.seed),
         graph=nodes,
         outputs=outputs,
@@ -63,6 +66,21 @@ def _facts(config: PlatformConfig, study: Study) -> StudyFacts:
         verdict=conclusion.get("verdict", ""),
         patch=patch.read_text() if patch.exists() else "",
     )
+
+
+def _beside_the_sampler(config: PlatformConfig, study: Study) -> dict[str, str]:
+    """Returns what else decides about the next trial, where there is anything."""
+    settings, told = study.settings, {}
+    if settings.screener != "none":
+        told["screener"] = settings.screener
+    if settings.from_study is not None:
+        begun = known_trials(
+            config, settings.from_study, source=settings.source, target=settings.target, space=study.space
+        )
+        told["began with"] = f"{len(begun.trials)} trials of {settings.from_study}"
+    if study.shared_flops:
+        told["shared weights took"] = f"{study.shared_flops:,.3g} FLOPs"
+    return told
 
 
 def _trial(study: Study, record: Record, runs: str) -> TrialFacts:

@@ -7,15 +7,21 @@ The search learns the newest days done but the last ones, which are kept for the
 more than the platform's own, unless told otherwise.
 """
 
+import logging
 import math
 from typing import Any
 
 import storage
 from config import PlatformConfig
+from search.asking import KINDS
 from search.run_trial import study_run
-from search.samplers import SAMPLERS
+from search.shared_weights import check_shared, parts
+from search.space import Space
 from search.study import FOUNDATION, Budget, Study, StudySettings
 from search.targets import current_cost, space_of
+from search.warm_start import known_trials
+
+LOG = logging.getLogger("headwater.search")
 
 
 def main(
@@ -24,6 +30,8 @@ def main(
     study: str = "",
     target: str = FOUNDATION,
     sampler: str = "predictor",
+    screener: str = "none",
+    from_study: str = "",
     trials: int = 30,
     seconds: float = 0.0,
     flops: float = 0.0,
@@ -41,6 +49,8 @@ def main(
         study: name of the search; empty: made of target, sampler, last day and seed.
         target: foundation, or a vertical.
         sampler: what chooses the next trial.
+        screener: what chooses among the sampler's answers, without training; none: all are trained.
+        from_study: name of another search of the same target, whose trials this one begins with; empty: with nothing.
         trials: the most of them.
         seconds: of training, after which no trial begins; 0: any.
         flops: of training, after which no trial begins; 0: any.
@@ -52,13 +62,14 @@ def main(
         seed: of the search.
 
     Returns:
-        study: its name; trials: numbers of those that may still be made.
+        study: its name; parts: what share_weights must learn before the first trial; trials: numbers of those that may
+        still be made.
 
     Raises:
         ValueError: a setting is wrong, too few days are done, or the name is another search's.
     """
-    if sampler not in SAMPLERS:
-        raise ValueError(f"Unknown sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
+    if sampler not in KINDS:
+        raise ValueError(f"Unknown sampler {sampler!r}; there are {', '.join(KINDS)}")
     for name, value in {"trials": trials, "days": days, "judged_days": judged_days, "later_days": later_days}.items():
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 at least")
@@ -74,6 +85,8 @@ def main(
         source=config.data_source,
         target=target,
         sampler=sampler,
+        screener=screener,
+        from_study=from_study or None,
         seed=seed,
         blocks=blocks,
         cost_cap=None if math.isinf(cap) else cap,
@@ -81,9 +94,26 @@ def main(
         judged_days=judged_days,
         later_days=later,
     )
-    name = study or f"{target}_{sampler}_{later[-1]:%Y%m%d}_seed{seed}"
+    check_shared(settings)
+    needed = parts(config, settings)
+    told = "_".join([target, sampler, *([screener] if screener != "none" else [])])
+    name = study or f"{told}_{later[-1]:%Y%m%d}_seed{seed}"
+    if name == from_study:
+        raise ValueError(f"the search {name} cannot begin with itself: give it another name with `study`")
     budget = Budget(trials=trials, seconds=seconds or None, flops=flops or None)
-    made = Study.open(config, name, settings, budget, lambda of: space_of(config, of))
+    made = Study.open(config, name, settings, budget, lambda of: _space(config, of))
     study_run(config, made)
     ended = sum(record.trial.status != "running" for record in made.records())
-    return {"study": name, "trials": list(range(ended, trials))}
+    return {"study": name, "parts": needed, "trials": list(range(ended, trials))}
+
+
+def _space(config: PlatformConfig, settings: StudySettings) -> Space:
+    """Returns the space of a search, and looks that another search to begin with fits it; says what is taken over."""
+    space = space_of(config, settings)
+    if settings.from_study is not None:
+        known = known_trials(config, settings.from_study, source=settings.source, target=settings.target, space=space)
+        LOG.info("%d trials of %s are taken over, the best %d of them to be trained again", len(known.trials),
+                 settings.from_study, len(known.first))  # fmt: skip
+        for reason, count in known.set_aside.items():
+            LOG.info("%d are set aside: %s", count, reason)
+    return space

@@ -1,6 +1,6 @@
 """Searches for a better model: plans, makes all trials one after another, concludes. What the DAG of that name does.
 
-- **Reads:** what plan_search, run_trial and conclude_search read.
+- **Reads:** what plan_search, share_weights, run_trial and conclude_search read.
 - **Writes:** what they write.
 
 Stop it at any time: called again with the same settings, it goes on. A line a trial says what the best so far is and
@@ -18,6 +18,7 @@ from config import PlatformConfig
 from jobs import conclude_search, plan_search
 from jobs._search_page import write_search_page
 from search.run_trial import run_next
+from search.shared_weights import SharedWeights
 from search.study import Study, best
 from search.targets import load_study, trials_of
 
@@ -39,8 +40,13 @@ def main(
     Returns:
         What conclude_search does.
     """
-    opened = load_study(config, plan_search.main(config, **planned)["study"])
+    plan = plan_search.main(config, **planned)
+    opened = load_study(config, plan["study"])
     torch.set_num_threads(config.runtime.torch_threads)
+    shared = SharedWeights(config, opened)
+    for part in plan["parts"]:
+        LOG.info("shared weights: %s", part)
+        shared.learn(part)
     trainer = trials_of(config, opened)
     started, made = time.monotonic(), 0
     while run_next(config, opened, trainer, limit_s=limit_s) is not None:

@@ -43,6 +43,7 @@ class StudyFacts:
     settings: Mapping[str, str]  # what is searched, for people
     trials: list[TrialFacts]
     trials_planned: int
+    refused: int  # asks of what was tried, or may not be tried
     importance: Mapping[str, float]  # of each choice, they sum to 1; empty while too few trials are done
     graph: Mapping[str, Mapping[str, Any]]  # nodes of the best model
     outputs: list[str]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from config import PlatformConfig
-from search.samplers import AT_ONCE, SAMPLERS
+from search.asking import claim
 from search.study import Record, Study
 from search.targets import Trials
 from search.trial import FALLBACK
@@ -37,8 +37,7 @@ def run_next(config: PlatformConfig, study: Study, trainer: Trials, *, limit_s: 
     Returns:
         The trial as it ended; None where the budget is spent, or nothing is left to try.
     """
-    name = study.settings.sampler
-    claimed = study.claim(SAMPLERS[name](), lease_s=2 * limit_s, at_once=AT_ONCE.get(name, 1))
+    claimed = claim(config, study, lease_s=2 * limit_s)
     if claimed is None:
         return None
     number = claimed.trial.number

@@ -20,10 +20,12 @@ from pydantic import Field
 
 import storage
 from config import Name, PlatformConfig, Section
+from search.samplers.random import random_search
 from search.space import Space, Value
-from search.trial import Question, Sampler, Status, Trial
+from search.trial import FALLBACK, Ask, Question, Sampler, Status, Trial
 
-SETTINGS_FILE = "study.json"
+SETTINGS_FILE, REFUSED_FILE = "study.json", "refused.jsonl"
+SHARED_FOLDER = "shared_weights"  # of a search's folder; see search/shared_weights.py
 MOST_ATTEMPTS = 2  # of one trial: a model that kills its worker twice has failed
 FOUNDATION = "foundation"  # as a target; every other target is a vertical
 
@@ -34,6 +36,8 @@ class StudySettings(Section):
     source: str
     target: str = FOUNDATION  # or a vertical
     sampler: str
+    screener: str = "none"  # that chooses among the sampler's answers
+    from_study: str | None = None  # the search whose trials this one begins with; None: with nothing
     seed: int = 0
     blocks: int = Field(default=3, ge=1, le=6)  # most blocks of a model
     cost_cap: float | None = Field(default=None, gt=0)  # most FLOPs of an example; None: any
@@ -134,6 +138,12 @@ class Study:
         """Returns all trials in the order in which they were asked."""
         return [_record(json.loads(path.read_text())) for path in sorted((self.folder / "trials").glob("*.json"))]
 
+    @property
+    def shared_flops(self) -> float:
+        """Returns what learning weights that all models share has taken, where a search does that."""
+        parts = sorted((self.folder / SHARED_FOLDER).glob("*.json"))
+        return float(sum(json.loads(path.read_text())["compute"] for path in parts))
+
     def spent(self) -> bool:
         """Says whether the budget allows no new trial."""
         records = self.records()
@@ -192,25 +202,44 @@ class Study:
         if remaining < 1:
             return []
         history, count = [record.trial for record in records], min(at_once, remaining)
-        asks = sampler(Question(self.space, history, count=count, remaining=remaining, seed=self.settings.seed))
-        tried = {record.key for record in records}
-        waiting: list[Record] = []
+        question = Question(self.space, history, count=count, remaining=remaining, seed=self.settings.seed)
+        answers = sampler(question)
+        asks = self._allowed(answers, records)
+        if len(asks) < len(answers):  # what takes the place of the refused is drawn at random, and said to be
+            known = {self.space.key(ask.params) for ask in asks}
+            drawn = [ask for ask in random_search(question) if self.space.key(ask.params) not in known]
+            asks += [Ask(ask.params, ask.tags | {FALLBACK}) for ask in drawn[: len(answers) - len(asks)]]
+        waiting = []
+        for number, ask in enumerate(asks, start=len(records)):
+            cost = self.space.cost(ask.params)
+            trial = Trial(number, dict(ask.params), "running", None, cost, None, tags=ask.tags)
+            waiting.append(Record(trial, self.space.key(ask.params), asked_at=time.time()))
+        return [self._write(record) for record in waiting]
+
+    def refused(self) -> list[dict[str, Any]]:
+        """Returns what samplers asked in vain: params, reason, and before which trial."""
+        path = self.folder / REFUSED_FILE
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def _allowed(self, asks: list[Ask], records: list[Record]) -> list[Ask]:
+        """Returns the asks that may be tried and were not; keeps the others as refused."""
+        tried, allowed = {record.key for record in records}, []
         for ask in asks:
             key = self.space.key(ask.params)
-            if (reason := self.space.refusal(ask.params)) is not None:
-                raise RuntimeError(f"the sampler {self.settings.sampler} asks what may not be tried: {reason}")
-            if key in tried:
-                raise RuntimeError(f"the sampler {self.settings.sampler} asks again what was tried: {ask.params}")
+            reason = "it was tried" if key in tried else self.space.refusal(ask.params)
             tried.add(key)
-            number, cost = len(records) + len(waiting), self.space.cost(ask.params)
-            trial = Trial(number, dict(ask.params), "running", None, cost, None, tags=ask.tags)
-            waiting.append(Record(trial, key, asked_at=time.time()))
-        return [self._write(record) for record in waiting]
+            if reason is None:
+                allowed.append(ask)
+                continue
+            refused = {"before_trial": len(records), "params": ask.params, "reason": reason}
+            with (self.folder / REFUSED_FILE).open("a") as file:
+                file.write(json.dumps(refused) + "\n")
+        return allowed
 
     def _over(self, records: list[Record]) -> bool:
         """Says whether the search has trained as long as it may."""
         seconds = sum(record.trial.seconds or 0.0 for record in records)
-        flops = sum(record.flops for record in records)
+        flops = sum(record.flops for record in records) + self.shared_flops
         return (self.budget.seconds is not None and seconds >= self.budget.seconds) or (
             self.budget.flops is not None and flops >= self.budget.flops
         )

@@ -151,7 +151,7 @@ RUN_A_SEARCH = """
 import json
 from dags.search_architecture import dag
 
-run = dag.test(run_conf={"trials": 3, "target": "feed"})
+run = dag.test(run_conf={"trials": 3, "target": %r, "sampler": %r})
 print(json.dumps([run.get_state(), sorted([t.task_id, t.state] for t in run.get_task_instances())]))
 """
 
@@ -159,7 +159,9 @@ STAND_IN_SEARCH = """#!/bin/bash
 # Plays the jobs' Python for a search, whose second trial fails for good.
 echo "${@:3}" >> "$CALLS"
 case "$3" in
-  plan_search) echo '{"study": "mine", "trials": [0, 1, 2]}' ;;
+  plan_search) parts='[]'; [[ "$*" == *dist_dnas* ]] && parts='["2026-01-01", "2026-01-02"]'
+               echo "{\\"study\\": \\"mine\\", \\"parts\\": $parts, \\"trials\\": [0, 1, 2]}" ;;
+  share_weights) echo '{"part": "one"}' ;;
   run_trial) [ "$(grep -c run_trial "$CALLS")" = 2 ] && { echo 'error: no disk' >&2; exit 2; }
              echo '{"trial": 0, "status": "done"}' ;;
   *) echo '{}' ;;
@@ -364,7 +366,8 @@ def test_a_skipped_day_ends_well_and_a_report_knows_the_verticals_that_were_run(
 
 @pytest.mark.e2e
 def test_a_search_is_planned_tried_and_concluded_though_a_trial_fails(tmp_path: Path) -> None:
-    (_, tasks), asked = run_dag(tmp_path, RUN_A_SEARCH, STAND_IN_SEARCH, pool="search")
+    (_, tasks), asked = run_dag(tmp_path, RUN_A_SEARCH % ("feed", "random"), STAND_IN_SEARCH, pool="search")
+    assert ["share_weights", "skipped"] in tasks
     assert sorted(state for task, state in tasks if task == "run_trial") == ["failed", "success", "success"]
     assert ["conclude_search", "success"] in tasks
     assert asked[0].startswith("plan_search --target feed --sampler") and "--trials 3" in asked[0]
@@ -373,16 +376,32 @@ def test_a_search_is_planned_tried_and_concluded_though_a_trial_fails(tmp_path: 
     assert asked[-1] == "conclude_search --study mine --finalists 3 --seeds 3"
 
 
+@pytest.mark.e2e
+def test_weights_are_shared_before_the_first_trial(tmp_path: Path) -> None:
+    run = RUN_A_SEARCH % ("foundation", "dist_dnas")
+    (_, tasks), asked = run_dag(tmp_path, run, STAND_IN_SEARCH, pool="search")
+    assert [state for task, state in tasks if task == "share_weights"] == ["success"] * 2
+    assert [line for line in asked if line.startswith("share_weights")] == [
+        f"share_weights --study mine --part 2026-01-0{n}" for n in (1, 2)
+    ]
+    assert asked[3].startswith("run_trial") and ["conclude_search", "success"] in tasks
+
+
 def test_the_form_of_a_search_offers_what_there_is(report: Any) -> None:
     from jobs import conclude_search, plan_search, run_trial
-    from search.samplers import SAMPLERS
+    from search.asking import KINDS
+    from search.shared_weights import SCREENERS
 
     form = next(dag for dag in report["dags"] if dag["dag_id"] == "search_architecture")["params"]
-    assert form["sampler"]["enum"] == list(SAMPLERS)
+    assert form["sampler"]["enum"] == list(KINDS)
+    assert form["screener"]["enum"] == list(SCREENERS)
     assert form["target"]["enum"] == ["foundation", "feed", "search", "video"]
     assert all(param["title"] and param["description"] for param in form.values())
     options: dict[str, Any] = {}
     for job in (plan_search, run_trial, conclude_search):
         options |= inspect.signature(job.main).parameters
     defaults = {name: option.default for name, option in options.items() if name != "config"}
-    assert {name: param["default"] for name, param in form.items()} == defaults | {"study": None}
+    assert {name: param["default"] for name, param in form.items()} == defaults | {
+        "study": None,
+        "from_study": None,
+    }

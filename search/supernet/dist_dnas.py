@@ -57,10 +57,8 @@ class DistDNAS:
     def __call__(self, options: Options, log: Log, *, count: int, seed: int) -> Proposal:
         """Proposes what the days agree on, then what other thresholds than `KEEP` give; `validation` is not used."""
         found = [self.search_day(options, day, log.features, seed=seed + n) for n, day in enumerate(log.days)]
-        days = [probabilities for probabilities, _ in found]
-        models = [reduce(options, days, keep=keep) for keep in (KEEP, *OTHER_THRESHOLDS)]
-        different = {options.space.key(params): params for params in models}
-        ranked = tuple(Proposed(params, float(n)) for n, params in enumerate(different.values()))
+        models = reduced(options, [probabilities for probabilities, _ in found])
+        ranked = tuple(Proposed(params, float(n)) for n, params in enumerate(models))
         return Proposal(ranked[:count], sum(spent for _, spent in found))
 
     def search_day(
@@ -96,7 +94,7 @@ class DistDNAS:
             if step >= self.first * len(examples):
                 choice.step()
             spent += trained(everything, batch.size)
-        return {name: float(torch.sigmoid(alpha)) for name, alpha in alphas.items()}, spent
+        return {name: float(torch.sigmoid(alpha.detach())) for name, alpha in alphas.items()}, spent
 
 
 def module_costs(options: Options) -> dict[str, float]:
@@ -140,6 +138,12 @@ def reduce(options: Options, days: Sequence[Mapping[str, float] | None], *, keep
         if options.space.refusal(params) is None:
             return params
     raise ValueError(f"Even without any operation {options.space.refusal(params)}")
+
+
+def reduced(options: Options, days: Sequence[Mapping[str, float] | None]) -> list[dict[str, Value]]:
+    """Returns what the days agree on, then what else other thresholds than `KEEP` give; see `reduce`."""
+    models = [reduce(options, days, keep=keep) for keep in (KEEP, *OTHER_THRESHOLDS)]
+    return list({options.space.key(params): params for params in models}.values())
 
 
 def agreement(one: Mapping[str, float], other: Mapping[str, float], *, keep: float = KEEP) -> float:

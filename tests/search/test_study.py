@@ -15,7 +15,7 @@ from config import PlatformConfig
 from search.samplers import SAMPLERS
 from search.space import Categorical, Space
 from search.study import MOST_ATTEMPTS, Budget, Record, Study, StudyDiffers, StudySettings, best, study_names
-from search.trial import Ask, Question
+from search.trial import FALLBACK, Ask, Question
 
 SPACE = Space((Categorical("a", tuple(range(12))), Categorical("b", tuple(range(12)))))
 SETTINGS = StudySettings(
@@ -127,15 +127,22 @@ def test_a_name_belongs_to_one_search(tiny_config: PlatformConfig) -> None:
         Study.load(tiny_config, "two", lambda of: SPACE)
 
 
-def test_a_sampler_that_asks_again_is_found_out(tiny_config: PlatformConfig) -> None:
+def test_what_was_tried_is_refused_and_drawn_at_random_in_its_place(tiny_config: PlatformConfig) -> None:
     study = open_study(tiny_config)
 
     def stubborn(question: Question) -> list[Ask]:
-        return [Ask({"a": 1, "b": 1})]
+        return [Ask({"a": 1, "b": 1}), Ask({"a": 1, "b": 1})]
 
-    finish(study, study.claim(stubborn, lease_s=60), 0.8)
-    with pytest.raises(RuntimeError, match="asks again what was tried"):
-        study.claim(stubborn, lease_s=60)
+    first = study.claim(stubborn, lease_s=60, at_once=2)
+    assert first is not None and first.trial.params == {"a": 1, "b": 1} and not first.trial.tags
+    finish(study, first, 0.8)
+    records = study.records()
+    assert len({record.key for record in records}) == 2 and records[1].trial.tags == {FALLBACK}
+    assert study.refused() == [{"before_trial": 0, "params": {"a": 1, "b": 1}, "reason": "it was tried"}]
+    finish(study, study.claim(stubborn, lease_s=60), 0.9)  # the one that waited
+    finish(study, study.claim(stubborn, lease_s=60, at_once=2), 0.7)
+    finish(study, study.claim(stubborn, lease_s=60), 0.6)
+    assert len(study.refused()) == 3 and len({record.key for record in study.records()}) == 4
 
 
 def test_a_space_that_is_used_up_ends_the_search(tiny_config: PlatformConfig) -> None:
