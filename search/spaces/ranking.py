@@ -24,6 +24,7 @@ RANK = 16  # of crosses and factorization machines
 HEADS = {"foundation": ("64", "128-64", "256-64", "256-128"), "vertical": ("32", "64", "64-32", "128-64")}
 COUNTS = {"foundation": (4, 8, 16), "vertical": (2, 4, 8)}
 WIDTHS = {"foundation": (32, 64, 128, 256), "vertical": (16, 32, 64, 128)}
+OF_GRAPH = ("dense", "history", "tokens", "raw", "count", "pairs", "vector", "width", "reads")  # how such names begin
 INTEREST_WIDTH = 32  # of the activation unit's hidden layer
 
 
@@ -224,7 +225,7 @@ def _canonical(choices: tuple[Choice, ...], values: tuple[Value, ...]) -> tuple[
     params = {choice.name: value for choice, value in zip(choices, values, strict=True)}
     wanted = graph(params)
     for choice in choices:
-        if choice.name.split("_")[0] in ("tokens", "count", "pairs", "vector", "width", "reads"):
+        if choice.name.split("_")[0] in OF_GRAPH:
             plain = params | {choice.name: choice.levels(1)[0]}
             if plain != params and graph(plain) == wanted:
                 params = plain

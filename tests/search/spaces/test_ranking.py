@@ -46,6 +46,12 @@ def test_params_are_canonical_where_choices_change_nothing() -> None:
     unread = plain | {"vector_1": "linear", "width_1": 64, "tokens_2": "fmb", "count_2": 8}
     assert SPACE.canonical(unread)["tokens_2"] == "none"
     assert SPACE.canonical(unread | {"tokens_out": True})["tokens_2"] == "fmb"
+    # Nor do dense tokens and a history that nobody reads, or inputs that are read anyway.
+    unread = plain | {"raw_out": True, "dense_tokens": 4}
+    assert SPACE.canonical(unread)["dense_tokens"] == 0
+    assert SPACE.canonical(unread | {"tokens_out": True})["dense_tokens"] == 4
+    none_reads = plain | {"history": True, "vector_1": "none", "tokens_out": True}
+    assert SPACE.canonical(none_reads)["history"] is ("interest" in graph(none_reads)[0])
     for _ in range(100):
         params = SPACE.sample(rng)
         other = SPACE.mutate(params, rng)
