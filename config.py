@@ -3,7 +3,7 @@
 import csv
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import cache
@@ -51,6 +51,7 @@ class Vertical(Section):
 
     column: str | None = None  # event column to look at; None: every impression no other vertical takes
     values: list[str] = []  # the vertical takes rows whose column has one of these values
+    model: dict[str, Any] = {}  # what `vertical_model` says otherwise for this vertical
 
     @model_validator(mode="after")
     def _filter_is_whole(self) -> "Vertical":
@@ -409,6 +410,18 @@ class PlatformConfig(Section):
         """Returns the names of the verticals of the chosen source."""
         return list(self.source.verticals)
 
+    def of_vertical(self, vertical: str) -> "PlatformConfig":
+        """Returns the platform whose section `vertical_model` is that of one vertical.
+
+        Raises:
+            KeyError: the vertical is not configured.
+        """
+        own = self.source.verticals[vertical].model
+        if not own:
+            return self
+        none: dict[str, Any] = {}
+        return self.changed(vertical_model=own, sources={self.data_source: {"verticals": {vertical: {"model": none}}}})
+
 
 def load_config(path: str | Path | None = None) -> PlatformConfig:
     """Reads and checks a platform file.
@@ -441,20 +454,16 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
         config = PlatformConfig.model_validate(tree)
     except ValidationError as error:
         raise _at_lines(path, text, (_explain(PlatformConfig, e) for e in error.errors())) from None
-    of_source: dict[str, FoundationSettings] = {}
-    for name, of in config.sources.items():
-        try:
-            of_source[name] = FoundationSettings.model_validate(_merged(config.foundation_model, of.foundation_model))
-        except ValidationError as error:
-            mistakes = (_explain(FoundationSettings, e) for e in error.errors())
-            below = ("sources", name, "foundation_model")
-            raise _at_lines(path, text, (((*below, *key), message) for key, message in mistakes)) from None
+    if mistakes := list(_of_sources(config)):
+        raise _at_lines(path, text, mistakes)
     if not config.source.foundation_model:
         return config
     # What the source says is in force from here on, so a caller that changes the section changes it for good.
-    own = {"foundation_model": of_source[config.data_source], "sources": {config.data_source: {"foundation_model": {}}}}
+    none: dict[str, Any] = {}
     try:
-        return config.changed(**own)
+        return config.changed(
+            foundation_model=config.source.foundation_model, sources={config.data_source: {"foundation_model": none}}
+        )
     except ConfigError as error:
         raise ConfigError(f"{path}: with sources.{config.data_source}.foundation_model: {error}") from None
 
@@ -483,6 +492,29 @@ def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tup
             lines[(*prefix, key.value)] = key.start_mark.line + 1
             lines |= _key_lines(value, (*prefix, key.value))
     return lines
+
+
+def _of_sources(config: PlatformConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yields the mistakes in what sources and verticals say otherwise than the sections of the models."""
+    for name, source in config.sources.items():
+        yield from _otherwise(config.foundation_model, source.foundation_model, ("sources", name, "foundation_model"))
+        for vertical, of in source.verticals.items():
+            below = ("sources", name, "verticals", vertical, "model")
+            if "num_embeddings" in of.model:
+                told = "is one for all verticals, as ids are hashed once: change it in the section vertical_model"
+                yield (*below, "num_embeddings"), told
+            else:
+                yield from _otherwise(config.vertical_model, of.model, below)
+
+
+def _otherwise(
+    section: Section, changes: Mapping[str, Any], below: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    try:
+        type(section).model_validate(_merged(section, changes))
+    except ValidationError as error:
+        for key, message in (_explain(type(section), e) for e in error.errors()):
+            yield (*below, *key), message
 
 
 def _at_lines(path: Path, text: str, mistakes: Iterable[tuple[tuple[str, ...], str]]) -> ConfigError:

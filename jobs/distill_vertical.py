@@ -8,6 +8,8 @@
 The candidate starts from the champion (from the newest candidate where a baseline serves) and learns every impression
 since the held-out rows of that one began; the baseline starts from the last baseline. Where a version was deleted, or
 its artifacts, the candidate starts from the nearest one before it that is left, or cold; the log says what to restore.
+Where the settings make other weights than those of the champion, it starts from the newest candidate of the same
+settings, or cold: it learns the last `max_training_days`, `cold_start_epochs` times.
 Each model gets a calibration layer, fitted on held-out rows of earlier days, as have the FM's soft labels that the
 candidate learns. Candidate, baseline and FM are judged on the day's held-out rows; promote_vertical judges the champion
 on the same rows.
@@ -17,6 +19,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +29,22 @@ import torch
 from mlflow.entities.model_registry import ModelVersion
 
 import storage
-from config import PlatformConfig, Transfer
+from config import PlatformConfig, Transfer, VerticalSettings
 from data.batches.vertical import HISTORY_IDS, VerticalFeatures
 from data.batches.vertical_examples import vertical_examples
 from data.sources import source_schema
 from data.split import LEARNT_UNTIL, learnt_until
 from quality.metrics import evaluate
-from serving.registry import TRANSFER, ModelLost, champion_before, line_of_candidate, load_version, made_in, register
+from serving.registry import (
+    TRANSFER,
+    ModelLost,
+    candidates_since,
+    champion_before,
+    line_of_candidate,
+    load_version,
+    made_in,
+    register,
+)
 from serving.vertical_model import VerticalModel
 from training.calibration import FittedLayer, calibrated_soft_labels, fitted_before
 from training.checkpoint import weights_version
@@ -44,6 +56,8 @@ from training.vertical.trainer import VerticalTrainer
 
 LOG = logging.getLogger("headwater")
 JUDGED = ("baseline", "candidate", "fm")
+OF_WEIGHTS = ("architecture", "hyperparameters", "embedding_dim", "num_embeddings")  # settings that decide on weights
+COLD_START = "cold_start"  # tag of a candidate: why it starts cold although there is a line
 
 
 @dataclass(frozen=True)
@@ -66,12 +80,15 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     """
     if vertical not in config.verticals:
         raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
+    config = config.of_vertical(vertical)
     torch.set_num_threads(1)  # a VM's batches are too small to share: two threads take twice as long
     name = storage.registered_model(vertical)
     key = {"job": "distill_vertical", "day": str(day), "vertical": vertical}
     with tracked_run(config, experiment=f"vertical_{vertical}", name=str(day), key=key) as run:
         champion = champion_before(run.client, name, day)
-        parent, start = _from_line(config, line_of_candidate(run.client, name, day, champion=champion))
+        line = line_of_candidate(run.client, name, day, champion=champion)
+        recent = candidates_since(run.client, name, day, days=config.vertical_model.max_training_days)
+        parent, start, cold = _from_line(config, line, recent)
         starts = (start, _from_baseline(config, vertical, day))
         cut = learnt_until(config, "fm_snapshots", day)
         learnt_before = [start.learnt_until if start else None for start in starts]
@@ -101,6 +118,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
             "day": str(day),
             "vertical": vertical,
             "champion_before": str(champion.version) if champion else "",
+            **({COLD_START: cold} if cold else {}),
             **learnt,
             "fm_version": storage.read_manifest(config, "fm_snapshots", day)["extra"]["fm_version"],
             "code_version": storage.code_version(),
@@ -161,34 +179,53 @@ def _make_none(config: PlatformConfig, vertical: str, day: date, held_out: pa.Ta
         storage.drop_partition(config, f"{table}_{vertical}", day)
 
 
-def _from_line(config: PlatformConfig, line: Iterator[ModelVersion]) -> tuple[ModelVersion | None, Start | None]:
-    """Returns the version the candidate starts from, the first of its line that can be read, and where that one ended.
+def _from_line(
+    config: PlatformConfig, line: Iterator[ModelVersion], recent: Iterator[ModelVersion]
+) -> tuple[ModelVersion | None, Start | None, str]:
+    """Returns the version the candidate starts from, where that one ended, and why it starts cold, if it does.
 
-    None and None is a cold start: there is no line yet, or nothing of it is left.
+    It is the first of its line that can be read and has the weights of today's settings; where the line's have others,
+    the newest of the other candidates that has them.
     """
-    lost = None
-    for version in line:
+    lost, unlike = None, ""
+    for version in chain(line, recent):
         try:
             model = load_version(config, version)
         except ModelLost as error:
             LOG.warning("%s; the candidate starts from an earlier version", error)
             lost = error
             continue
+        if other := _otherwise_set(model.settings, config.vertical_model):
+            unlike = unlike or f"version {version.version} has other settings: {other}"
+            continue
         # The partition is gone, too, where the day was run again with other settings: no state of the optimizers.
-        return version, Start(datetime.fromisoformat(version.tags[LEARNT_UNTIL]), model, made_in(config, version))
-    if lost is not None:
+        start = Start(datetime.fromisoformat(version.tags[LEARNT_UNTIL]), model, made_in(config, version))
+        return version, start, ""
+    if unlike:
+        LOG.info("the candidate starts cold, as %s", unlike)
+    elif lost is not None:
         LOG.warning("nothing of the candidate's line is left: it starts cold")
-    return None, None
+    return None, None, unlike
+
+
+def _otherwise_set(made: VerticalSettings, now: VerticalSettings) -> str:
+    """Returns what of the settings that decide on a model's weights has changed, in words; empty: nothing."""
+    pairs = ((name, getattr(made, name), getattr(now, name)) for name in OF_WEIGHTS)
+    return ", ".join(f"{name} {before} -> {after}" for name, before, after in pairs if before != after)
 
 
 def _from_baseline(config: PlatformConfig, vertical: str, day: date) -> Start | None:
-    """Returns where the baseline starts: at the last one, whether it was promoted or not."""
+    """Returns where the baseline starts: at the last one, promoted or not; None: cold, as there is none that fits."""
     table = f"baselines_{vertical}"
     since = max((one for one in storage.committed_days(config, table) if one < day), default=None)
     if since is None:
         return None
     state = storage.partition_folder(config, table, since)
-    return Start(learnt_until(config, table, since), VerticalModel.load(state / "model"), state)
+    model = VerticalModel.load(state / "model")
+    if other := _otherwise_set(model.settings, config.vertical_model):
+        LOG.info("the baseline starts cold, as that of %s has other settings: %s", since, other)
+        return None
+    return Start(learnt_until(config, table, since), model, state)
 
 
 def _fit(

@@ -54,7 +54,7 @@ def main(config: PlatformConfig, *, vertical: str, day: str = "", seeds: int = 3
     done = storage.committed_days(config, "vertical_examples")
     if not day and not done:
         raise ValueError("no day is done yet: run daily_transfer for two days first")
-    return _explain(config, date.fromisoformat(day) if day else done[-1], vertical, seeds)
+    return _explain(config.of_vertical(vertical), date.fromisoformat(day) if day else done[-1], vertical, seeds)
 
 
 def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def main(config: PlatformConfig, *, day: date, verticals: str = "") -> dict[str,
     torch.set_num_threads(1)  # a VM's batches are too small to share
     gain, untracked = {}, {}
     for vertical in asked:
-        tracked = _track(config, day, vertical)
+        tracked = _track(config.of_vertical(vertical), day, vertical)
         if isinstance(tracked, str):
             LOG.info("%s is not tracked: %s", vertical, tracked)
             untracked[vertical] = tracked

@@ -20,7 +20,7 @@ def space_of(config: PlatformConfig, settings: StudySettings) -> RankingSpace:
     """
     _check(config, settings.target)
     if settings.target != FOUNDATION:
-        return vertical_space(config, blocks=settings.blocks, cap=settings.cost_cap)
+        return vertical_space(config.of_vertical(settings.target), blocks=settings.blocks, cap=settings.cost_cap)
     return RankingSpace.of(
         foundation_inputs(config), target="foundation", blocks=settings.blocks, cap=settings.cost_cap
     )
@@ -66,7 +66,10 @@ def current_cost(config: PlatformConfig, target: str, day: date) -> float:
         ValueError: the target is unknown.
     """
     _check(config, target)
-    return foundation_flops(config, day) if target == FOUNDATION else vertical_flops(config, config.vertical_model)
+    if target == FOUNDATION:
+        return foundation_flops(config, day)
+    own = config.of_vertical(target)
+    return vertical_flops(own, own.vertical_model)
 
 
 def _check(config: PlatformConfig, target: str) -> None:

@@ -59,13 +59,13 @@ class VerticalTrials:
             days: platform days to learn and judge on, oldest first.
             judged_days: the newest dates of them.
         """
-        self.config, self.space, self.vertical = config, space, vertical
+        self.config, self.space, self.vertical = config.of_vertical(vertical), space, vertical
         self.days, self.judged_days = days, judged_days
 
     @property
     def place(self) -> tuple[str, ...]:
-        """Returns the keys of platform.yaml under which a vertical's model is set."""
-        return (SECTION,)
+        """Returns the keys of platform.yaml under which a model of this vertical changes the section."""
+        return ("sources", self.config.data_source, "verticals", self.vertical, "model")
 
     @cached_property
     def log(self) -> VerticalLog:

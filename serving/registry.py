@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -162,6 +162,14 @@ def line_of_candidate(
                 f"version {parent.version}" if parent else "nothing",
             )
         version = parent
+
+
+def candidates_since(client: MlflowClient, name: str, day: date, *, days: int) -> Iterator[ModelVersion]:
+    """Yields the living candidates of the `days` days before a day, the newest first."""
+    first = day - timedelta(days=days)
+    for version in reversed(_living(client, name, day)):
+        if day_of(version) >= first and transfer_of(version) == "fm":
+            yield version
 
 
 def _newest_candidate(client: MlflowClient, name: str, day: date) -> ModelVersion | None:

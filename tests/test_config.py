@@ -153,6 +153,31 @@ def test_a_mistake_in_a_sources_foundation_model_is_named_with_its_line(
         load_config(path)
 
 
+def test_a_vertical_may_have_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HEADWATER_SOURCE", "movielens")
+    text = SHIPPED.replace(
+        "drama: {column: genre, values: [Drama]}",
+        "drama: {column: genre, values: [Drama], model: {architecture: dcnv2, optimizer: {learning_rate: 0.01}}}",
+    )
+    path = tmp_path / "platform.yaml"
+    path.write_text(text)
+    config = load_config(path)
+    drama = config.of_vertical("drama")
+    assert drama.vertical_model == config.vertical_model.changed(
+        architecture="dcnv2", optimizer={"learning_rate": 0.01}
+    )
+    assert drama.vertical_model.optimizer.batch_size == config.vertical_model.optimizer.batch_size
+    assert config.of_vertical("action") is config
+    assert drama.of_vertical("drama") is drama  # it is in force once
+    for wrong, told in (
+        ("model: {architecture: dcnv2, epochs: 3", "model.epochs: unknown key"),
+        ("model: {num_embeddings: {item_id: 5}", "model.num_embeddings: is one for all verticals, as ids are hashed"),
+    ):
+        path.write_text(text.replace("model: {architecture: dcnv2", wrong))
+        with pytest.raises(ConfigError, match=rf"platform.yaml:\d+: sources.movielens.verticals.drama.{told}"):
+            load_config(path)
+
+
 def test_the_configuration_is_read_only():
     config = load_config(ROOT / "platform.yaml")
     with pytest.raises(ValueError, match="frozen"):

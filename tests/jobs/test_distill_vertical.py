@@ -160,3 +160,46 @@ def test_after_its_experiment_was_deleted_a_day_starts_from_the_champion(
     feed.client.delete_experiment(feed.client.get_experiment_by_name("vertical_feed").experiment_id)
     assert feed.distill(1).tags["parent"] == str(first.version)
     assert "experiment vertical_feed was deleted; it is restored" in caplog.text
+
+
+def changed(feed: Feed, **model: Any) -> Feed:
+    """The same days with another model of this vertical in platform.yaml."""
+    sources = {feed.config.data_source: {"verticals": {"feed": {"model": model}}}}
+    other = Feed.__new__(Feed)
+    other.config, other.days = feed.config.changed(sources=sources), feed.days
+    return other
+
+
+def test_from_one_architecture_to_another_a_candidate_starts_cold_then_goes_on(
+    feed: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "headwater")
+    first = feed.distill(0)
+    other = changed(feed, architecture="dcnv2", hyperparameters={"hidden": [16]})
+    second = other.distill(1, promote=False)
+    why = f"version {first.version} has other settings: architecture dnn -> dcnv2, hyperparameters"
+    assert second.tags["cold_start"].startswith(why) and second.tags["parent"] == ""
+    assert second.tags["champion_before"] == str(first.version)  # which it is judged against
+    assert (
+        f"the candidate starts cold, as {why}" in caplog.text and "the baseline starts cold, as that of" in caplog.text
+    )
+    # The champion is still the old one; the day after goes on from the refused candidate, which fits.
+    third = other.distill(2, promote=False)
+    assert third.tags["parent"] == str(second.version) and "cold_start" not in third.tags
+    assert third.tags["champion_before"] == str(first.version)
+    again = other.distill(2, promote=False)
+    assert (again.version, again.tags["weights"]) == (third.version, third.tags["weights"])
+    # Back to the old settings, it goes on from the champion.
+    back = feed.distill(2, promote=False)
+    assert back.tags["parent"] == str(first.version) and "cold_start" not in back.tags
+
+
+def test_a_cold_start_learns_what_a_first_day_would(feed: Feed) -> None:
+    feed.distill(0)
+    other = changed(feed, embedding_dim=4)
+    cold = other.distill(1, promote=False)
+    for version in feed.client.search_model_versions(f"name = '{NAME}'"):
+        feed.client.delete_model_version(NAME, version.version)
+    for table in ("candidates_feed", "baselines_feed"):
+        shutil.rmtree(storage.partition_dir(feed.config, table, feed.days[0]))
+    assert other.distill(1, promote=False).tags["weights"] == cold.tags["weights"]

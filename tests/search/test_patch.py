@@ -59,6 +59,22 @@ def test_the_patch_applies_and_changes_what_it_says_alone(
         assert load_config(file).foundation_model == load_config(SHIPPED).foundation_model
 
 
+@pytest.mark.parametrize(("source", "vertical"), [("kuairand", "tab_4"), ("kuairand", "other"), ("files", "all")])
+def test_a_patch_of_a_vertical_changes_its_model_alone(
+    file: Path, source: str, vertical: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWATER_SOURCE", source)
+    before = load_config(file)
+    changes = {name: value for name, value in CHANGES.items() if name != "first_embeddings"}
+    place = ("sources", source, "verticals", vertical, "model")
+    (file.parent / "winner.patch").write_text(patch(file, place, changes, of="vertical_model"))
+    subprocess.run(["git", "apply", "winner.patch"], cwd=file.parent, check=True)
+    after = load_config(file)
+    assert after.of_vertical(vertical).vertical_model == before.vertical_model.changed(**changes)
+    others = [name for name in after.verticals if name != vertical]
+    assert all(after.of_vertical(name).vertical_model == before.vertical_model for name in others)
+
+
 def test_a_second_patch_changes_the_first(file: Path) -> None:
     place = PLACES[1]
     once = patched(file.read_text(), place, CHANGES, of="foundation_model")
