@@ -15,7 +15,7 @@
 from datetime import UTC, datetime, time
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param, TriggerRule, task
 
 from config import load_config
 from dags.job_docs import job_doc
@@ -121,7 +121,7 @@ with DAG(
         task_id="run_trial",
         job="run_trial",
         pool=POOL,
-        trigger_rule="none_failed",  # of share_weights there may be no instance
+        trigger_rule=TriggerRule.NONE_FAILED,  # of share_weights there may be no instance
         map_index_template="{{ 'trial %s: %s' % (result.trial, result.status) if result is defined else '' }}",
         doc_md=job_doc("run_trial"),
     ).expand(options=each_trial(plan.output))
