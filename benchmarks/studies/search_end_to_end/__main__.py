@@ -27,6 +27,7 @@ from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.search_end_to_end.boosting import GRID, Table, boosted, foundation_table, vertical_table
 from benchmarks.studies.search_end_to_end.landed import landed_days
+from benchmarks.studies.search_end_to_end.page import write_page
 from benchmarks.studies.search_end_to_end.results import Predicted, figures
 from benchmarks.studies.search_end_to_end.rivals import SHIPPED, Rival, rivals
 from config import PlatformConfig
@@ -96,6 +97,8 @@ def main() -> None:
         packages=["torch", "torchrec", "scikit-learn"],
         keep=not a.quick,
     )
+    if not a.quick:
+        write_page()
 
 
 def _platform(a: argparse.Namespace, work: Path) -> PlatformConfig:
