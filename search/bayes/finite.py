@@ -63,13 +63,10 @@ def lookahead(
     )
     value, chosen = next_values.max(-1, keepdim=True)  # (B, w, m1, 1)
     levels = [next_places.gather(-1, chosen).squeeze(-1)]
+    axis = chosen.dim() - 1
     for level in later:  # (B, w, m1, w2, m2, …)
-        of = chosen.reshape(*chosen.shape, *([1] * (level.dim() - chosen.dim())))
-        levels.append(
-            level.gather(chosen.dim() - 1, of.expand(*chosen.shape, *level.shape[chosen.dim() :])).squeeze(
-                chosen.dim() - 1
-            )
-        )
+        of = chosen.reshape(*chosen.shape, *[1] * (level.dim() - chosen.dim()))
+        levels.append(level.gather(axis, of.expand(*chosen.shape, *level.shape[axis + 1 :])).squeeze(axis))
     return places, values + value.squeeze(-1) @ weights, levels
 
 

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import isfinite
 
 import numpy as np
 import torch
 from botorch.acquisition import LogExpectedImprovement
 from botorch.fit import fit_gpytorch_mll
-from botorch.models import MixedSingleTaskGP, SingleTaskGP
+from botorch.models import SingleTaskGP
+from botorch.models.kernels.categorical import CategoricalKernel
 from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
+from botorch.posteriors import GPyTorchPosterior
+from gpytorch.constraints import GreaterThan
+from gpytorch.kernels import Kernel, ProductKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
 from search.curves import labels
@@ -19,8 +23,10 @@ from search.space import Array, Categorical, Params, Space
 from search.trial import Trial
 
 FAILED = ("failed", "diverged", "timed_out")
+LEAST = 2  # trials with an objective, before the process is fitted
 CHUNK = 2_000  # points that are scored at once
-MATERN = partial(get_covar_module_with_dim_scaled_prior, use_rbf_kernel=False)
+FIT_ITERATIONS = 100
+FLAT = 1e-12  # standard deviation of objectives that are all the same
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Columns:
     def unordered(self) -> list[int]:
         """Returns the columns whose numbers are names."""
         return [
-            n for n, choice in enumerate(self.space.choices) if isinstance(choice, Categorical) and choice.width > 1
+            n for n, choice in enumerate(self.space.choices) if isinstance(choice, Categorical) and not choice.ordered
         ]
 
     def of_codes(self, codes: Array) -> Tensor:
@@ -57,10 +63,12 @@ class Surrogate:
 
     Attributes:
         model: of the objective turned around and standardized, float64.
+        unordered: columns whose numbers are names.
         costs: the same of the logarithm of the cost; None: not asked for, or no trial has a cost.
     """
 
     model: SingleTaskGP
+    unordered: list[int]
     costs: SingleTaskGP | None = None
 
     @classmethod
@@ -68,7 +76,8 @@ class Surrogate:
         """Fits the process to the trials that ended.
 
         One that failed counts as the worst seen. A running one is believed to come out as the process expects, so that
-        it is not asked beside. A trial without a label, or without a finite cost where costs are wanted, is left out.
+        it is not asked beside. A trial without a label is left out; so is one without a cost where costs are wanted and
+        others have one.
 
         Raises:
             ModelFittingError: BoTorch found no hyperparameters.
@@ -76,11 +85,12 @@ class Surrogate:
         """
         columns = Columns(space)
         labelled = list(zip(labels(history), history, strict=True))
-        if with_costs:
-            labelled = [pair for pair in labelled if pair[1].cost and isfinite(pair[1].cost)] or labelled
+        priced = [(label, trial) for label, trial in labelled if trial.cost and isfinite(trial.cost)]
+        with_costs = with_costs and sum(label is not None for label, _ in priced) >= LEAST
+        labelled = priced if with_costs else labelled
         seen = [label for label, _ in labelled if label is not None]
-        if len(seen) < 2:
-            raise ValueError(f"A Gaussian process needs two trials with an objective; there are {len(seen)}")
+        if len(seen) < LEAST:
+            raise ValueError(f"A Gaussian process needs {LEAST} trials with an objective; there are {len(seen)}")
         known = [
             (max(seen) if label is None else label, trial)
             for label, trial in labelled
@@ -89,10 +99,10 @@ class Surrogate:
         x = columns.of([trial.params for _, trial in known])
         model = _fitted(x, -torch.tensor([label for label, _ in known], dtype=torch.float64), columns.unordered)
         costs = None
-        if with_costs and all(trial.cost and isfinite(trial.cost) for _, trial in known):
-            of_trials = torch.tensor([trial.cost or 1.0 for _, trial in known], dtype=torch.float64)
+        if with_costs:
+            of_trials = torch.tensor([trial.cost for _, trial in known], dtype=torch.float64)
             costs = _fitted(x, -of_trials.log(), columns.unordered)
-        made = cls(model, costs)
+        made = cls(model, columns.unordered, costs)
         running = [trial.params for trial in history if trial.status == "running"]
         return made.expecting(columns.of(running)) if running else made
 
@@ -113,12 +123,14 @@ class Surrogate:
 
     def expecting(self, x: Tensor) -> "Surrogate":
         """Returns what would be believed had points, (n, d), come out as expected; hyperparameters stay."""
-        return Surrogate(_expecting(self.model, x), None if self.costs is None else _expecting(self.costs, x))
+        costs = None if self.costs is None else _expecting(self.costs, x, self.unordered)
+        return Surrogate(_expecting(self.model, x, self.unordered), self.unordered, costs)
 
     @torch.no_grad()
     def joint(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Computes the mean, (n,), and covariance, (n, n), of the objective at points, (n, d)."""
         posterior = self.model.posterior(x)
+        assert isinstance(posterior, GPyTorchPosterior)
         return posterior.mean.squeeze(-1), posterior.distribution.covariance_matrix
 
     @torch.no_grad()
@@ -129,33 +141,36 @@ class Surrogate:
 
 
 def _fitted(x: Tensor, y: Tensor, unordered: list[int]) -> SingleTaskGP:
-    """Fits a process with Matérn-5/2 kernels to values, (n,), at points, (n, d)."""
+    """Fits a process to values, (n,), at points, (n, d)."""
     spread = float(y.std())
-    y = ((y - y.mean()) / (spread if spread > 1e-12 else 1.0)).unsqueeze(-1)
-    if unordered:
-        model: SingleTaskGP = MixedSingleTaskGP(x, y, unordered, cont_kernel_factory=_factory, outcome_transform=None)
-    else:
-        model = SingleTaskGP(x, y, covar_module=MATERN(ard_num_dims=x.shape[1]), outcome_transform=None)
-    fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+    model = _process(x, (y - y.mean()) / (spread if spread > FLAT else 1.0), unordered)
+    mll = ExactMarginalLogLikelihood(model.likelihood, model)
+    fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": FIT_ITERATIONS}})
     return model.eval()
 
 
-def _factory(batch_shape: torch.Size, ard_num_dims: int, active_dims: list[int]) -> object:
-    return MATERN(ard_num_dims=ard_num_dims, batch_shape=batch_shape, active_dims=active_dims)
+def _process(x: Tensor, y: Tensor, unordered: list[int]) -> SingleTaskGP:
+    """Builds a process: Matérn-5/2 over ordered columns, times the share of unordered ones that differ."""
+    ordered = [n for n in range(x.shape[1]) if n not in unordered]
+    kernels: list[Kernel] = []
+    if ordered:
+        kernels.append(get_covar_module_with_dim_scaled_prior(len(ordered), use_rbf_kernel=False, active_dims=ordered))
+    if unordered:
+        kernels.append(
+            CategoricalKernel(
+                ard_num_dims=len(unordered),
+                active_dims=unordered,
+                lengthscale_prior=LogNormalPrior(0.0, 1.0),
+                lengthscale_constraint=GreaterThan(1e-2),
+            )
+        )
+    kernel = kernels[0] if len(kernels) == 1 else ProductKernel(*kernels)
+    return SingleTaskGP(x, y.unsqueeze(-1), covar_module=kernel, outcome_transform=None)
 
 
-def _expecting(model: SingleTaskGP, x: Tensor) -> SingleTaskGP:
+def _expecting(model: SingleTaskGP, x: Tensor, unordered: list[int]) -> SingleTaskGP:
     with torch.no_grad():
         mean = model.posterior(x).mean.squeeze(-1)
-    known, y = model.train_inputs[0], model.train_targets
-    state = model.state_dict()
-    unordered = getattr(model, "_ignore_X_dims_scaling_check", None)
-    x, y = torch.cat([known, x]), torch.cat([y, mean])
-    if unordered:
-        wider: SingleTaskGP = MixedSingleTaskGP(
-            x, y.unsqueeze(-1), unordered, cont_kernel_factory=_factory, outcome_transform=None
-        )
-    else:
-        wider = SingleTaskGP(x, y.unsqueeze(-1), covar_module=MATERN(ard_num_dims=x.shape[1]), outcome_transform=None)
-    wider.load_state_dict(state)
+    wider = _process(torch.cat([model.train_inputs[0], x]), torch.cat([model.train_targets, mean]), unordered)
+    wider.load_state_dict(model.state_dict())
     return wider.eval()

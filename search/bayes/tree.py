@@ -28,7 +28,7 @@ class GaussHermite(NormalMCSampler):
 
 
 def tree(model: Model, nodes: Sequence[int]) -> qMultiStepLookahead:
-    """Builds the value of 1 + m1 + m1 m2 + … points: the sum of their expected improvements, each after those before it.
+    """Builds the value of 1 + m1 + m1 m2 + … points: the sum of expected improvements, each after those before.
 
     Args:
         model: one output, higher is better.
@@ -44,6 +44,6 @@ def tree(model: Model, nodes: Sequence[int]) -> qMultiStepLookahead:
     )
 
 
-def _incumbent(model: Model, X: Tensor) -> dict[str, Any]:
+def _incumbent(model: Any, X: Tensor) -> dict[str, Any]:
     """Keeps the last dimension, as BoTorch's `make_best_f` does not: fantasies would be mixed up with restarts."""
     return {"best_f": model.train_targets.max(-1, keepdim=True).values}

@@ -14,7 +14,7 @@ from torch.quasirandom import SobolEngine
 
 from search.bayes.decision import Decision, TooSlow
 from search.bayes.improvement import Improvement
-from search.bayes.surrogate import Columns, Surrogate
+from search.bayes.surrogate import LEAST, Columns, Surrogate
 from search.candidates import Many
 from search.curves import labels
 from search.samplers.unasked import Unasked
@@ -23,7 +23,6 @@ from search.trial import FALLBACK, Ask, Question
 
 FIRST = 5  # the fewest trials before the process is asked
 SHARE = 3  # of all trials, at most one in so many is asked before
-LEAST = 2  # trials with an objective
 POOL = Many(drawn=500, parents=10, children=10, generations=3)  # of a space that is neither small nor all real
 SCORED = 5_000  # points of a larger catalogue, and the neighbors of the best
 PARENTS, CHILDREN = 10, 20
@@ -136,7 +135,7 @@ def _at(choice: Choice, place: float) -> Value:
 
 
 def _pool(unasked: Unasked, surrogate: Surrogate, shortlist: int | None) -> list[dict[str, Value]]:
-    """Returns what may be tried next: the highest expected improvements first, and random ones as a fourth of a shortlist.
+    """Returns what may be tried next: the highest expected improvements first, then random ones, a fourth.
 
     Without a shortlist, the highest alone.
     """
@@ -163,7 +162,7 @@ def _pool(unasked: Unasked, surrogate: Surrogate, shortlist: int | None) -> list
     left = [found[n] for n in rng.permutation(len(found))]
     taken = {tuple(one.values()) for one in first}
     others = (one for one in left if tuple(one.values()) not in taken and one in unasked)
-    return first + [*islice(others, wanted // RANDOM)]
+    return [*first, *islice(others, wanted // RANDOM)]
 
 
 def _neighbors(space: Space, params: Params, rng: np.random.Generator) -> list[dict[str, Value]]:
