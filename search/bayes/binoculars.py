@@ -10,6 +10,7 @@ from torch import Tensor
 
 from search.bayes.box import Effort, highest
 from search.bayes.finite import batch
+from search.bayes.improvement import Improvement
 from search.bayes.surrogate import Surrogate
 
 EFFORT = Effort(restarts=2, raw=32, iterations=30)
@@ -38,6 +39,8 @@ class Binoculars:
     def of_pool(self, surrogate: Surrogate, x: Tensor, *, remaining: int, generator: torch.Generator) -> Tensor:
         """Returns the order: what was picked, the rest of the batch, the others; each by expected improvement."""
         scores = surrogate.log_improvement(x)
+        if remaining == 1:
+            return scores
         places = batch(
             *surrogate.joint(x),
             surrogate.best,
@@ -56,6 +59,8 @@ class Binoculars:
     def of_cube(self, surrogate: Surrogate, *, remaining: int, generator: torch.Generator) -> Tensor:
         """Returns a point of the best batch."""
         q = min(self.most, remaining)
+        if q == 1:
+            return Improvement().of_cube(surrogate, remaining=remaining, generator=generator)
         seed = int(torch.randint(2**31, (), generator=generator))
         sampler = SobolQMCNormalSampler(torch.Size([self.samples]), seed=seed)
         of = qLogExpectedImprovement(surrogate.model, best_f=surrogate.best, sampler=sampler)

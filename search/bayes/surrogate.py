@@ -119,7 +119,7 @@ class Surrogate:
     @property
     def noise(self) -> float:
         """Returns the variance of an observation around the objective."""
-        return float(self.model.likelihood.noise)
+        return float(self.model.likelihood.noise.detach())
 
     def expecting(self, x: Tensor) -> "Surrogate":
         """Returns what would be believed had points, (n, d), come out as expected; hyperparameters stay."""
