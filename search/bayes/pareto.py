@@ -27,9 +27,9 @@ class Pareto:
         shortlist: points of a pool.
     """
 
-    samples: int = 64
+    samples: int = 16
     effort: Effort = LIGHT
-    shortlist: int | None = 400
+    shortlist: int | None = 200
 
     costs = True
 

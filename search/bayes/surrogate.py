@@ -97,11 +97,12 @@ class Surrogate:
             if label is not None or trial.status in FAILED
         ]
         x = columns.of([trial.params for _, trial in known])
-        model = _fitted(x, -torch.tensor([label for label, _ in known], dtype=torch.float64), columns.unordered)
+        objectives = -torch.tensor([label for label, _ in known], dtype=torch.float64)
+        model = fitted_process(x, standardized(objectives)[0], columns.unordered)
         costs = None
         if with_costs:
             of_trials = torch.tensor([trial.cost for _, trial in known], dtype=torch.float64)
-            costs = _fitted(x, -of_trials.log(), columns.unordered)
+            costs = fitted_process(x, standardized(-of_trials.log())[0], columns.unordered)
         made = cls(model, columns.unordered, costs)
         running = [trial.params for trial in history if trial.status == "running"]
         return made.expecting(columns.of(running)) if running else made
@@ -140,10 +141,20 @@ class Surrogate:
         return torch.cat([of(part.unsqueeze(1)) for part in x.split(CHUNK)])
 
 
-def _fitted(x: Tensor, y: Tensor, unordered: list[int]) -> SingleTaskGP:
-    """Fits a process to values, (n,), at points, (n, d)."""
+def standardized(y: Tensor) -> tuple[Tensor, float, float]:
+    """Returns values, (n,), with mean 0 and deviation 1, and the mean and deviation that they had."""
     spread = float(y.std())
-    model = _process(x, (y - y.mean()) / (spread if spread > FLAT else 1.0), unordered)
+    spread = spread if spread > FLAT else 1.0
+    return (y - y.mean()) / spread, float(y.mean()), spread
+
+
+def fitted_process(x: Tensor, y: Tensor, unordered: list[int]) -> SingleTaskGP:
+    """Fits a process to standardized values, (n,), at points, (n, d).
+
+    Raises:
+        ModelFittingError: BoTorch found no hyperparameters.
+    """
+    model = _process(x, y, unordered)
     mll = ExactMarginalLogLikelihood(model.likelihood, model)
     fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": FIT_ITERATIONS}})
     return model.eval()
