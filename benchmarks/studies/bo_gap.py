@@ -120,7 +120,7 @@ def search(run: Run, *, then: int = THEN) -> Row:
     """
     function = FUNCTIONS[run.function]
     decision, d = METHODS[run.method], function.dim
-    space = Space(tuple(Real(f"x{n}", *map(float, bounds)) for n, bounds in enumerate(function._bounds)))
+    space = Space(tuple(Real(f"x{n}", float(low), float(high)) for n, (low, high) in enumerate(function._bounds)))
     total = (FIRST + then) * d
     history: list[Trial] = []
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.studies.quadrature --seeds 20
 
-Functions are Genz's families and a mixture of two peaks, on points of the unit square, each drawn by the seed. The rule of
-the next cell: BINOCULARS, the cell of which least is known, any cell; with a plain process and with one of the root of
-the values (WSABI-L). With a plain process, what is known does not depend on the values but through its refitted
+Functions are Genz's families and a mixture of two peaks, on points of the unit square, each drawn by the seed. The
+rule of the next cell: BINOCULARS, the cell of which least is known, any cell; with a plain process and with one of the
+root of the values (WSABI-L). With a plain process, what is known does not depend on the values but through its refitted
 lengths, so BINOCULARS can hardly differ from looking where least is known: a control. `error` is the median of |found -
 exact| / |exact|; `covered` the share of 95 % intervals that hold the exact average.
 

@@ -17,6 +17,7 @@ NEEDED: dict[str, set[str]] = dict.fromkeys(
     "check_quality": {"polars"},  # Great Expectations follows when its tables are known to be there
     "check_source": {"polars", "sklearn"},
     "distill_vertical": {"torch"} | OF_MLFLOW,
+    "estimate_ne": {"torch"} | OF_MLFLOW,
     "explain_transfer": {"torch", "torchrec", "matplotlib"} | OF_MLFLOW,
     "extract_features": {"pyspark", "polars"},
     "ingest": {"polars"},
