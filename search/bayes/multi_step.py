@@ -12,7 +12,7 @@ from search.bayes.decision import TooSlow
 from search.bayes.finite import lookahead
 from search.bayes.improvement import Improvement
 from search.bayes.surrogate import Surrogate
-from search.bayes.tree import tree
+from search.bayes.tree import points_of_tree, tree
 
 GREEDY = Improvement()
 WIDTH = (12, 8, 8)  # points that are looked at in each step before the last two
@@ -74,10 +74,7 @@ class MultiStep:
         x = torch.cat([greedy.unsqueeze(0), drawn])
         places, values, levels = self._trees(surrogate, x, remaining)
         best = values.topk(min(self.effort.restarts, len(values))).indices
-        # BoTorch has the last step's fantasies outermost.
-        starts = torch.stack(
-            [x[torch.cat([places[n].view(1), *(_outermost_last(level[n]) for level in levels)])] for n in best.tolist()]
-        )
+        starts = torch.stack([x[points_of_tree(places, levels, root)] for root in best.tolist()])
         value = tree(surrogate.model, self._nodes(remaining))
         points = highest(value, d, self.effort, q=starts.shape[1], starts=starts, limit_s=self.limit_s)
         if time.monotonic() - began > self.limit_s:
@@ -92,8 +89,3 @@ class MultiStep:
         width = (*WIDTH[: len(nodes) - 1], len(x) if len(nodes) == 1 else WIDTH[-1])
         best = torch.tensor(surrogate.best, dtype=torch.float64)
         return lookahead(*surrogate.joint(x), surrogate.noise, best, nodes=nodes, width=width)
-
-
-def _outermost_last(level: Tensor) -> Tensor:
-    """Turns places by fantasy, (m1, m2, …), into BoTorch's order, (… m2 m1)."""
-    return level.permute(*reversed(range(level.dim()))).flatten()

@@ -44,6 +44,20 @@ def tree(model: Model, nodes: Sequence[int]) -> qMultiStepLookahead:
     )
 
 
+def points_of_tree(places: Tensor, levels: Sequence[Tensor], root: int) -> Tensor:
+    """Puts the places of a tree that `lookahead` found in the order of `tree`'s points, (1 + m1 + m1 m2 + …).
+
+    BoTorch has the last step's fantasies outermost.
+
+    Args:
+        places: of roots, (w,).
+        levels: places tried after each, (w, m1), (w, m1, m2), ….
+        root: its number among the w.
+    """
+    after = (level[root].permute(*reversed(range(level.dim() - 1))).flatten() for level in levels)
+    return torch.cat([places[root].view(1), *after])
+
+
 def _incumbent(model: Any, X: Tensor) -> dict[str, Any]:
     """Keeps the last dimension, as BoTorch's `make_best_f` does not: fantasies would be mixed up with restarts."""
     return {"best_f": model.train_targets.max(-1, keepdim=True).values}

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 import storage
-from config import ROOT, PlatformConfig, load_config
+from config import ROOT, load_config
 from jobs import estimate_ne
 from quality.metrics import evaluate
 from serving.registry import load_version
@@ -57,6 +57,7 @@ def test_one_part_has_no_error_bar(feed: Feed) -> None:
         ({"vertical": "nope"}, "Unknown vertical 'nope'"),
         ({"budget": 0}, "budget is 0 and parts is 8; both must be at least 1"),
         ({"version": "77"}, "has no version 77"),
+        ({"vertical": "search"}, "has no champion; name a --version"),
     ],
 )
 def test_what_cannot_be_estimated_is_said(feed: Feed, asked: dict[str, Any], told: str) -> None:
@@ -64,10 +65,7 @@ def test_what_cannot_be_estimated_is_said(feed: Feed, asked: dict[str, Any], tol
         estimate_ne.main(feed.config, **{"vertical": "feed", "budget": 3} | asked)
 
 
-def test_a_model_without_later_days_is_refused(tiny_config: PlatformConfig) -> None:
-    feed = Feed(tiny_config)
-    with pytest.raises(ValueError, match="has no champion; name a --version"):
-        estimate_ne.main(feed.config, vertical="feed", budget=3)
-    feed.distill(2)
-    with pytest.raises(ValueError, match="no later day is done"):
-        estimate_ne.main(feed.config, vertical="feed", budget=3)
+def test_a_model_without_later_days_is_refused(feed: Feed) -> None:
+    newest = feed.distill(2, promote=False)
+    with pytest.raises(ValueError, match=f"is of {feed.days[2]}, and no later day is done"):
+        estimate_ne.main(feed.config, vertical="feed", budget=3, version=newest.version)

@@ -12,7 +12,7 @@ from search.bayes.finite import batch, hermite, improvement, knowledge, lookahea
 from search.bayes.improvement import Improvement
 from search.bayes.multi_step import MultiStep
 from search.bayes.surrogate import Surrogate
-from search.bayes.tree import tree
+from search.bayes.tree import points_of_tree, tree
 
 WIDE = (999, 999, 999)
 
@@ -104,17 +104,10 @@ def test_botorchs_tree_has_the_same_value(steps):
     """Batched or not, and where the batch is as large as a level of fantasies."""
     of = surrogate(d=2)
     x = torch.rand(9, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    nodes = (3,) * (steps - 1)
+    nodes = (3, 2)[: steps - 1]
     best = torch.tensor(of.best, dtype=torch.float64)
     places, values, levels = lookahead(*of.joint(x), of.noise, best, nodes=nodes, width=WIDE)
-    chosen = [
-        x[
-            torch.cat(
-                [places[n].view(1), *(level[n].permute(*reversed(range(level[n].dim()))).flatten() for level in levels)]
-            )
-        ]
-        for n in range(3)
-    ]
+    chosen = [x[points_of_tree(places, levels, root)] for root in range(3)]
     value = tree(of.model, nodes)
     with torch.no_grad():
         assert torch.allclose(value(torch.stack(chosen)), values[:3], atol=1e-5)
