@@ -51,6 +51,13 @@ def test_few_cells_say_the_average_of_many(rule):
     assert found == average(lambda cell: smooth(x)[cell], x, np.ones(len(x)), budget=9, rule=rule, seed=1)
 
 
+@pytest.mark.parametrize("rule", ["binoculars", "uncertainty", "random"])
+def test_a_cell_of_noise_and_of_great_weight_is_evaluated_once(rule):
+    values, weights = np.random.default_rng(0).standard_normal(12), np.array([99, 50, *[1.0] * 10])
+    found = average(lambda cell: values[cell], grid(12), weights, budget=8, rule=rule)
+    assert len(set(found.cells)) == 8 and {0, 1} <= set(found.cells)
+
+
 def test_all_cells_are_the_average_itself():
     x, weights = grid(6), np.array([1, 2, 0, 3, 1, 1.0])
     found = average(lambda cell: smooth(x)[cell], x, weights, budget=99)
