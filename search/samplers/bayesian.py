@@ -145,9 +145,9 @@ def _pool(unasked: Unasked, surrogate: Surrogate, shortlist: int | None) -> list
     def reward(codes: Array) -> Array:
         return surrogate.log_improvement(columns.of_codes(codes)).numpy()
 
-    ranked = zip(labels(unasked.question.history), unasked.question.history, strict=True)
-    best = sorted(((label, t.number) for label, t in ranked if label is not None))[:PARENTS]
-    parents = [t.params for t in unasked.question.history if t.number in {number for _, number in best}]
+    ranked = enumerate(labels(unasked.question.history))
+    best = sorted((label, place) for place, label in ranked if label is not None)[:PARENTS]
+    parents = [unasked.question.history[place].params for _, place in best]
     if space.catalogue is not None and len(space.catalogue[0]) > SCORED:
         params, codes = space.catalogue
         drawn = rng.choice(len(params), SCORED, replace=False)
