@@ -24,7 +24,18 @@ from dags.run_job import DEFAULTS, JobOperator, run_job
 CONFIG = load_config()
 SOURCE = CONFIG.source
 POOL = "search"
-SAMPLERS = ["random", "evolution", "tpe", "predictor", "predictor_top_k", "one_shot", "dnas", "dist_dnas"]
+SAMPLERS = [
+    "random",
+    "evolution",
+    "tpe",
+    "predictor",
+    "predictor_top_k",
+    "log_ei",
+    "binoculars",
+    "multi_step",
+    "pareto",
+]
+SAMPLERS += ["one_shot", "dnas", "dist_dnas"]
 SCREENERS = ["none", "sigeo", "parameters", "flops", "synflow", "zico"]
 
 

@@ -21,6 +21,8 @@ DISTILLED = "tests/training/vertical/test_distillation.py"
 LOGGED_ROWS = "tests/training/vertical/test_logged_rows.py::test_rebuilt_rows_are_the_served_ones"
 FIRST_LOOK = "tests/own_log/test_check_source.py"
 SAMPLERS = "tests/search/samplers/test_samplers.py"
+BAYESIAN = "tests/search/samplers/test_bayesian.py"
+LOOKAHEAD = "tests/search/bayes/test_lookahead.py"
 STUDY = "benchmarks/studies/transfer_study"
 STUDY_RUN = "tests/benchmarks/studies/test_transfer_study_run.py"
 STUDY_RESULTS = "tests/benchmarks/studies/test_transfer_study_results.py"
@@ -654,6 +656,41 @@ MUTATIONS = [
         "FAILURE if failed.any() else 0.0",
         "0.0",
         f"{SAMPLERS}::test_where_trials_failed_the_predictor_asks_less",
+    ),
+    Mutation(
+        "a failed trial counts as the best",
+        "search/bayes/surrogate.py",
+        "(max(seen) if label is None",
+        "(min(seen) if label is None",
+        f"{BAYESIAN}::test_what_failed_counts_as_the_worst",
+    ),
+    Mutation(
+        "fantasies are mixed up with restarts",
+        "search/bayes/tree.py",
+        "model.train_targets.max(-1, keepdim=True)",
+        "model.train_targets.max(-1)",
+        LOOKAHEAD,
+    ),
+    Mutation(
+        "what is observed leaves as much unknown",
+        "search/bayes/finite.py",
+        "[..., None, :] - slope.square()",
+        "[..., None, :] + 0 * slope",
+        LOOKAHEAD,
+    ),
+    Mutation(
+        "cells are taken to err by themselves",
+        "search/bayes/quadrature.py",
+        "shares[rest] @ cov[np.ix_(rest, rest)] @ shares[rest]",
+        "(shares[rest] ** 2) @ cov.diagonal()[rest]",
+        "tests/search/bayes/test_quadrature.py",
+    ),
+    Mutation(
+        "a slow decision's fallback has no tag",
+        "search/samplers/bayesian.py",
+        "slow = True",
+        "slow = False",
+        f"{BAYESIAN}::test_looking_ahead_for_too_long_is_a_tagged_fallback_to_the_greedy_decision",
     ),
     Mutation(
         "a curve is not extended",

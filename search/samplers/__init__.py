@@ -1,6 +1,8 @@
 """What chooses the next trials; each is a pure function of a question."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from search.candidates import Many, Reinforce
 from search.samplers.evolution import Evolution
@@ -9,6 +11,15 @@ from search.samplers.random import random_search
 from search.samplers.tpe import TPE
 from search.trial import Sampler
 
+
+def _bayesian(decision: str, *, first: int | None = None, **settings: Any) -> Sampler:
+    """Imports BoTorch, which takes seconds, where it is asked for."""
+    from search.bayes.decisions import DECISIONS
+    from search.samplers.bayesian import Bayesian
+
+    return Bayesian(DECISIONS[decision](**settings), first=first)
+
+
 AT_ONCE = {"predictor": 10, "predictor_top_k": 10}  # trials asked for together, as in the paper; of the others, one
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "random": lambda: random_search,
@@ -16,4 +27,8 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "tpe": TPE,
     "predictor": lambda **settings: Predictor(Reinforce(), **settings),
     "predictor_top_k": lambda **settings: Predictor(Many(), **settings),
+    "log_ei": partial(_bayesian, "log_ei"),
+    "binoculars": partial(_bayesian, "binoculars"),
+    "multi_step": partial(_bayesian, "multi_step"),
+    "pareto": partial(_bayesian, "pareto"),
 }

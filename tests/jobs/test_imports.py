@@ -8,7 +8,18 @@ import pytest
 from config import ROOT
 from jobs.__main__ import job_names
 
-HEAVY = ("torch", "torchrec", "pyspark", "sklearn", "matplotlib", "great_expectations", "feast", "mlflow", "polars")
+HEAVY = (
+    "torch",
+    "torchrec",
+    "pyspark",
+    "sklearn",
+    "matplotlib",
+    "great_expectations",
+    "feast",
+    "mlflow",
+    "polars",
+    "botorch",
+)
 OF_MLFLOW = {"mlflow", "pyspark", "polars"}  # it imports the two by itself
 SEARCH = {"torch", "torchrec", "matplotlib", "sklearn"} | OF_MLFLOW
 NEEDED: dict[str, set[str]] = dict.fromkeys(
@@ -17,6 +28,7 @@ NEEDED: dict[str, set[str]] = dict.fromkeys(
     "check_quality": {"polars"},  # Great Expectations follows when its tables are known to be there
     "check_source": {"polars", "sklearn"},
     "distill_vertical": {"torch"} | OF_MLFLOW,
+    "estimate_ne": {"torch", "botorch"} | OF_MLFLOW,
     "explain_transfer": {"torch", "torchrec", "matplotlib"} | OF_MLFLOW,
     "extract_features": {"pyspark", "polars"},
     "ingest": {"polars"},

@@ -1,0 +1,170 @@
+"""Averages of functions over 400 cells from 10 to 40 of them: who errs least, and whether the error bars hold.
+
+    python -m benchmarks.studies.quadrature --seeds 20
+
+Functions are Genz's families and a mixture of two peaks, on points of the unit square, each drawn by the seed. The
+rule of the next cell: BINOCULARS, the cell of which least is known, any cell; with a plain process and with one of the
+root of the values (WSABI-L). With a plain process, what is known does not depend on the values but through its refitted
+lengths, so BINOCULARS can hardly differ from looking where least is known: a control. `error` is the median of |found -
+exact| / |exact|; `covered` the share of 95 % intervals that hold the exact average.
+
+Every run is one line of `runs.jsonl` in the work folder; a study that was stopped continues where it was.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from scipy.stats import binomtest, qmc
+
+from benchmarks.report import report
+from benchmarks.studies.command_line import study_parser
+from search.bayes.quadrature import Rule, average, known
+from search.space import Array
+from search.trials import Row, execute, finished
+
+CELLS, BUDGETS = 400, (10, 20, 40)
+RULES: tuple[Rule, ...] = get_args(Rule)
+QUICK_BUDGETS = (10,)
+Drawn = Callable[[Array, Array, Array], Array]  # points, (n, 2), a, (2,), and u, (2,), to values, (n,)
+
+FUNCTIONS: dict[str, Drawn] = {
+    "oscillatory": lambda x, a, u: 2 + np.cos(2 * np.pi * u[0] + x @ a),
+    "product_peak": lambda x, a, u: (1 / (a**-2 + (x - u) ** 2)).prod(1),
+    "corner_peak": lambda x, a, u: (1 + x @ a) ** -3.0,
+    "gaussian": lambda x, a, u: np.exp(-((a * (x - u)) ** 2).sum(1)),
+    "continuous": lambda x, a, u: np.exp(-(a * np.abs(x - u)).sum(1)),
+    "discontinuous": lambda x, a, u: np.where((x > u).any(1), 0.0, np.exp(np.minimum(x @ a, 5))),
+    "two_peaks": lambda x, a, u: (
+        np.exp(-((2 * a * (x - u)) ** 2).sum(1)) + 0.5 * np.exp(-((3 * a * (x - u[::-1])) ** 2).sum(1)) + 0.01
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """An average by a rule."""
+
+    function: str
+    rule: Rule
+    warped: bool
+    seed: int
+
+    @property
+    def key(self) -> dict[str, object]:
+        """Returns what names the run in the file of results."""
+        return asdict(self)
+
+
+def main() -> None:
+    """Makes the runs that are missing, then reports what there is."""
+    a = study_parser(__doc__, seeds=20, quick="one seed, 10 cells; figures are not kept").parse_args()
+    torch.set_num_threads(1)  # the processes are too small to share
+    work = a.work / ("quadrature_quick" if a.quick else "quadrature")
+    if a.quick:
+        shutil.rmtree(work, ignore_errors=True)  # nothing of the last look is used again
+    work.mkdir(parents=True, exist_ok=True)
+    planned = list(runs(1 if a.quick else a.seeds))
+    budgets = QUICK_BUDGETS if a.quick else BUDGETS
+    if not a.report:
+        execute(
+            planned,
+            work / "runs.jsonl",
+            lambda run: estimates(run, budgets),
+            total=len(planned),
+            describe=str,
+            minutes=a.minutes,
+        )
+    wanted = {tuple(run.key.values()) for run in planned}
+    made = [row for row in finished(work / "runs.jsonl") if tuple(row[name] for name in planned[0].key) in wanted]
+    report(
+        "quadrature",
+        figures(made, budgets),
+        command=f"python -m benchmarks.studies.quadrature --seeds {a.seeds}",
+        packages=["torch", "botorch", "gpytorch"],
+        keep=not a.quick and len(made) == len(planned),
+    )
+
+
+def runs(seeds: int) -> Iterator[Run]:
+    """Yields everything with the first seed, then with the next."""
+    for seed, function, warped, rule in product(range(seeds), FUNCTIONS, (False, True), RULES):
+        yield Run(function, rule, warped, seed)
+
+
+def estimates(run: Run, budgets: tuple[int, ...] = BUDGETS) -> Row:
+    """Estimates a function's average.
+
+    A batch is planned for the largest budget; what was known on the way is computed from the cells until there.
+
+    Returns:
+        By budget: `error`, relative to the exact average, and `covered`, whether the interval held it.
+    """
+    rng = np.random.default_rng(run.seed)
+    x = qmc.Sobol(2, rng=rng).random(512)[:CELLS]
+    values = FUNCTIONS[run.function](x, rng.uniform(2, 6, 2), rng.uniform(0.2, 0.8, 2))
+    exact, weights = float(values.mean()), np.ones(CELLS)
+    whole = average(
+        lambda cell: float(values[cell]),
+        x,
+        weights,
+        budget=max(budgets),
+        rule=run.rule,
+        warped=run.warped,
+        seed=run.seed,
+    )
+    row: Row = {}
+    for budget in budgets:
+        found = known(x, weights, whole.cells[:budget], whole.values[:budget], warped=run.warped, seed=run.seed)
+        low, high = found.interval
+        row[str(budget)] = {"error": abs(found.mean - exact) / abs(exact), "covered": low <= exact <= high}
+    return row
+
+
+def figures(rows: list[Row], budgets: tuple[int, ...] = BUDGETS) -> dict[str, Any]:
+    """Computes errors by rule and budget, and sign tests of BINOCULARS on the same functions and seeds."""
+    errors = {
+        (row["function"], row["seed"], row["warped"], row["rule"], budget): row[str(budget)]
+        for row in rows
+        for budget in budgets
+    }
+    found: dict[str, Any] = {"runs": len(rows)}
+    for warped, name in ((False, "plain"), (True, "warped")):
+        found[name] = {rule: {str(budget): _of(errors, warped, rule, budget) for budget in budgets} for rule in RULES}
+        for other in RULES[1:]:
+            found[f"{name}_binoculars_against_{other}"] = {
+                str(budget): _signs(errors, warped, other, budget) for budget in budgets
+            }
+    return found
+
+
+Errors = dict[tuple[str, int, bool, str, int], dict[str, Any]]
+
+
+def _of(errors: Errors, warped: bool, rule: str, budget: int) -> dict[str, float] | None:
+    of = [row for key, row in errors.items() if key[2:] == (warped, rule, budget)]
+    if not of:
+        return None
+    return {
+        "error": float(np.median([row["error"] for row in of])),
+        "covered": round(float(np.mean([row["covered"] for row in of])), 4),
+    }
+
+
+def _signs(errors: Errors, warped: bool, other: str, budget: int) -> dict[str, float]:
+    pairs = [
+        (row["error"], errors[(*key[:2], warped, other, budget)]["error"])
+        for key, row in errors.items()
+        if key[2:] == (warped, "binoculars", budget) and (*key[:2], warped, other, budget) in errors
+    ]
+    better, worse = sum(a < b for a, b in pairs), sum(a > b for a, b in pairs)
+    p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
+    return {"better": better, "worse": worse, "sign_test_p": round(p, 5)}
+
+
+if __name__ == "__main__":
+    main()
