@@ -34,8 +34,10 @@ SAMPLERS = [
     "binoculars",
     "multi_step",
     "pareto",
+    "one_shot",
+    "dnas",
+    "dist_dnas",
 ]
-SAMPLERS += ["one_shot", "dnas", "dist_dnas"]
 SCREENERS = ["none", "sigeo", "parameters", "flops", "synflow", "zico"]
 
 
