@@ -3,8 +3,9 @@
 - **Reads:** `vertical_examples` of the days after the version's own, a version of `vertical_<name>`.
 - **Writes:** nothing.
 
-Each day is cut into parts of equal time. The labels of all parts are read, and the model scores `budget` parts; of the
-others, a Gaussian process says what to expect (search/bayes/quadrature.py). A budget of all parts is the NE itself.
+Each day is cut into parts of equal time. The labels of all parts are read, and the model scores `budget` parts; of
+the others, a Gaussian process says what to expect (search/bayes/quadrature.py). A budget of all parts is the NE
+itself. With few parts the interval may be too narrow: look at it as a rough one.
 """
 
 import logging

@@ -23,7 +23,7 @@ HEAVY = (
 OF_MLFLOW = {"mlflow", "pyspark", "polars"}  # it imports the two by itself
 SEARCH = {"torch", "torchrec", "matplotlib", "sklearn"} | OF_MLFLOW
 NEEDED: dict[str, set[str]] = dict.fromkeys(
-    ("conclude_search", "list_studies", "plan_search", "run_trial", "search_architecture"), SEARCH
+    ("conclude_search", "list_studies", "plan_search", "run_trial", "search_architecture", "share_weights"), SEARCH
 ) | {
     "check_quality": {"polars"},  # Great Expectations follows when its tables are known to be there
     "check_source": {"polars", "sklearn"},
