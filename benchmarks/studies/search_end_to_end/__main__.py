@@ -146,10 +146,11 @@ class Others:
 
     def figures(self) -> dict[str, Any]:
         """Computes everything the study reports, over the seeds that all models have."""
-        rows = [row for row in finished(self.runs) if row["later"]]
+        chosen = self.chosen()
+        rows = [row for row in finished(self.runs) if row["later"] and row["setting"] == chosen[row["model"]]]
         own = [record.key for record in best(self.study.records(), FINALISTS)]
         names = list(dict.fromkeys(row["model"] for row in rows))
-        seeds = min(sum(row["model"] == name for row in rows) for name in names)
+        seeds = min(len({row["seed"] for row in rows if row["model"] == name}) for name in names)
         found = [f"found {place}" for place in range(1, len(own) + 1)]
         of_search = dict(zip([SHIPPED, *found], [CURRENT, *own], strict=True))
         predicted: Predicted = {
@@ -159,7 +160,7 @@ class Others:
             OWN_TUNED if name == SHIPPED else name: [np.load(self._file(Run(name, 0, True, s))) for s in range(seeds)]
             for name in names
         }
-        ne = {row["model"]: row["ne"] for row in self._choosing() if row["setting"] == self.chosen()[row["model"]]}
+        ne = {row["model"]: row["ne"] for row in self._choosing() if row["setting"] == chosen[row["model"]]}
         by_hand = sorted((name for name in names if name not in (BOOSTING, SHIPPED)), key=lambda name: ne[name])
         log = self.finals.log
         records = self.study.records()
@@ -172,7 +173,7 @@ class Others:
                 {"params": r.trial.params, "flops": r.trial.cost, "ne": r.trial.objective}
                 for r in best(records, FINALISTS)
             ],
-            "chosen": {name: self._setting(name, n) | {"ne": ne[name]} for name, n in self.chosen().items()},
+            "chosen": {name: self._setting(name, n) | {"ne": ne[name]} for name, n in chosen.items()},
             "flops": {row["model"]: row["flops"] for row in rows if row["flops"]},
         }
 
