@@ -231,13 +231,20 @@ def test_a_search_goes_on_after_its_trial_was_killed(platform: Platform) -> None
     body = {"logical_date": None, "conf": conf}
     started = airflow._call("POST", "/dags/search_architecture/dagRuns", json=body)["dag_run_id"]
     trial = storage.study_dir(config, "small") / "trials" / "00000.json"
-    wait_for("the first trial", trial.exists, seconds=RUN_SECONDS)
-    asked = json.loads(trial.read_text())
+
+    def claimed() -> dict[str, Any] | None:
+        record = json.loads(trial.read_text()) if trial.exists() else {}
+        return record if record.get("worker") else None
+
+    asked = wait_for("the first trial", claimed, seconds=RUN_SECONDS)
     psutil.Process(int(asked["worker"].split()[-1])).kill()
     wait_for("the search", lambda: airflow.run(started)["state"] in ("success", "failed"), seconds=RUN_SECONDS)
 
     instances = airflow.task_instances(started)
-    assert {i["state"] for i in instances} == {"success"}, [(i["task_id"], i["state"]) for i in instances]
+    states = {(i["task_id"], i["state"]) for i in instances}
+    # A sampler that shares no weights maps that task over nothing, which Airflow calls skipped.
+    assert {state for task, state in states if task != "share_weights"} == {"success"}, states
+    assert ("share_weights", "skipped") in states
     names = sorted(i["rendered_map_index"] for i in instances if i["task_id"] == "run_trial")
     assert names == ["trial 0: done", "trial 1: done"]
     first, second = (json.loads(path.read_text()) for path in sorted(trial.parent.glob("*.json")))
