@@ -34,6 +34,7 @@ SAMPLERS = [
     "binoculars",
     "multi_step",
     "pareto",
+    "active_search",
     "one_shot",
     "dnas",
     "dist_dnas",

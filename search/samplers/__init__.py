@@ -12,6 +12,13 @@ from search.samplers.tpe import TPE
 from search.trial import Sampler
 
 
+def _active() -> Sampler:
+    """Imports FAISS where it is asked for."""
+    from search.samplers.active import ActiveSearch
+
+    return ActiveSearch()
+
+
 def _bayesian(decision: str, *, first: int | None = None, **settings: Any) -> Sampler:
     """Imports BoTorch, which takes seconds, where it is asked for."""
     from search.bayes.decisions import DECISIONS
@@ -20,6 +27,7 @@ def _bayesian(decision: str, *, first: int | None = None, **settings: Any) -> Sa
     return Bayesian(DECISIONS[decision](**settings), first=first)
 
 
+ACTIVE = "active_search"
 AT_ONCE = {"predictor": 10, "predictor_top_k": 10}  # trials asked for together, as in the paper; of the others, one
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "random": lambda: random_search,
@@ -31,4 +39,5 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "binoculars": partial(_bayesian, "binoculars"),
     "multi_step": partial(_bayesian, "multi_step"),
     "pareto": partial(_bayesian, "pareto"),
+    ACTIVE: _active,
 }
