@@ -12,6 +12,7 @@ from reports.pages import environment
 from reports.svg import COLOR_OF, inline, page_axes
 
 DRAWN = 20_000  # users of the picture, beside those with a known outcome and those chosen
+EVERYONE = "all users"  # drawn as pixels: they are many
 SHOWN = 200  # users of the page's table
 
 
@@ -63,7 +64,7 @@ def _picture(facts: AudienceFacts) -> Markup:
     place = {user: n for n, user in enumerate(facts.users)}
     rows = np.random.default_rng(0).permutation(len(plane))[:DRAWN]
     groups = [
-        ("all users", plane[rows], "var(--none)", 1.0, "."),
+        (EVERYONE, plane[rows], "var(--none)", 1.0, "."),
         ("shown it, did not convert", plane[_of(place, facts.known, False)], "var(--champion)", 14.0, "x"),
         ("converted", plane[_of(place, facts.known, True)], "var(--candidate)", 16.0, "o"),
         ("chosen", plane[[place[user] for user, _, _ in facts.chosen]], "var(--fm)", 16.0, "^"),
@@ -71,13 +72,14 @@ def _picture(facts: AudienceFacts) -> Markup:
     with page_axes(height=4.6, width=8.4) as (figure, axes):
         for name, points, color, size, marker in groups:
             axes.scatter(
-                *points.T,
+                points[:, 0],
+                points[:, 1],
                 s=size,
                 marker=marker,
                 color=COLOR_OF[color],
                 label=name,
                 linewidths=0.8,
-                rasterized=size == 1.0,
+                rasterized=name == EVERYONE,
             )
         axes.set_xlabel("first principal component of the users' vectors")
         axes.set_ylabel("second")

@@ -6,11 +6,15 @@ import numpy.typing as npt
 from scipy import sparse
 
 EXACT = 50_000  # points of a pool whose neighbors are found by comparing all with all
+JITTER = 1e-3  # by which points are moved, of their standard deviation
 LINKS, LOOKED_AT = 32, 128  # of the graph that finds them in a larger pool (HNSW): links a point, points a search
 
 
 def nearest(points: npt.ArrayLike, k: int) -> sparse.csr_array:
-    """Finds the k nearest other points of each point, by Euclidean distance.
+    """Finds the k nearest other points of each point, by Euclidean distance, but for a little noise.
+
+    Without it, of many points equally far away, as codes of categories are, the first of the table would be everyone's
+    neighbors.
 
     Args:
         points: (n, d).
@@ -28,6 +32,8 @@ def nearest(points: npt.ArrayLike, k: int) -> sparse.csr_array:
     n, width = table.shape
     if not 0 < k < n:
         raise ValueError(f"k is {k}; a pool of {n} points has 1 to {n - 1} neighbors of each")
+    noise = np.random.default_rng(0).standard_normal(table.shape, np.float32)
+    table = table + JITTER * float(table.std(0).mean()) * noise
     index = _index(n, width, k)
     index.add(table)
     found = index.search(table, k + 1)[1]

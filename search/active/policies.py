@@ -39,9 +39,13 @@ def greedy(belief: Belief, looks: int) -> int:
 
 
 def upper_bound(belief: Belief, looks: int, *, weight: float = 1.0) -> int:
-    """Returns the point with the highest p + weight · sqrt(p (1 - p)): where little is known, more is hoped for."""
+    """Returns the point with the highest p + weight · sqrt(p (1 - p) / (labels seen + 1)): p and its deviation.
+
+    That of a beta distribution: where few neighbors have a label, more is hoped for.
+    """
     p = belief.probability
-    return _first_highest(np.where(belief.unknown, p + weight * np.sqrt(p * (1 - p)), -np.inf))
+    deviation = np.sqrt(p * (1 - p) / (belief.seen + 1))
+    return _first_highest(np.where(belief.unknown, p + weight * deviation, -np.inf))
 
 
 def two_step(belief: Belief, looks: int) -> int:
@@ -130,7 +134,9 @@ def _sums(belief: Belief, m: int, label: int, thetas: tuple[float, ...]) -> Scor
 
 
 class Score:
-    """Computes the ENS score of one point after another."""
+    """Computes the ENS score of one point after another; `made` counts how many were, by all."""
+
+    made = 0
 
     def __init__(self, belief: Belief, looks: int) -> None:
         """Keeps the points that may be among the m highest, whatever one label changes."""
@@ -143,6 +149,7 @@ class Score:
 
     def __call__(self, point: int) -> float:
         """Returns the score of a point without a label."""
+        Score.made += 1
         belief, m = self.belief, self.m
         p, told = belief.probability, belief.pool.told_by(point)
         total = float(p[point])
