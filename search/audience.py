@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 import storage
 from config import PlatformConfig
@@ -70,7 +71,10 @@ class Audience:
             PartitionMissing: the day is not done.
             ValueError: fewer than two users have a vector.
         """
-        rows = storage.read_partition(config, "user_fm_history", day, columns=["user_id", "fm_history_codes"])
+        columns = ["user_id", "event_timestamp", "fm_history_codes"]
+        rows = storage.read_partition(config, "user_fm_history", day, columns=columns)
+        # A day of several dates has a snapshot at the end of each.
+        rows = rows.filter(pc.field("event_timestamp") == pc.max(rows["event_timestamp"])).sort_by("user_id")
         users, codes = rows["user_id"].to_pylist(), rows["fm_history_codes"].to_pylist()
         if len(users) < 2:
             raise ValueError(f"{len(users)} users have a vector on {day}: an audience needs two at least")
