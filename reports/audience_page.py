@@ -13,6 +13,7 @@ from reports.svg import COLOR_OF, inline, page_axes
 
 DRAWN = 20_000  # users of the picture, beside those with a known outcome and those chosen
 EVERYONE = "all users"  # drawn as pixels: they are many
+GRAY = "#8a8f98"  # seen on light and dark: pixels cannot take the page's color
 SHOWN = 200  # users of the page's table
 
 
@@ -64,10 +65,10 @@ def _picture(facts: AudienceFacts) -> Markup:
     place = {user: n for n, user in enumerate(facts.users)}
     rows = np.random.default_rng(0).permutation(len(plane))[:DRAWN]
     groups = [
-        (EVERYONE, plane[rows], "var(--none)", 1.0, "."),
-        ("shown it, did not convert", plane[_of(place, facts.known, False)], "var(--champion)", 14.0, "x"),
-        ("converted", plane[_of(place, facts.known, True)], "var(--candidate)", 16.0, "o"),
-        ("chosen", plane[[place[user] for user, _, _ in facts.chosen]], "var(--fm)", 16.0, "^"),
+        (EVERYONE, plane[rows], GRAY, 1.0, "."),
+        ("shown it, did not convert", plane[_of(place, facts.known, False)], COLOR_OF["var(--champion)"], 14.0, "x"),
+        ("converted", plane[_of(place, facts.known, True)], COLOR_OF["var(--candidate)"], 16.0, "o"),
+        ("chosen", plane[[place[user] for user, _, _ in facts.chosen]], COLOR_OF["var(--fm)"], 16.0, "^"),
     ]
     with page_axes(height=4.6, width=8.4) as (figure, axes):
         for name, points, color, size, marker in groups:
@@ -76,7 +77,7 @@ def _picture(facts: AudienceFacts) -> Markup:
                 points[:, 1],
                 s=size,
                 marker=marker,
-                color=COLOR_OF[color],
+                color=color,
                 label=name,
                 linewidths=0.8,
                 rasterized=name == EVERYONE,

@@ -44,7 +44,7 @@ class Chosen:
         """Says in words why they were chosen."""
         if not self.known_near:
             return "nothing is known near them: what they do tells of their neighbors"
-        told = f"{len(self.converters)} of the {self.known_near} known users near them converted"
+        told = f"{len(self.converters)} of {self.known_near} known users near them converted"
         if not self.converters:
             return f"{told}: what they do tells of others"
         more = ", …" if len(self.converters) > TOLD else ""

@@ -28,8 +28,7 @@ def batch_nonmyopic(belief: Belief, looks: int, count: int, rng: np.random.Gener
     """
     count = min(count, looks, int(belief.unknown.sum()))
     if looks <= count:
-        p = np.where(belief.unknown, belief.probability, -np.inf)
-        return [int(point) for point in np.argsort(-p, kind="stable")[:count]]
+        return _likeliest(belief, count)
     states: list[State] = [(1.0, belief)]
     chosen: list[int] = []
     for _ in range(count):
@@ -39,12 +38,20 @@ def batch_nonmyopic(belief: Belief, looks: int, count: int, rng: np.random.Gener
 
 
 def one_after_another(policy: Policy, belief: Belief, looks: int, count: int) -> list[int]:
-    """Chooses points by a policy, each as if those before it had turned out negative."""
+    """Chooses points by a policy, each as if those before it had turned out negative; the last batch, the likeliest."""
+    count = min(count, looks, int(belief.unknown.sum()))
+    if looks <= count:
+        return _likeliest(belief, count)
     chosen: list[int] = []
-    for n in range(min(count, looks, int(belief.unknown.sum()))):
+    for n in range(count):
         chosen.append(policy(belief, looks - n))
         belief = belief.after(chosen[-1], label=False)
     return chosen
+
+
+def _likeliest(belief: Belief, count: int) -> list[int]:
+    p = np.where(belief.unknown, belief.probability, -np.inf)
+    return [int(point) for point in np.argsort(-p, kind="stable")[:count]]
 
 
 def _best_of(states: list[State], looks: int) -> int:

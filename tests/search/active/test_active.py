@@ -141,6 +141,8 @@ def test_one_after_another_takes_those_before_for_negative():
         assert nonmyopic(belief, 20 - n) == point
         belief = belief.after(point, label=False)
     assert len(set(one_after_another(greedy, belief, 500, 500))) == belief.unknown.sum()
+    last = one_after_another(nonmyopic, belief, 3, 3)  # nothing follows that it could tell of
+    assert np.allclose(belief.probability[last], np.sort(belief.probability[belief.unknown])[::-1][:3])
 
 
 @pytest.mark.parametrize("k", [0, 10])
