@@ -130,6 +130,21 @@ def test_the_cap_is_what_the_platforms_own_model_costs(config: PlatformConfig) -
     assert study.settings.cost_cap == current.figures["flops_per_example"]
 
 
+def test_active_search_trains_first_what_a_trial_must_be_better_than(config: PlatformConfig) -> None:
+    plan_search.main(config, study=NAME, **SMALL | {"sampler": "active_search", "trials": 2}, cost_cap=float("inf"))
+    study = opened(config)
+    trainer = trials_of(config, study)
+    current = float(trainer.train(None, seed=0, what="current").figures["ne"])
+    for _ in range(2):
+        assert run_trial.main(config, study=NAME)["status"] == "done"
+        kept = json.loads((study.folder / "champion.json").read_text())
+        assert kept["ne"] == pytest.approx(current)
+    nes = [record.trial.objective or 0.0 for record in study.records()]
+    assert not any(record.trial.tags for record in study.records())
+    page = storage.study_page(config, NAME).read_text()
+    assert f"{sum(ne < current for ne in nes)} trials (NE below {current:.4f})" in unescape(page)
+
+
 def test_a_trial_that_goes_wrong_is_a_result(config: PlatformConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     plan_search.main(config, study=NAME, **SMALL)
     study = opened(config)
