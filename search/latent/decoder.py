@@ -1,0 +1,116 @@
+"""From points of the latent space back to graphs (D-VAE, arXiv:1904.11088).
+
+B: batch, n: places, h: hidden width, z: latent width, T: types
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from search.latent.graphs import END, PAD, START, Graphs
+from search.latent.messages import Messages, TypedGRU
+
+
+class Decoder(nn.Module):
+    """Adds one node after another, and asks of each earlier one, the latest first, whether the new one reads it.
+
+    After each edge the new node's state is computed anew. By rule, not by chance: the last place is END, a node that
+    reads nothing reads START, and END reads what nobody reads; so every graph is acyclic and whole. Both heads see the
+    first state, too, as they do in the authors' code for Bayesian networks alone.
+
+    Args:
+        types: T.
+        places: n.
+        hidden: h.
+        latent: z.
+        vid: a message tells its sender's place, too.
+    """
+
+    def __init__(self, types: int, places: int, *, hidden: int, latent: int, vid: bool = True) -> None:
+        super().__init__()
+        self.places = places
+        self.first = nn.Linear(latent, hidden)
+        self.cell, self.messages = TypedGRU(types, hidden), Messages(hidden, places if vid else None)
+        self.type_head = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, types))
+        # The first layer of the edges' head, in three parts, so that each is computed once.
+        self.of_first = nn.Linear(hidden, 4 * hidden)
+        self.of_reader = nn.Linear(hidden, 4 * hidden, bias=False)
+        self.of_read = nn.Linear(hidden, 4 * hidden, bias=False)
+        self.edge = nn.Linear(4 * hidden, 1)
+
+    def log_likelihood(self, z: Tensor, graphs: Graphs) -> Tensor:
+        """Computes the logarithm of the probability that points, (B, z), become these graphs, (B,).
+
+        All edges of a node at once: its states after each of them are known, as the graph is.
+        """
+        first = torch.tanh(self.first(z))  # (B, h)
+        of_first = self.of_first(first)
+        state, total = first, torch.zeros(len(z), dtype=z.dtype)
+        told, of_read = [self.messages(first, 0)], list[Tensor]()
+        for place in range(1, graphs.types.shape[1]):
+            kind = graphs.types[:, place]
+            if place < self.places - 1:
+                chosen = self._types(state, first).gather(1, kind.clamp_min(0).unsqueeze(1)).squeeze(1)
+                total = total + torch.where(kind == PAD, 0.0, chosen)
+            typed = self.cell.typed(kind)
+            reads = graphs.edges[:, 1:place, place].flip(1).unsqueeze(-1).to(z.dtype)  # (B, u, 1), the latest first
+            heard = torch.zeros_like(first)
+            if place > 1:
+                of_each = reads * torch.stack(told[:0:-1], 1)  # (B, u, h)
+                heard_before = of_each.cumsum(1) - of_each
+                reader = self.of_reader(self.cell(typed.unsqueeze(1), heard_before))
+                logits = self._edges(of_first.unsqueeze(1), reader, torch.stack(of_read[::-1], 1))  # (B, u)
+                chosen = logsigmoid(torch.where(reads.squeeze(-1) > 0, logits, -logits)).sum(1)
+                total = total + torch.where((kind == PAD) | (kind == END), 0.0, chosen)
+                heard = of_each.sum(1)
+            state = self.cell(typed, heard + graphs.edges[:, 0, place].unsqueeze(1) * told[0])
+            told.append(self.messages(state, place))
+            of_read.append(self.of_read(state))
+        return total
+
+    @torch.no_grad()
+    def draw(self, z: Tensor, generator: torch.Generator) -> tuple[Graphs, Tensor]:
+        """Draws a graph of each point, (B, z); also returns the logarithm of its probability, (B,)."""
+        B, first = len(z), torch.tanh(self.first(z))
+        of_first = self.of_first(first)
+        types, edges = torch.full((B, self.places), PAD), torch.zeros(B, self.places, self.places, dtype=torch.bool)
+        types[:, 0] = START
+        state, total = first, torch.zeros(B, dtype=z.dtype)
+        told, of_read = [self.messages(first, 0)], [self.of_read(first)]
+        going = torch.ones(B, dtype=torch.bool)
+        for place in range(1, self.places):
+            if not going.any():
+                break
+            if place < self.places - 1:
+                log_p = self._types(state, first)
+                kind = torch.multinomial(log_p.exp(), 1, generator=generator)
+                total = total + going * log_p.gather(1, kind).squeeze(1)
+                types[:, place] = torch.where(going, kind.squeeze(1), PAD)
+            else:
+                types[:, place] = torch.where(going, END, PAD)
+            ended, going = types[:, place] == END, types[:, place] > END
+            typed, heard = self.cell.typed(types[:, place]), torch.zeros_like(first)
+            state = self.cell(typed, heard)
+            for read in range(place - 1, 0, -1):
+                logits = self._edges(of_first, self.of_reader(state), of_read[read])
+                drawn = torch.rand(B, generator=generator, dtype=z.dtype) < logits.sigmoid()
+                total = total + going * logsigmoid(torch.where(drawn, logits, -logits))
+                edges[:, read, place] = drawn & going
+                heard = heard + drawn.unsqueeze(1) * told[read]
+                state = self.cell(typed, heard)
+            edges[:, 0, place] = going & ~edges[:, :, place].any(1)
+            unread = (types[:, :place] != PAD) & ~edges[:, :place, :place].any(2)
+            edges[:, :place, place] |= unread & ended.unsqueeze(1)
+            state = self.cell(typed, heard + edges[:, 0, place].unsqueeze(1) * told[0])
+            told.append(self.messages(state, place))
+            of_read.append(self.of_read(state))
+        return Graphs(types, edges), total
+
+    def _types(self, last: Tensor, first: Tensor) -> Tensor:
+        """Returns logarithms of the probabilities of the next node's type, (B, T); there is no second START."""
+        logits = self.type_head(torch.cat([last, first], 1))
+        return torch.log_softmax(logits.index_fill(1, torch.tensor(START), -torch.inf), 1)
+
+    def _edges(self, of_first: Tensor, of_reader: Tensor, of_read: Tensor) -> Tensor:
+        """Returns logits of edges, (..., 4 h) each -> (...)."""
+        return self.edge(torch.relu(of_first + of_reader + of_read)).squeeze(-1)
