@@ -25,7 +25,6 @@ class Fit:
         vid: messages tell their sender's place, too.
         bidirectional: of the encoder.
         families: the encoder is that of Bayesian networks.
-        epochs: passes over the graphs.
         batch: graphs of a step.
         learning_rate: of Adam at first; it falls linearly to a tenth.
     """
@@ -35,7 +34,6 @@ class Fit:
     vid: bool = True
     bidirectional: bool = True
     families: bool = False
-    epochs: int = 20
     batch: int = 128
     learning_rate: float = 1e-3
 
@@ -75,7 +73,14 @@ class DVAE(nn.Module):
 
 
 def trained(
-    graphs: Graphs, types: int, places: int, fit: Fit, *, seed: int, told: Callable[[int, float], None] | None = None
+    graphs: Graphs,
+    types: int,
+    places: int,
+    fit: Fit,
+    *,
+    epochs: int,
+    seed: int,
+    told: Callable[[int, float], None] | None = None,
 ) -> DVAE:
     """Trains an autoencoder; the same graphs and seed make the same one, and torch's own generator stays as it was.
 
@@ -86,6 +91,7 @@ def trained(
         types: see `DVAE`.
         places: see `DVAE`.
         fit: sizes and training.
+        epochs: passes over the graphs.
         seed: of weights, order and noise.
         told: is told each epoch's number and mean loss.
     """
@@ -93,9 +99,9 @@ def trained(
         torch.default_generator.manual_seed(seed)
         model, generator = DVAE(types, places, fit), torch.Generator().manual_seed(seed)
         adam = torch.optim.Adam(model.parameters(), fit.learning_rate)
-        steps = fit.epochs * -(-len(graphs) // fit.batch)
+        steps = epochs * -(-len(graphs) // fit.batch)
         schedule = torch.optim.lr_scheduler.LinearLR(adam, 1.0, FINAL_RATE, max(steps, 1))
-        for epoch in range(fit.epochs):
+        for epoch in range(epochs):
             total = 0.0
             shuffled = torch.randperm(len(graphs), generator=generator)
             batches = shuffled[graphs.sizes[shuffled].argsort(stable=True)].split(fit.batch)

@@ -20,6 +20,13 @@ def _bayesian(decision: str, *, first: int | None = None, **settings: Any) -> Sa
     return Bayesian(DECISIONS[decision](**settings), first=first)
 
 
+def _latent(**settings: Any) -> Sampler:
+    """Imports BoTorch, too."""
+    from search.samplers.latent import Latent
+
+    return Latent(**settings)
+
+
 AT_ONCE = {"predictor": 10, "predictor_top_k": 10}  # trials asked for together, as in the paper; of the others, one
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "random": lambda: random_search,
@@ -31,4 +38,5 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "binoculars": partial(_bayesian, "binoculars"),
     "multi_step": partial(_bayesian, "multi_step"),
     "pareto": partial(_bayesian, "pareto"),
+    "latent": _latent,
 }
