@@ -36,9 +36,9 @@ from search.latent.vae import DVAE, Fit, trained
 from search.trials import Row, execute, finished
 
 LEARNT = 0.9  # share of the graphs
-EPOCHS = 20
-FIT = Fit(hidden=128, latent=32, batch=64, learning_rate=3e-3)
-RECONSTRUCTED, POINTS, DRAWS = 1_000, 1_000, 10
+EPOCHS = 35
+FIT = Fit(hidden=128, latent=32, batch=128, learning_rate=8e-3)
+POINTS, DRAWS = 1_000, 10  # that graphs are drawn at, and how many at each
 TOLD, SUBSETS = 1_000, 3  # graphs whose scores a process is told, and how often they are drawn
 MEASURES = ("reconstruction", "validity", "uniqueness", "novelty")
 
@@ -65,15 +65,17 @@ class Effort:
         epochs: passes over those that are learnt.
         told: graphs whose scores a process is told.
         subsets: how often these are drawn.
+        points: that graphs are drawn at, those of graphs not learnt, and as many by chance.
     """
 
     graphs: int = 10**9
     epochs: int = EPOCHS
     told: int = TOLD
     subsets: int = SUBSETS
+    points: int = POINTS
 
 
-WHOLE, QUICK = Effort(), Effort(graphs=600, epochs=1, told=50, subsets=2)
+WHOLE, QUICK = Effort(), Effort(graphs=600, epochs=1, told=50, subsets=2, points=50)
 
 
 def main() -> None:
@@ -130,8 +132,8 @@ def measured(data: Scored, effort: Effort = WHOLE, *, seed: int) -> Row:
     z = model.encode(graphs).double()
     generator = torch.Generator().manual_seed(seed)
     row: Row = {"graphs": len(order), "epochs": effort.epochs, "loss": losses, "train_cpu_seconds": round(seconds, 1)}
-    row |= {"reconstruction": reconstruction(model, data, held[:RECONSTRUCTED], z, generator)}
-    row |= prior(model, data, learnt, z, generator)
+    row |= {"reconstruction": reconstruction(model, data, held[: effort.points], z, generator)}
+    row |= prior(model, data, learnt, z, generator, effort.points)
     scores = standardized(torch.from_numpy(data.scores))[0]
     for name, of in (("latent", z), ("raw", torch.from_numpy(data.raw))):
         low, high = of[learnt].amin(0), of[learnt].amax(0)
@@ -148,10 +150,12 @@ def reconstruction(model: DVAE, data: Scored, held: Array, z: Tensor, generator:
     return float(np.mean([graph == data.graphs[held[n // DRAWS]] for n, graph in enumerate(drawn)]))
 
 
-def prior(model: DVAE, data: Scored, learnt: Array, z: Tensor, generator: torch.Generator) -> dict[str, float]:
+def prior(
+    model: DVAE, data: Scored, learnt: Array, z: Tensor, generator: torch.Generator, count: int
+) -> dict[str, float]:
     """Measures graphs drawn at points that are spread as the learnt graphs' are, each coordinate by itself."""
     of = z[learnt].float()
-    points = of.mean(0) + of.std(0) * torch.randn(POINTS, of.shape[1], generator=generator)
+    points = of.mean(0) + of.std(0) * torch.randn(count, of.shape[1], generator=generator)
     drawn = model.decoder.draw(points.repeat_interleave(DRAWS, 0), generator)[0].single()
     valid, known = [graph for graph in drawn if data.valid(graph)], {data.graphs[n] for n in learnt}
     return {
@@ -192,11 +196,17 @@ def figures(rows: list[Row]) -> dict[str, Any]:
             found[data] = {name: round(100 * float(np.mean([row[name] for row in of])), 2) for name in MEASURES}
             for name in ("latent", "raw"):
                 subsets = [subset for row in of for subset in row[name]]
-                found[data][name] = {m: interval(subset[m] for subset in subsets) for m in ("rmse", "r")}
+                found[data][name] = {m: _over_subsets([subset[m] for subset in subsets]) for m in ("rmse", "r")}
             for name in ("graphs", "epochs", "train_cpu_seconds"):
                 found[data][name] = of[0][name]
             found[data]["final_loss"] = of[0]["loss"][-1]
     return found
+
+
+def _over_subsets(values: list[float]) -> dict[str, float]:
+    of = interval(values)
+    assert of is not None
+    return {("subsets" if name == "seeds" else name): value for name, value in of.items()}
 
 
 if __name__ == "__main__":

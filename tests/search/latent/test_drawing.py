@@ -58,7 +58,12 @@ def test_edges_of_a_ranking_model_go_along_its_data():
     again = flow(reads_2="all", raw_out=True)
     assert again["reads_2"] == again["raw_out"] == set()
     assert again["vector_2"] == {"reads_2", "tokens_1", "pairs_1", "history"}
-    assert again["head"] == {"vector_2", "tokens_out", "raw_out", "reads_2"}  # the tokens of block 2 are the inputs', too
+    assert again["head"] == {
+        "vector_2",
+        "tokens_out",
+        "raw_out",
+        "reads_2",
+    }  # the tokens of block 2 are the inputs', too
     assert named(drawing, drawing.graph(plain)) == {"head": set()}
 
 

@@ -12,9 +12,9 @@ from tests.search.latent.random_graphs import random_graphs, relabelled
 
 TYPES, PLACES = 6, 8
 SMALL = Fit(hidden=16, latent=5)
-KINDS = [
-    Fit(hidden=16, latent=5, vid=vid, bidirectional=both) for vid in (False, True) for both in (False, True)
-] + [Fit(hidden=16, latent=5, families=True)]
+KINDS = [Fit(hidden=16, latent=5, vid=vid, bidirectional=both) for vid in (False, True) for both in (False, True)] + [
+    Fit(hidden=16, latent=5, families=True)
+]
 
 
 def model(fit, seed=0):
@@ -36,7 +36,9 @@ def test_a_cell_of_types_is_a_gru_of_one_hot_inputs():
         gru.bias_hh.copy_(cell.of_state.bias)
         gru.bias_ih.zero_()
     types, heard = torch.tensor([2, 0]), torch.randn(2, 4)
-    assert torch.allclose(cell(cell.typed(types), heard), gru(nn.functional.one_hot(types, 3).float(), heard), atol=1e-6)
+    assert torch.allclose(
+        cell(cell.typed(types), heard), gru(nn.functional.one_hot(types, 3).float(), heard), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("fit", KINDS, ids=str)

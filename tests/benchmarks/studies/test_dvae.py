@@ -1,0 +1,99 @@
+"""The study of the latent space of graphs: scores, validity, and what each figure counts."""
+
+from collections import Counter
+from itertools import product
+from math import log
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.studies.dvae.__main__ import Effort, figures, measured, predicted
+from benchmarks.studies.dvae.asia import BIC, VARIABLES, bits, drawn, is_network, network, random_networks
+from benchmarks.studies.dvae.data import Scored, architecture
+from search.latent.graphs import Graph
+
+
+def of_names(**parents):
+    return network({n: {VARIABLES.index(p) for p in parents.get(v, ())} for n, v in enumerate(VARIABLES)})
+
+
+TRUE = of_names(
+    tub=("asia",),
+    lung=("smoke",),
+    bronc=("smoke",),
+    either=("tub", "lung"),
+    xray=("either",),
+    dysp=("bronc", "either"),
+)
+
+
+def test_draws_follow_the_tables():
+    rows = dict(zip(VARIABLES, drawn(0, 200_000).T, strict=True))
+    assert rows["asia"].mean() == pytest.approx(0.01, abs=0.002)
+    assert rows["lung"][rows["smoke"] == 1].mean() == pytest.approx(0.1, abs=0.005)
+    assert (rows["either"] == (rows["tub"] | rows["lung"])).all()
+    short = rows["dysp"][(rows["bronc"] == 0) & (rows["either"] == 1)]
+    assert short.mean() == pytest.approx(0.7, abs=0.02)
+    assert rows["dysp"][(rows["bronc"] == 1) & (rows["either"] == 0)].mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_bic_is_the_likelihood_less_half_the_logarithm_of_the_rows_for_each_parameter():
+    observations = drawn(1, 400)
+    expected = 0.0
+    for n, reads in zip(TRUE.types, TRUE.reads, strict=True):
+        parents = [TRUE.types[u] for u in reads]
+        counts = Counter(tuple(row[parents]) + (row[n],) for row in observations)
+        for values in product((0, 1), repeat=len(parents)):
+            total = counts[(*values, 0)] + counts[(*values, 1)]
+            expected += sum(c * log(c / total) for x in (0, 1) if (c := counts[(*values, x)]))
+            expected -= log(400) / 2
+    assert BIC(observations).score(TRUE) == pytest.approx(expected)
+
+
+def test_the_true_network_scores_better_than_random_ones():
+    bic, networks = BIC(drawn(0)), random_networks(200, 1)
+    assert bic.score(TRUE) > max(bic.score(graph) for graph in networks)
+
+
+def test_equal_networks_are_equal_graphs_in_an_order_in_which_parents_come_first():
+    networks = random_networks(300, 0)
+    assert len(set(networks)) == 300 and all(is_network(graph) for graph in networks)
+    assert all(u < n for graph in networks for n, reads in enumerate(graph.reads) for u in reads)
+    for graph in networks[:20]:
+        chosen = np.array(bits(graph)).reshape(8, 8)
+        assert network({n: set(np.flatnonzero(chosen[n]).tolist()) for n in range(8)}) == graph
+    assert not is_network(Graph((0,) * 8, ((),) * 8)) and not is_network(Graph((0,), ((),)))
+
+
+def test_a_wiring_says_what_each_operation_reads():
+    graph = architecture(("0012", "gcn", "fc", "gcn", "gat"), ["gat", "gcn", "fc"])
+    assert graph == Graph((1, 2, 1, 0), ((), (), (0,), (1,)))
+
+
+def test_a_process_predicts_what_is_linear():
+    x = torch.rand(120, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = x[:, 0] - x[:, 1]
+    found = predicted(x, y, np.arange(60), np.arange(60, 120))
+    assert found["r"] > 0.99 and found["rmse"] < 0.1 * float(y.std())
+
+
+def test_figures_of_a_small_run_are_shares_and_the_same_again():
+    graphs = random_networks(60, 2)
+    scores = BIC(drawn(0, 500))
+    data = Scored(
+        graphs,
+        np.array([scores.score(g) for g in graphs]),
+        np.array([bits(g) for g in graphs]),
+        8,
+        is_network,
+        True,
+    )
+    effort = Effort(epochs=1, told=20, subsets=2, points=5)
+    one, other = (measured(data, effort, seed=0) for _ in range(2))
+    assert {k: v for k, v in one.items() if "seconds" not in k} == {
+        k: v for k, v in other.items() if "seconds" not in k
+    }
+    found = figures([one | {"data": "bayesian_networks", "seed": 0}])["bayesian_networks"]
+    assert 0 <= found["reconstruction"] <= 100 and 0 <= found["validity"] <= 100
+    assert found["raw"]["r"]["subsets"] == 2 and found["graphs"] == 60
