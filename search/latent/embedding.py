@@ -1,7 +1,7 @@
 """A box in which every model of a space has a point, and every point is a model or none (D-VAE, arXiv:1904.11088)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Learning:
 
     models: int = 4_000
     epochs: int = 30
-    fit: Fit = Fit(hidden=64, latent=16, batch=32, learning_rate=5e-3)
+    fit: Fit = field(default_factory=lambda: Fit(hidden=64, latent=16, batch=32, learning_rate=5e-3))
 
 
 class Embedding:
@@ -56,20 +56,20 @@ class Embedding:
         if kept is not None and kept.exists():
             found = load_file(kept)
             edges = [found.pop(name) for name in EDGES]
-            self.model = DVAE(*sizes, fit).eval().requires_grad_(False)
-            self.model.load_state_dict(found)
+            self.autoencoder = DVAE(*sizes, fit).eval().requires_grad_(False)
+            self.autoencoder.load_state_dict(found)
         else:
-            self.model, edges = _learnt(self._drawn(learning.models), *sizes, learning.epochs, fit)
+            self.autoencoder, edges = _learnt(self._drawn(learning.models), *sizes, learning.epochs, fit)
             if kept is not None:
                 with storage.replace_file(kept) as path:
-                    save_file(self.model.state_dict() | dict(zip(EDGES, edges, strict=True)), path)
+                    save_file(self.autoencoder.state_dict() | dict(zip(EDGES, edges, strict=True)), path)
         low, high = (edge.tolist() for edge in edges)
         self.latent = tuple(Real(f"latent_{n}", *ends) for n, ends in enumerate(zip(low, high, strict=True)))
         self.box = Space((*self.latent, *(Real(choice.name, 0, 1) for choice in self.drawing.beside)))
 
     def points(self, models: Sequence[Params]) -> list[dict[str, Value]]:
         """Returns canonical params' points, as params of the box; one beyond its edges is moved to them."""
-        z = self.model.encode(Graphs.of([self.drawing.graph(params) for params in models])).tolist()
+        z = self.autoencoder.encode(Graphs.of([self.drawing.graph(params) for params in models])).tolist()
         return [
             {choice.name: min(max(at, choice.low), choice.high) for choice, at in zip(self.latent, of, strict=True)}
             | {choice.name: choice.encode(params[choice.name])[0] for choice in self.drawing.beside}
@@ -79,7 +79,7 @@ class Embedding:
     def drawn(self, points: Sequence[Mapping[str, Value]], generator: torch.Generator) -> list[Graph]:
         """Draws a graph of each point of the box; all random numbers come from the generator."""
         z = torch.tensor([[float(point[choice.name]) for choice in self.latent] for point in points])
-        return self.model.decoder.draw(z, generator)[0].single()
+        return self.autoencoder.decoder.draw(z, generator)[0].single()
 
     def model(self, graph: Graph, point: Mapping[str, Value]) -> dict[str, Value] | None:
         """Returns the model of a graph and of the coordinates beside it; None: it is not valid."""

@@ -44,9 +44,10 @@ class Encoder(nn.Module):
     def _states(self, graphs: Graphs, way: int) -> Tensor:
         """Returns the states of all nodes, (B, n, h), whose messages go forward (0) or backward (1)."""
         cell, messages = self.cells[way], self.messages[way]
+        assert isinstance(cell, TypedGRU) and isinstance(messages, Messages)
         places = list(range(graphs.types.shape[1]))[:: -1 if way else 1]
         hears = (graphs.edges.transpose(1, 2) if way else graphs.edges)[:, places][:, :, places]
-        typed = cell.typed(graphs.types[:, places])
+        typed = cell.typed(graphs.types[:, places])  # (B, n, 3 h)
         hears = hears.to(typed.dtype)
         states: list[Tensor] = []
         told: list[Tensor] = []

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Latent:
     """
 
     first: int = 10
-    learning: Learning = Learning()
+    learning: Learning = field(default_factory=Learning)
     kept: Path | None = None
 
     def __call__(self, question: Question) -> list[Ask]:

@@ -23,18 +23,20 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
-from benchmarks.studies.dvae.data import DATA, Array, Scored
+from benchmarks.studies.dvae.data import DATA, Scored
 from quality.seed_intervals import interval
 from search.bayes.surrogate import fitted_process, standardized
 from search.latent.graphs import OWN, Graphs
 from search.latent.vae import DVAE, Fit, trained
 from search.trials import Row, execute, finished
 
+Rows = npt.NDArray[np.int64]
 LEARNT = 0.9  # share of the graphs
 EPOCHS = 35
 FIT = Fit(hidden=128, latent=32, batch=128, learning_rate=8e-3)
@@ -144,14 +146,14 @@ def measured(data: Scored, effort: Effort = WHOLE, *, seed: int) -> Row:
     return row
 
 
-def reconstruction(model: DVAE, data: Scored, held: Array, z: Tensor, generator: torch.Generator) -> float:
+def reconstruction(model: DVAE, data: Scored, held: Rows, z: Tensor, generator: torch.Generator) -> float:
     """Computes how often graphs are drawn from their own points."""
     drawn = model.decoder.draw(z[held].float().repeat_interleave(DRAWS, 0), generator)[0].single()
     return float(np.mean([graph == data.graphs[held[n // DRAWS]] for n, graph in enumerate(drawn)]))
 
 
 def prior(
-    model: DVAE, data: Scored, learnt: Array, z: Tensor, generator: torch.Generator, count: int
+    model: DVAE, data: Scored, learnt: Rows, z: Tensor, generator: torch.Generator, count: int
 ) -> dict[str, float]:
     """Measures graphs drawn at points that are spread as the learnt graphs' are, each coordinate by itself."""
     of = z[learnt].float()
@@ -165,7 +167,7 @@ def prior(
     }
 
 
-def predicted(x: Tensor, y: Tensor, told: Array, held: Array) -> dict[str, float]:
+def predicted(x: Tensor, y: Tensor, told: Rows, held: Rows) -> dict[str, float]:
     """Fits a Gaussian process to some graphs; returns error and correlation on those held out.
 
     Args:
