@@ -1,7 +1,8 @@
 """A box in which every model of a space has a point, and every point is a model or none (D-VAE, arXiv:1904.11088)."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from search.latent.vae import DVAE, Fit, trained
 from search.space import Params, Real, Space, Value
 
 SEED = 0  # of the models that are learnt and of the training: the box is the space's, whatever the search's seed
-STEPS = 300  # of training at least, however few models there are
+DRAWN, TRAINED = 10, 30  # models and steps of training for each combination of a small space
 EDGES = ("low", "high")  # what is kept beside the weights
 
 
@@ -26,13 +27,13 @@ class Learning:
     """What an embedding learns before any trial: models drawn at random, which nobody trains.
 
     Attributes:
-        models: how many; no more than ten for each combination that a small space draws.
-        epochs: passes over them, at least.
+        models: how many; fewer where there are few combinations to draw.
+        steps: of training; fewer there, too.
         fit: of the autoencoder.
     """
 
     models: int = 4_000
-    epochs: int = 30
+    steps: int = 4_000
     fit: Fit = field(default_factory=lambda: Fit(hidden=64, latent=16, batch=32, learning_rate=5e-3))
 
 
@@ -52,14 +53,18 @@ class Embedding:
 
     def __init__(self, space: Space, learning: Learning, kept: Path | None = None) -> None:
         self.space, self.drawing = space, Drawing(space)
-        fit, sizes = learning.fit, (self.drawing.types, self.drawing.places)
+        of = math.prod(choice.count or 1 for choice in space.choices if choice not in self.drawing.beside)
+        fit = replace(learning.fit, latent=min(learning.fit.latent, of))
+        sizes = self.drawing.types, self.drawing.places
         if kept is not None and kept.exists():
             found = load_file(kept)
             edges = [found.pop(name) for name in EDGES]
             self.autoencoder = DVAE(*sizes, fit).eval().requires_grad_(False)
             self.autoencoder.load_state_dict(found)
         else:
-            self.autoencoder, edges = _learnt(self._drawn(learning.models), *sizes, learning.epochs, fit)
+            rng = np.random.default_rng(SEED)
+            drawn = (self.drawing.graph(space.sample(rng)) for _ in range(min(learning.models, DRAWN * of)))
+            self.autoencoder, edges = _learnt(tuple(drawn), *sizes, min(learning.steps, TRAINED * of), fit)
             if kept is not None:
                 with storage.replace_file(kept) as path:
                     save_file(self.autoencoder.state_dict() | dict(zip(EDGES, edges, strict=True)), path)
@@ -86,19 +91,12 @@ class Embedding:
         beside = {choice.name: choice.decode(np.array([point[choice.name]])) for choice in self.drawing.beside}
         return self.drawing.params(graph, beside)
 
-    def _drawn(self, most: int) -> tuple[Graph, ...]:
-        """Draws the graphs to learn."""
-        rng, combinations = np.random.default_rng(SEED), 1
-        for choice in self.space.choices:
-            combinations *= 1 if choice in self.drawing.beside else choice.count or 1
-        return tuple(self.drawing.graph(self.space.sample(rng)) for _ in range(min(most, 10 * combinations)))
-
 
 @lru_cache(maxsize=4)
-def _learnt(drawn: tuple[Graph, ...], types: int, places: int, epochs: int, fit: Fit) -> tuple[DVAE, list[Tensor]]:
+def _learnt(drawn: tuple[Graph, ...], types: int, places: int, steps: int, fit: Fit) -> tuple[DVAE, list[Tensor]]:
     """Trains an autoencoder; also returns the lowest and the highest of each latent coordinate, (z,) each."""
     graphs = Graphs.of(drawn)
-    epochs = max(epochs, -(-STEPS * fit.batch // len(drawn)))
+    epochs = -(-steps // -(-len(drawn) // fit.batch))
     model = trained(graphs, types, places, fit, epochs=epochs, seed=SEED)
     z = model.encode(graphs)
     return model, [z.amin(0), z.amax(0) + 1e-6]  # a coordinate that is the same for all still needs a range

@@ -28,6 +28,7 @@ def _latent(**settings: Any) -> Sampler:
 
 
 AT_ONCE = {"predictor": 10, "predictor_top_k": 10}  # trials asked for together, as in the paper; of the others, one
+KEEPING = {"latent": "latent.safetensors"}  # the file of a search's folder in which a sampler keeps what it has learnt
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "random": lambda: random_search,
     "evolution": Evolution,

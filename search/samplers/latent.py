@@ -20,7 +20,7 @@ from search.space import Params, Value
 from search.trial import FALLBACK, Ask, Question, Trial
 
 DRAWS = 100  # of the decoder at a point
-POOL, NEAR, PARENTS = 500, 0.1, 10  # random points, and as many around the best trials, at that distance a coordinate
+POOL, NEAR, PARENTS = 250, 0.1, 10  # random points, and as many around the best trials, at that distance a coordinate
 DECISION = Improvement()
 
 
