@@ -34,6 +34,7 @@ SAMPLERS = [
     "binoculars",
     "multi_step",
     "pareto",
+    "latent",
     "one_shot",
     "dnas",
     "dist_dnas",
