@@ -3,12 +3,16 @@
 B: batch, n: places, h: hidden width, z: latent width, T: types
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from search.latent.graphs import END, PAD, START, Graphs
+from search.latent.graphs import END, OWN, PAD, START, Graphs
 from search.latent.messages import Messages, TypedGRU
+
+ANY = -1  # group of types that may come any number of times
 
 
 class Decoder(nn.Module):
@@ -24,11 +28,25 @@ class Decoder(nn.Module):
         hidden: h.
         latent: z.
         vid: a message tells its sender's place, too.
+        groups: of each type of a graph's own nodes, the group of which a graph has one node at most. None: it may have
+            any number of nodes of a type.
     """
 
-    def __init__(self, types: int, places: int, *, hidden: int, latent: int, vid: bool = True) -> None:
+    def __init__(
+        self,
+        types: int,
+        places: int,
+        *,
+        hidden: int,
+        latent: int,
+        vid: bool = True,
+        groups: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.places = places
+        own = [ANY] * (types - OWN) if groups is None else [group + OWN for group in groups]
+        self.register_buffer("groups", torch.tensor([START, END, *own]), persistent=False)
+        self.groups: Tensor
         self.first = nn.Linear(latent, hidden)
         self.cell, self.messages = TypedGRU(types, hidden), Messages(hidden, places if vid else None)
         self.type_head = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, types))
@@ -47,11 +65,13 @@ class Decoder(nn.Module):
         of_first = self.of_first(first)
         state, total = first, torch.zeros(len(z), dtype=z.dtype)
         told, of_read = [self.messages(first, 0)], list[Tensor]()
+        taken = self._same_group(graphs.types[:, 0])
         for place in range(1, graphs.types.shape[1]):
             kind = graphs.types[:, place]
             if place < self.places - 1:
-                chosen = self._types(state, first).gather(1, kind.clamp_min(0).unsqueeze(1)).squeeze(1)
+                chosen = self._types(state, first, taken).gather(1, kind.clamp_min(0).unsqueeze(1)).squeeze(1)
                 total = total + torch.where(kind == PAD, 0.0, chosen)
+            taken = taken | self._same_group(kind)
             typed = self.cell.typed(kind)
             reads = graphs.edges[:, 1:place, place].flip(1).unsqueeze(-1).to(z.dtype)  # (B, u, 1), the latest first
             heard = torch.zeros_like(first)
@@ -77,17 +97,18 @@ class Decoder(nn.Module):
         types[:, 0] = START
         state, total = first, torch.zeros(B, dtype=z.dtype)
         told, of_read = [self.messages(first, 0)], [self.of_read(first)]
-        going = torch.ones(B, dtype=torch.bool)
+        going, taken = torch.ones(B, dtype=torch.bool), self._same_group(types[:, 0])
         for place in range(1, self.places):
             if not going.any():
                 break
             if place < self.places - 1:
-                log_p = self._types(state, first)
+                log_p = self._types(state, first, taken)
                 kind = torch.multinomial(log_p.exp(), 1, generator=generator)
                 total = total + going * log_p.gather(1, kind).squeeze(1)
                 types[:, place] = torch.where(going, kind.squeeze(1), PAD)
             else:
                 types[:, place] = torch.where(going, END, PAD)
+            taken = taken | self._same_group(types[:, place])
             ended, going = types[:, place] == END, types[:, place] > END
             typed, heard = self.cell.typed(types[:, place]), torch.zeros_like(first)
             state = self.cell(typed, heard)
@@ -106,10 +127,15 @@ class Decoder(nn.Module):
             of_read.append(self.of_read(state))
         return Graphs(types, edges), total
 
-    def _types(self, last: Tensor, first: Tensor) -> Tensor:
-        """Returns logarithms of the probabilities of the next node's type, (B, T); there is no second START."""
+    def _types(self, last: Tensor, first: Tensor, taken: Tensor) -> Tensor:
+        """Returns logarithms of the probabilities of the next node's type, (B, T); those taken have none."""
         logits = self.type_head(torch.cat([last, first], 1))
-        return torch.log_softmax(logits.index_fill(1, torch.tensor(START), -torch.inf), 1)
+        return torch.log_softmax(logits.masked_fill(taken, -torch.inf), 1)
+
+    def _same_group(self, types: Tensor) -> Tensor:
+        """Says which types are taken by nodes of some types, (B,) -> (B, T); END never is."""
+        groups = self.groups[types.clamp_min(START)].unsqueeze(1)
+        return (self.groups == groups) & (groups != ANY) & (self.groups != END)
 
     def _edges(self, of_first: Tensor, of_reader: Tensor, of_read: Tensor) -> Tensor:
         """Returns logits of edges, (..., 4 h) each -> (...)."""

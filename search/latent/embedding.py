@@ -1,4 +1,4 @@
-"""A box in which every model of a space has a point, and every point is a model or none (D-VAE, arXiv:1904.11088)."""
+"""A box in which each model of a space has a point, and each point is a model (D-VAE, arXiv:1904.11088)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 import storage
 from search.latent.drawing import Drawing
-from search.latent.graphs import Graph, Graphs
+from search.latent.graphs import OWN, Graph, Graphs
 from search.latent.vae import DVAE, Fit, trained
 from search.space import Params, Real, Space, Value
 
@@ -55,16 +55,17 @@ class Embedding:
         self.space, self.drawing = space, Drawing(space)
         of = math.prod(choice.count or 1 for choice in space.choices if choice not in self.drawing.beside)
         fit = replace(learning.fit, latent=min(learning.fit.latent, of))
-        sizes = self.drawing.types, self.drawing.places
         if kept is not None and kept.exists():
             found = load_file(kept)
             edges = [found.pop(name) for name in EDGES]
-            self.autoencoder = DVAE(*sizes, fit).eval().requires_grad_(False)
+            self.autoencoder = DVAE(self.drawing.types, self.drawing.places, fit, self.drawing.groups)
             self.autoencoder.load_state_dict(found)
+            self.autoencoder.eval().requires_grad_(False)
         else:
             rng = np.random.default_rng(SEED)
-            drawn = (self.drawing.graph(space.sample(rng)) for _ in range(min(learning.models, DRAWN * of)))
-            self.autoencoder, edges = _learnt(tuple(drawn), *sizes, min(learning.steps, TRAINED * of), fit)
+            drawn = tuple(self.drawing.graph(space.sample(rng)) for _ in range(min(learning.models, DRAWN * of)))
+            groups, steps = tuple(self.drawing.groups), min(learning.steps, TRAINED * of)
+            self.autoencoder, edges = _learnt(drawn, groups, self.drawing.places, steps, fit)
             if kept is not None:
                 with storage.replace_file(kept) as path:
                     save_file(self.autoencoder.state_dict() | dict(zip(EDGES, edges, strict=True)), path)
@@ -87,16 +88,17 @@ class Embedding:
         return self.autoencoder.decoder.draw(z, generator)[0].single()
 
     def model(self, graph: Graph, point: Mapping[str, Value]) -> dict[str, Value] | None:
-        """Returns the model of a graph and of the coordinates beside it; None: it is not valid."""
+        """Returns the model of a graph and of the coordinates beside it; None: the space refuses it."""
         beside = {choice.name: choice.decode(np.array([point[choice.name]])) for choice in self.drawing.beside}
         return self.drawing.params(graph, beside)
 
 
 @lru_cache(maxsize=4)
-def _learnt(drawn: tuple[Graph, ...], types: int, places: int, steps: int, fit: Fit) -> tuple[DVAE, list[Tensor]]:
+def _learnt(
+    drawn: tuple[Graph, ...], groups: tuple[int, ...], places: int, steps: int, fit: Fit
+) -> tuple[DVAE, list[Tensor]]:
     """Trains an autoencoder; also returns the lowest and the highest of each latent coordinate, (z,) each."""
-    graphs = Graphs.of(drawn)
-    epochs = -(-steps // -(-len(drawn) // fit.batch))
-    model = trained(graphs, types, places, fit, epochs=epochs, seed=SEED)
+    graphs, epochs = Graphs.of(drawn), -(-steps // -(-len(drawn) // fit.batch))
+    model = trained(graphs, len(groups) + OWN, places, fit, epochs=epochs, seed=SEED, groups=groups)
     z = model.encode(graphs)
     return model, [z.amin(0), z.amax(0) + 1e-6]  # a coordinate that is the same for all still needs a range

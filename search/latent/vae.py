@@ -1,6 +1,6 @@
 """The variational autoencoder of graphs and its training (D-VAE, arXiv:1904.11088)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,9 +45,10 @@ class DVAE(nn.Module):
         types: of nodes, START and END among them.
         places: of the largest graph, those of START and END among them.
         fit: its sizes.
+        groups: see `Decoder`.
     """
 
-    def __init__(self, types: int, places: int, fit: Fit) -> None:
+    def __init__(self, types: int, places: int, fit: Fit, groups: Sequence[int] | None = None) -> None:
         super().__init__()
         sizes = {"hidden": fit.hidden, "latent": fit.latent}
         self.encoder: Encoder | FamilyEncoder
@@ -55,7 +56,7 @@ class DVAE(nn.Module):
             self.encoder = FamilyEncoder(types, places, **sizes)
         else:
             self.encoder = Encoder(types, places, **sizes, vid=fit.vid, bidirectional=fit.bidirectional)
-        self.decoder = Decoder(types, places, **sizes, vid=fit.vid)
+        self.decoder = Decoder(types, places, **sizes, vid=fit.vid, groups=groups)
 
     def loss(self, graphs: Graphs, generator: torch.Generator) -> Tensor:
         """Computes the mean over graphs of -log p(graph | z) + `BETA` · KL, the true graph as teacher."""
@@ -80,6 +81,7 @@ def trained(
     *,
     epochs: int,
     seed: int,
+    groups: Sequence[int] | None = None,
     told: Callable[[int, float], None] | None = None,
 ) -> DVAE:
     """Trains an autoencoder; the same graphs and seed make the same one, and torch's own generator stays as it was.
@@ -93,11 +95,12 @@ def trained(
         fit: sizes and training.
         epochs: passes over the graphs.
         seed: of weights, order and noise.
+        groups: see `Decoder`.
         told: is told each epoch's number and mean loss.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.default_generator.manual_seed(seed)
-        model, generator = DVAE(types, places, fit), torch.Generator().manual_seed(seed)
+        model, generator = DVAE(types, places, fit, groups), torch.Generator().manual_seed(seed)
         adam = torch.optim.Adam(model.parameters(), fit.learning_rate)
         steps = epochs * -(-len(graphs) // fit.batch)
         schedule = torch.optim.lr_scheduler.LinearLR(adam, 1.0, FINAL_RATE, max(steps, 1))

@@ -97,11 +97,18 @@ class _Search:
                 return True
         return False
 
-    def _most_frequent(self, at: Tensor, generator: torch.Generator) -> Iterator[dict[str, Value] | None]:
-        """Yields the models that a point is decoded to, the most frequent first."""
+    def _most_frequent(self, at: Tensor, generator: torch.Generator) -> list[dict[str, Value]]:
+        """Returns the valid models that a point is decoded to, the most frequent first."""
         point = self.embedding.box.decode(at.numpy())
-        for graph, _ in Counter(self.embedding.drawn([point] * DRAWS, generator)).most_common():
-            yield self.embedding.model(graph, point)
+        graphs = Counter(self.embedding.drawn([point] * DRAWS, generator))
+        models, times = dict[str, dict[str, Value]](), Counter[str]()
+        for graph, count in graphs.items():
+            params = self.embedding.model(graph, point)
+            if params is not None:
+                key = self.embedding.space.key(params)
+                models[key] = params
+                times[key] += count
+        return [models[key] for key, _ in times.most_common()]
 
     def _others(self, generator: torch.Generator) -> Iterator[dict[str, Value] | None]:
         """Yields the models of many random points, half of them around the best trials, the most promising first."""

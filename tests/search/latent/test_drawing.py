@@ -1,4 +1,4 @@
-"""Params as graphs: nothing is lost, and nothing that is no model is read."""
+"""Params as graphs: nothing is lost, and what is read is a model."""
 
 from dataclasses import replace
 
@@ -67,17 +67,21 @@ def test_edges_of_a_ranking_model_go_along_its_data():
     assert named(drawing, drawing.graph(plain)) == {"head": set()}
 
 
-def test_what_is_no_model_is_not_read():
-    drawing, params = Drawing(RANKING), RANKING.sample(np.random.default_rng(3))
+def test_every_graph_with_one_node_of_a_choice_is_read_as_a_model_unless_that_is_refused():
+    drawing, rng = Drawing(RANKING), np.random.default_rng(3)
+    params = RANKING.sample(rng)
     graph, values = drawing.graph(params), beside(drawing, params)
-    assert drawing.params(graph, values) == params
-    size = len(graph.types)
-    assert drawing.params(Graph(graph.types[:-1], graph.reads[:-1]), values) is None  # no head
-    assert drawing.params(Graph((*graph.types, graph.types[0]), (*graph.reads, ())), values) is None  # one choice twice
-    unlike = (*graph.reads[:-1], tuple(set(range(size - 1)) - set(graph.reads[-1])))
-    assert drawing.params(Graph(graph.types, unlike), values) is None  # edges of another model
-    capped = replace(RANKING, cap=RANKING.cost(params) - 1)
-    assert Drawing(capped).params(graph, values) is None
+    assert drawing.params(Graph(graph.types, ((),) * len(graph.types)), values) == params  # edges follow from types
+    with pytest.raises(ValueError, match="two nodes of one choice"):
+        drawing.params(Graph((*graph.types, graph.types[0]), (*graph.reads, ())), values)
+    capped = Drawing(replace(RANKING, cap=RANKING.cost(params) - 1))
+    assert capped.params(graph, values) is None
+    of_group = [[kind for kind, group in enumerate(drawing.groups) if group == n] for n in set(drawing.groups)]
+    for _ in range(200):
+        kinds = [kinds[rng.integers(len(kinds))] for kinds in of_group if rng.random() < 0.6]
+        read = drawing.params(Graph(tuple(rng.permutation(kinds).tolist()), ((),) * len(kinds)), values)
+        assert read == RANKING.canonical(read)
+        assert drawing.params(drawing.graph(read), beside(drawing, read)) == read
 
 
 def test_a_space_without_an_unordered_choice_has_no_graphs():

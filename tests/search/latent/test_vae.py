@@ -17,10 +17,10 @@ KINDS = [Fit(hidden=16, latent=5, vid=vid, bidirectional=both) for vid in (False
 ]
 
 
-def model(fit, seed=0):
+def model(fit, seed=0, groups=None):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return DVAE(TYPES, PLACES, fit).double()
+        return DVAE(TYPES, PLACES, fit, groups).double()
 
 
 def means(of, graphs):
@@ -81,12 +81,12 @@ def test_the_encoder_is_what_a_loop_over_nodes_computes():
         assert torch.allclose(encoder.mean(states[len(graph.types) + 1]), means(of, [graph])[0])
 
 
-@pytest.mark.parametrize("vid", [False, True])
-def test_the_taught_likelihood_is_what_a_decoder_accumulates_step_by_step(vid):
-    of = model(Fit(hidden=16, latent=5, vid=vid))
+@pytest.mark.parametrize(("vid", "groups"), [(False, None), (True, None), (True, (0, 0, 1, 2))])
+def test_the_taught_likelihood_is_what_a_decoder_accumulates_step_by_step(vid, groups):
+    of = model(Fit(hidden=16, latent=5, vid=vid), groups=groups)
     z = 3 * torch.randn(200, 5, generator=torch.Generator().manual_seed(1)).double()
     graphs, log_p = of.decoder.draw(z, torch.Generator().manual_seed(2))
-    assert len(set(graphs.sizes.tolist())) > 3 and PLACES in graphs.sizes
+    assert len(set(graphs.sizes.tolist())) > 3 and graphs.sizes.max() == (5 if groups else PLACES)
     with torch.no_grad():
         assert torch.allclose(of.decoder.log_likelihood(z, graphs), log_p, atol=1e-9)
     alone = [of.decoder.log_likelihood(z[n : n + 1], graphs.at(torch.tensor([n]))) for n in range(30)]
@@ -115,6 +115,13 @@ def test_whatever_is_drawn_is_acyclic_and_whole():
     assert torch.equal(again.types, graphs.types[:, : again.types.shape[1]])
     assert torch.equal(again.edges, graphs.edges[:, : again.edges.shape[1], : again.edges.shape[1]])
     assert (graphs.types == START).sum(1).eq(1).all() and (graphs.types == END).sum(1).eq(1).all()
+
+
+def test_a_graph_has_one_node_of_a_group():
+    of, z = model(SMALL, groups=(0, 0, 1, 2)), 5 * torch.randn(300, 5).double()
+    for graph in of.decoder.draw(z, torch.Generator().manual_seed(0))[0].single():
+        groups = [(0, 0, 1, 2)[kind] for kind in graph.types]
+        assert len(set(groups)) == len(groups)
 
 
 def test_the_loss_weighs_the_divergence_lightly():

@@ -58,7 +58,7 @@ def test_the_best_point_is_decoded_to_models_the_process_likes():
     history = tried(40)
     asks = ask(history, count=6)
     costs = np.log([RANKING.cost(one.params) for one in asks])
-    assert costs.mean() < np.quantile([trial.objective for trial in history], 0.3)
+    assert costs.mean() < np.median([trial.objective for trial in history]) - 0.5
 
 
 def test_a_process_that_cannot_be_fitted_is_a_fallback(monkeypatch):
