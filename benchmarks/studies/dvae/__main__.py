@@ -11,29 +11,39 @@ NAS-Bench-Graph with their accuracy. Nine in ten are learnt, without their score
 - `rmse`, `r`: of scores, standardized, that a Gaussian process predicts for graphs not learnt, from 1 000 that were;
   by `latent` points, and by the `raw` graph: bits of edges, or one-hot choices.
 
-Sizes fit a CPU: the paper's are larger. Every run is one line of `runs.jsonl` in the work folder; a study that was
-stopped continues where it was.
+Then the sampler `latent` searches NAS-Bench-Graph beside others: 100 trials, ten seeds, ranks as in `search_tabular`.
+
+Sizes fit a CPU: the paper's are larger. Every run is one line of `runs.jsonl` or `searches.jsonl` in the work folder; a
+study that was stopped continues where it was.
 """
 
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.stats import wilcoxon
 from torch import Tensor
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
-from benchmarks.studies.dvae.data import DATA, Scored
+from benchmarks.studies.dvae.data import DATA, Scored, WiredTable
+from benchmarks.studies.search_tabular.replay import METHODS as BESIDE
+from benchmarks.studies.search_tabular.replay import TRIALS, searched
+from benchmarks.studies.search_tabular.results import SHARES, hit
+from benchmarks.studies.search_tabular.tables import nas_bench_graph
 from quality.seed_intervals import interval
 from search.bayes.surrogate import fitted_process, standardized
 from search.latent.graphs import OWN, Graphs
 from search.latent.vae import DVAE, Fit, trained
+from search.samplers import SAMPLERS
+from search.trial import Sampler
 from search.trials import Row, execute, finished
 
 Rows = npt.NDArray[np.int64]
@@ -42,6 +52,11 @@ EPOCHS = 35
 FIT = Fit(hidden=128, latent=32, batch=128, learning_rate=8e-3)
 POINTS, DRAWS = 1_000, 10  # that graphs are drawn at, and how many at each
 TOLD, SUBSETS = 1_000, 3  # graphs whose scores a process is told, and how often they are drawn
+METHODS: dict[str, tuple[Sampler, int]] = {  # and how many trials it is asked for at once, after its first
+    "latent": (SAMPLERS["latent"](), 1),
+    **{name: BESIDE[name] for name in ("random", "evolution", "predictor")},
+}
+SEARCHES, QUICK_TRIALS = 10, 14
 MEASURES = ("reconstruction", "validity", "uniqueness", "novelty")
 
 
@@ -55,6 +70,19 @@ class Run:
     @property
     def key(self) -> dict[str, object]:
         """Returns what names the run in the file of results."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search of NAS-Bench-Graph."""
+
+    method: str
+    seed: int
+
+    @property
+    def key(self) -> dict[str, object]:
+        """Returns what names the search in the file of results."""
         return asdict(self)
 
 
@@ -88,22 +116,39 @@ def main() -> None:
     if a.quick:
         shutil.rmtree(work, ignore_errors=True)  # nothing of the last look is used again
     work.mkdir(parents=True, exist_ok=True)
-    planned = list(runs(1 if a.quick else a.seeds))
+    planned, searches = list(runs(1 if a.quick else a.seeds)), list(of_table(1 if a.quick else SEARCHES))
 
     def run(one: Run) -> Row:
         return measured(DATA[one.data](a.work), QUICK if a.quick else WHOLE, seed=one.seed)
 
+    @cache
+    def table() -> WiredTable:
+        return WiredTable(**vars(nas_bench_graph(a.work, "arxiv")))
+
+    def search(one: Search) -> Row:
+        sampler, batch = METHODS[one.method]
+        trials = QUICK_TRIALS if a.quick else TRIALS
+        return searched(table(), sampler, batch, seed=one.seed, trials=trials) | {"combinations": len(table().values)}
+
     if not a.report:
         execute(planned, work / "runs.jsonl", run, total=len(planned), describe=str, minutes=a.minutes)
-    wanted = {tuple(one.key.values()) for one in planned}
-    made = [row for row in finished(work / "runs.jsonl") if tuple(row[name] for name in planned[0].key) in wanted]
+        execute(searches, work / "searches.jsonl", search, total=len(searches), describe=str, minutes=a.minutes)
+    made, found = finished(work / "runs.jsonl"), finished(work / "searches.jsonl")
+    made = [row for row in made if Run(row["data"], row["seed"]) in planned]
+    found = [row for row in found if Search(row["method"], row["seed"]) in searches]
     report(
         "dvae",
-        figures(made),
+        figures(made) | {"searches": of_searches(found)},
         command=f"python -m benchmarks.studies.dvae --seeds {a.seeds}",
         packages=["torch", "botorch", "gpytorch"],
-        keep=not a.quick and len(made) == len(planned),
+        keep=not a.quick and len(made) == len(planned) and len(found) == len(searches),
     )
+
+
+def of_table(seeds: int) -> Iterator[Search]:
+    """Yields all searches with the first seed, then with the next."""
+    for seed, method in product(range(seeds), METHODS):
+        yield Search(method, seed)
 
 
 def runs(seeds: int) -> Iterator[Run]:
@@ -202,6 +247,36 @@ def figures(rows: list[Row]) -> dict[str, Any]:
             for name in ("graphs", "epochs", "train_cpu_seconds"):
                 found[data][name] = of[0][name]
             found[data]["final_loss"] = of[0]["loss"][-1]
+    return found
+
+
+def of_searches(rows: list[Row]) -> dict[str, Any]:
+    """Computes what searches found, and by how much `latent` is better than each other method on the same seeds.
+
+    Ranks are compared by their logarithms, with Wilcoxon's signed ranks.
+    """
+    ranks = {(row["method"], row["seed"]): min(row["ranks"]) for row in rows}
+    found: dict[str, Any] = {}
+    for method in METHODS:
+        of = [row for row in rows if row["method"] == method]
+        if of:
+            best = [ranks[method, row["seed"]] for row in of]
+            found[method] = {
+                "median_best_rank": float(np.median(best)),
+                **{share: round(float(np.mean([hit(row, share) for row in of])), 2) for share in SHARES},
+                "fallbacks": sum(row["fallbacks"] for row in of),
+                "cpu_seconds": round(float(np.mean([row["cpu_seconds"] for row in of])), 1),
+            }
+        pairs = [(ranks["latent", s], rank) for (name, s), rank in ranks.items() if name == method != "latent"]
+        if pairs:
+            less = np.log([one for one, _ in pairs]) - np.log([other for _, other in pairs])
+            p = float(wilcoxon(less).pvalue) if less.any() else 1.0
+            found[f"latent_against_{method}"] = {
+                "seeds": len(pairs),
+                "better": int((less < 0).sum()),
+                "worse": int((less > 0).sum()),
+                "p": round(p, 4),
+            }
     return found
 
 

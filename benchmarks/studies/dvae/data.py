@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.studies.dvae.asia import BIC, VARIABLES, bits, drawn, is_network, random_networks
-from benchmarks.studies.search_tabular.tables import nas_bench_graph
+from benchmarks.studies.search_tabular.tables import Table, TableSpace, nas_bench_graph
 from search.latent.graphs import Graph
-from search.space import Value
+from search.space import Params, Value
 
 Array = npt.NDArray[np.float64]
 NETWORKS = 20_000
@@ -60,6 +61,26 @@ def architecture(values: tuple[Value, ...], operations: list[Value]) -> Graph:
     wiring, *chosen = values
     reads = tuple((int(digit) - 1,) if int(digit) else () for digit in str(wiring))
     return Graph(tuple(operations.index(one) for one in chosen), reads)
+
+
+@dataclass(frozen=True)
+class WiredSpace(TableSpace):
+    """The architectures of NAS-Bench-Graph, as a search draws them."""
+
+    def flow(self, params: Params) -> dict[str, list[str]]:
+        """Returns what each operation reads: the one that the wiring says, or the wiring itself, as the input."""
+        reads = [f"operation_{int(digit) - 1}" if int(digit) else "wiring" for digit in str(params["wiring"])]
+        return {"wiring": []} | {f"operation_{n}": [name] for n, name in enumerate(reads)}
+
+
+@dataclass(frozen=True)
+class WiredTable(Table):
+    """NAS-Bench-Graph with its edges."""
+
+    @cached_property
+    def space(self) -> WiredSpace:
+        """The architectures that the table has."""
+        return WiredSpace(self.choices, dict(zip(self.values, self.costs, strict=True)))
 
 
 DATA: dict[str, Callable[[Path], Scored]] = {"bayesian_networks": bayesian_networks, "nas_bench_graph": graph_networks}

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.studies.dvae.__main__ import Effort, figures, measured, predicted
+from benchmarks.studies.dvae.__main__ import METHODS, Effort, figures, measured, of_searches, of_table, predicted
 from benchmarks.studies.dvae.asia import BIC, VARIABLES, bits, drawn, is_network, network, random_networks
-from benchmarks.studies.dvae.data import Scored, architecture
+from benchmarks.studies.dvae.data import Scored, WiredTable, architecture
+from benchmarks.studies.search_tabular.replay import searched
+from search.latent.drawing import Drawing
+from search.latent.embedding import Learning
 from search.latent.graphs import Graph
+from search.latent.vae import Fit
+from search.samplers.latent import Latent
+from search.space import Categorical
 
 
 def of_names(**parents):
@@ -97,3 +103,50 @@ def test_figures_of_a_small_run_are_shares_and_the_same_again():
     found = figures([row])["bayesian_networks"]
     assert 0 <= found["reconstruction"] <= 100 and 0 <= found["validity"] <= 100
     assert found["raw"]["r"]["subsets"] == 2 and found["graphs"] == 60
+
+
+def small_table():
+    """All wirings of four operations of two kinds; what reads the input is good."""
+    choices = (
+        Categorical("wiring", ("0000", "0012")),
+        *(Categorical(f"operation_{n}", ("gat", "gcn")) for n in range(4)),
+    )
+    values = list(product(*(choice.values for choice in choices)))
+    return WiredTable(
+        choices, values, [[float(v.count("gat") + (v[0] == "0012"))] for v in values], [1.0] * len(values)
+    )
+
+
+def test_a_search_sees_the_edges_of_a_wiring():
+    table = small_table()
+    drawing = Drawing(table.space)
+    graph = drawing.graph({"wiring": "0012", **{f"operation_{n}": "gat" for n in range(4)}})
+    assert graph.reads == ((), (0,), (0,), (1,), (2,))
+
+
+def test_searches_are_compared_on_the_same_seeds():
+    ranks = {"latent": (4, 2, 9), "random": (40, 30, 9), "evolution": (4, 2, 9), "predictor": (1, 1, 1)}
+    rows = [
+        {"method": m, "seed": s, "ranks": [99, r], "combinations": 1000, "fallbacks": 1, "cpu_seconds": 2.0}
+        for m, of in ranks.items()
+        for s, r in enumerate(of)
+    ]
+    found = of_searches(rows)
+    assert found["latent"] == {
+        "median_best_rank": 4.0,
+        "top_02pct": 0.33,  # one of the best two of 1000
+        "top_002pct": 0.0,
+        "fallbacks": 3,
+        "cpu_seconds": 2.0,
+    }
+    against = found["latent_against_random"]
+    assert (against["seeds"], against["better"], against["worse"]) == (3, 2, 0) and against["p"] == 0.5
+    assert found["latent_against_evolution"]["p"] == 1.0 and found["latent_against_predictor"]["worse"] == 3
+    assert "latent_against_latent" not in found
+
+
+def test_a_search_of_a_table_tries_nothing_twice():
+    learning = Learning(models=100, steps=40, fit=Fit(hidden=16, latent=4, batch=32, learning_rate=1e-2))
+    found = searched(small_table(), Latent(learning=learning), 1, seed=0, trials=14)
+    assert len(found["ranks"]) == 14 and found["fallbacks"] == 0
+    assert [one.method for one in of_table(2)] == [*METHODS] * 2
