@@ -64,21 +64,24 @@ def test_a_batch_of_unlike_sizes_is_encoded_as_one_by_one(fit):
     assert torch.allclose(batched, alone, atol=1e-10)
 
 
-def test_the_encoder_is_what_a_loop_over_nodes_computes():
-    of = model(Fit(hidden=16, latent=5, bidirectional=False))
+def test_the_encoder_is_what_loops_over_nodes_compute():
+    """From START to END along the edges, and from END to START against them."""
+    of = model(Fit(hidden=16, latent=5))
     encoder = of.encoder
     for graph in random_graphs(5, seed=3):
         graphs = Graphs.of([graph])
-        states = {}
-        for v, kind in enumerate(graphs.types[0]):
-            heard = torch.zeros(16).double()
-            for u in range(v):
-                if graphs.edges[0, u, v]:
-                    message = encoder.messages[0]
-                    gate = message.gate(states[u]) + message.gate_of_place.weight[u]
-                    heard = heard + torch.sigmoid(gate) * (message.value(states[u]) + message.value_of_place.weight[u])
-            states[v] = encoder.cells[0](encoder.cells[0].typed(kind), heard)
-        assert torch.allclose(encoder.mean(states[len(graph.types) + 1]), means(of, [graph])[0])
+        size, edges, ends = len(graph.types) + 2, graphs.edges[0], []
+        for way, order in enumerate((list(range(size)), list(reversed(range(size))))):
+            states, message = {}, encoder.messages[way]
+            for v in order:
+                heard = torch.zeros(16).double()
+                for u in range(size):
+                    if edges[u, v] if way == 0 else edges[v, u]:
+                        gate = torch.sigmoid(message.gate(states[u]) + message.gate_of_place.weight[u])
+                        heard = heard + gate * (message.value(states[u]) + message.value_of_place.weight[u])
+                states[v] = encoder.cells[way](encoder.cells[way].typed(graphs.types[0, v]), heard)
+            ends.append(states[order[-1]])
+        assert torch.allclose(encoder.mean(encoder.both(torch.cat(ends))), means(of, [graph])[0])
 
 
 @pytest.mark.parametrize(("vid", "groups"), [(False, None), (True, None), (True, (0, 0, 1, 2))])
