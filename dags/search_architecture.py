@@ -35,6 +35,7 @@ SAMPLERS = [
     "multi_step",
     "pareto",
     "latent",
+    "active_search",
     "one_shot",
     "dnas",
     "dist_dnas",

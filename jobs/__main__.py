@@ -74,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     handler.addFilter(lambda record: record.name != "root" or record.levelno > logging.INFO)  # fbgemm's small talk
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for library in ("py.warnings", "feast", "alembic", "py4j", "torchrec"):  # their notes are for their own developers
+    # Their notes are for their own developers.
+    for library in ("py.warnings", "feast", "alembic", "py4j", "torchrec", "faiss"):
         logging.getLogger(library).setLevel(logging.ERROR)
     started = time.monotonic()
     module = importlib.import_module(f"jobs.{argv[0]}")

@@ -10,6 +10,7 @@ from data.sources import chosen_source
 from reports.pages import write_index
 from reports.study_facts import FinalFacts, StudyFacts, TrialFacts
 from reports.study_page import study_page
+from search.champion import kept_champion_ne
 from search.conclusion import CONCLUSION_FILE, CURRENT
 from search.importance import importance
 from search.run_trial import EXPERIMENT, short
@@ -78,6 +79,9 @@ def _beside_the_sampler(config: PlatformConfig, study: Study) -> dict[str, str]:
             config, settings.from_study, source=settings.source, target=settings.target, space=study.space
         )
         told["began with"] = f"{len(begun.trials)} trials of {settings.from_study}"
+    if (champion := kept_champion_ne(study)) is not None:
+        ended = [r.trial.objective for r in study.records() if r.trial.objective is not None]
+        told["better than today's"] = f"{sum(ne < champion for ne in ended)} trials (NE below {champion:.4f})"
     if study.shared_flops:
         told["shared weights took"] = f"{study.shared_flops:,.3g} FLOPs"
     return told

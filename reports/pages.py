@@ -119,6 +119,10 @@ def _index_page(config: PlatformConfig, about: str) -> str:
             days=summaries,
             late_files={str(day): in_words(changes) for day, changes in late.items()},
             data_docs=(storage.docs_dir(config) / "data_docs" / "index.html").is_file(),
+            audiences=sorted(
+                page.parent.relative_to(storage.docs_dir(config) / "audiences").as_posix()
+                for page in storage.docs_dir(config).glob("audiences/*/*/index.html")
+            ),
             searches=sorted(page.parent.name for page in storage.docs_dir(config).glob("searches/*/index.html")),
         )
     )

@@ -1,5 +1,6 @@
 """What a search asks next, by its settings: sampler and screener, models that were proposed, a warm start."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from config import PlatformConfig
@@ -8,6 +9,7 @@ from search.samplers.proposed import Proposed
 from search.samplers.screened import Screened
 from search.screeners import score
 from search.shared_weights import PROPOSING, SharedWeights
+from search.space import Value
 from search.study import Record, Study
 from search.trial import Ask, Question, Sampler
 from search.warm_start import known_trials
@@ -15,12 +17,15 @@ from search.warm_start import known_trials
 KINDS = (*SAMPLERS, *PROPOSING)  # all that a search may be told as its sampler
 
 
-def claim(config: PlatformConfig, study: Study, *, lease_s: float) -> Record | None:
+def claim(
+    config: PlatformConfig, study: Study, *, lease_s: float, context: Mapping[str, Value] | None = None
+) -> Record | None:
     """Gives this process a trial of a search to train; see `Study.claim`."""
     return study.claim(
         lambda question: _sampler(config, study)(question),  # made where it is asked: it may read weights
         lease_s=lease_s,
         at_once=AT_ONCE.get(study.settings.sampler, 1),
+        context=context,
     )
 
 

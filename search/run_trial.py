@@ -12,9 +12,11 @@ import numpy as np
 
 from config import PlatformConfig
 from search.asking import claim
+from search.champion import champion_ne
+from search.samplers import ACTIVE
 from search.study import Record, Study
 from search.targets import Trials
-from search.trial import FALLBACK
+from search.trial import CHAMPION, FALLBACK
 from training.tracking import tracked_run
 
 LOG = logging.getLogger("headwater.search")
@@ -37,7 +39,8 @@ def run_next(config: PlatformConfig, study: Study, trainer: Trials, *, limit_s: 
     Returns:
         The trial as it ended; None where the budget is spent, or nothing is left to try.
     """
-    claimed = claim(config, study, lease_s=2 * limit_s)
+    context = {CHAMPION: champion_ne(study, trainer)} if study.settings.sampler == ACTIVE else None
+    claimed = claim(config, study, lease_s=2 * limit_s, context=context)
     if claimed is None:
         return None
     number = claimed.trial.number

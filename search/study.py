@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -149,13 +149,21 @@ class Study:
         records = self.records()
         return self._over(records) or len(records) >= self.budget.trials
 
-    def claim(self, sampler: Sampler, *, lease_s: float, at_once: int = 1) -> Record | None:
+    def claim(
+        self,
+        sampler: Sampler,
+        *,
+        lease_s: float,
+        at_once: int = 1,
+        context: Mapping[str, Value] | None = None,
+    ) -> Record | None:
         """Gives this process a trial to train: one whose worker died, else what the sampler asks next.
 
         Args:
             sampler: of the search.
             lease_s: seconds after which a worker of another host is taken for dead.
             at_once: how many trials the sampler is asked for, where none is waiting.
+            context: what else the sampler may know.
 
         Returns:
             None where the budget is spent, or nothing is left that has not been tried.
@@ -170,7 +178,7 @@ class Study:
             if self._over(records):
                 return None
             waiting = [record for record in records if record.trial.status == "running" and not record.attempts]
-            waiting = waiting or self._ask(sampler, records, at_once)
+            waiting = waiting or self._ask(sampler, records, at_once, context or {})
             return self._lend(waiting[0], lease_s) if waiting else None
 
     def end(
@@ -196,13 +204,14 @@ class Study:
         trial = replace(record.trial, status=status, objective=objective, seconds=seconds, curve=curve)
         return self._write(replace(record, trial=trial, **kept))
 
-    def _ask(self, sampler: Sampler, records: list[Record], at_once: int) -> list[Record]:
+    def _ask(self, sampler: Sampler, records: list[Record], at_once: int, context: Mapping[str, Value]) -> list[Record]:
         """Asks the sampler, and keeps what it answers as trials that wait for a worker."""
         remaining = self.budget.trials - len(records)
         if remaining < 1:
             return []
         history, count = [record.trial for record in records], min(at_once, remaining)
-        question = Question(self.space, history, count=count, remaining=remaining, seed=self.settings.seed)
+        seed = self.settings.seed
+        question = Question(self.space, history, count=count, remaining=remaining, seed=seed, context=context)
         answers = sampler(question)
         asks = self._allowed(answers, records)
         if len(asks) < len(answers):  # what takes the place of the refused is drawn at random, and said to be

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from search.space import Space, Value
 
 Status = Literal["running", "done", "failed", "diverged", "timed_out"]
+CHAMPION = "champion"  # of a context: the objective of the platform's own model
 FALLBACK = "fallback"  # tag of what was drawn at random because the method had no answer of its own
 
 

@@ -32,6 +32,7 @@ from storage.partitions import (
     write_partition,
 )
 from storage.places import (
+    audience_dir,
     cache_dir,
     checkpoint_dir,
     docs_dir,
@@ -70,6 +71,7 @@ __all__ = [
     "FileRead",
     "PartitionMissing",
     "Status",
+    "audience_dir",
     "cache_dir",
     "calendar_days",
     "checkpoint_dir",

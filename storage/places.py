@@ -77,6 +77,18 @@ def studies_dir(config: PlatformConfig) -> Path:
     return source_root(config) / "studies"
 
 
+def audience_dir(config: PlatformConfig, vertical: str, name: str) -> Path:
+    """Returns the folder of an audience, among the pages for people.
+
+    Raises:
+        ValueError: the name has no letter and no digit.
+    """
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    if not words:
+        raise ValueError(f"an audience cannot be named {name!r}: give it a name of letters and digits")
+    return docs_dir(config) / "audiences" / vertical / "-".join(words)
+
+
 def study_page(config: PlatformConfig, study: str) -> Path:
     """Returns the page of a search, among those for people."""
     return docs_dir(config) / "searches" / study / "index.html"

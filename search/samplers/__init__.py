@@ -12,6 +12,13 @@ from search.samplers.tpe import TPE
 from search.trial import Sampler
 
 
+def _active() -> Sampler:
+    """Imports FAISS where it is asked for."""
+    from search.samplers.active import ActiveSearch
+
+    return ActiveSearch()
+
+
 def _bayesian(decision: str, *, first: int | None = None, **settings: Any) -> Sampler:
     """Imports BoTorch, which takes seconds, where it is asked for."""
     from search.bayes.decisions import DECISIONS
@@ -27,6 +34,7 @@ def _latent(**settings: Any) -> Sampler:
     return Latent(**settings)
 
 
+ACTIVE = "active_search"
 AT_ONCE = {"predictor": 10, "predictor_top_k": 10}  # trials asked for together, as in the paper; of the others, one
 KEEPING = {"latent": "latent.safetensors"}  # the file of a search's folder in which a sampler keeps what it has learnt
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
@@ -40,4 +48,5 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "multi_step": partial(_bayesian, "multi_step"),
     "pareto": partial(_bayesian, "pareto"),
     "latent": _latent,
+    ACTIVE: _active,
 }

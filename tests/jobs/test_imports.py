@@ -29,6 +29,7 @@ NEEDED: dict[str, set[str]] = dict.fromkeys(
     "check_source": {"polars", "sklearn"},
     "distill_vertical": {"torch"} | OF_MLFLOW,
     "estimate_ne": {"torch", "botorch"} | OF_MLFLOW,
+    "expand_audience": {"matplotlib", "polars", "sklearn"},
     "explain_transfer": {"torch", "torchrec", "matplotlib"} | OF_MLFLOW,
     "extract_features": {"pyspark", "polars"},
     "ingest": {"polars"},
