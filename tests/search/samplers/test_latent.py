@@ -1,14 +1,18 @@
 """Searching in a latent space: what is asked is a model, what was learnt is kept, and no answer is hidden."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 import torch
 from botorch.exceptions.errors import ModelFittingError
 
+from search.asking import claim
 from search.latent.embedding import Embedding, Learning
 from search.latent.vae import Fit
 from search.samplers.latent import Latent
-from search.space import Real, Space
+from search.space import Categorical, Integer, Real, Space
+from search.study import Budget, Study, StudySettings
 from search.trial import FALLBACK, Question, Trial
 from tests.models.architectures.inputs import inputs
 from tests.search.spaces.test_ranking import SPACE as RANKING
@@ -93,3 +97,17 @@ def test_a_space_without_graphs_is_refused():
     history = [Trial(n, {"x": n / 10}, "done", 1.0, None, 1.0) for n in range(10)]
     with pytest.raises(ValueError, match="no unordered choice"):
         Latent(learning=QUICK)(Question(line, history, 1, 9, 0))
+
+
+def test_a_search_keeps_what_was_learnt_in_its_folder(tiny_config):
+    settings = StudySettings(
+        source="synthetic", sampler="latent", days=[date(2026, 1, 2)], later_days=[date(2026, 1, 3)], judged_days=1
+    )
+    space = Space((Categorical("op", tuple("abc")), Integer("width", 0, 9)))
+    study, made = Study.open(tiny_config, "one", settings, Budget(trials=12), lambda of: space), []
+    for _ in range(11):
+        assert (study.folder / "latent.safetensors").exists() is False
+        made.append(claim(tiny_config, study, lease_s=60))
+        study.end(made[-1], "done", objective=float(made[-1].trial.params["width"]))
+    assert (study.folder / "latent.safetensors").exists() and made[-1].trial.tags == frozenset()
+    assert len({record.key for record in made}) == 11
