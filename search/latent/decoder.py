@@ -20,7 +20,7 @@ class Decoder(nn.Module):
 
     After each edge the new node's state is computed anew. By rule, not by chance: the last place is END, a node that
     reads nothing reads START, and END reads what nobody reads; so every graph is acyclic and whole. Both heads see the
-    first state, too, as they do in the authors' code for Bayesian networks alone.
+    first state, too; in the authors' code, only that of edges does, for Bayesian networks. The gates are its own.
 
     Args:
         types: T.
