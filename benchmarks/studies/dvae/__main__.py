@@ -13,8 +13,8 @@ NAS-Bench-Graph with their accuracy. Nine in ten are learnt, without their score
 
 Then the sampler `latent` searches NAS-Bench-Graph beside others: 100 trials, ten seeds, ranks as in `search_tabular`.
 
-Sizes fit a CPU, of which one core takes half an hour; the paper's are larger. Every run is one line of `runs.jsonl` or `searches.jsonl` in the work folder; a
-study that was stopped continues where it was.
+Sizes fit a CPU, of which one core takes half an hour; the paper's are larger. Every run is one line of `runs.jsonl` or
+`searches.jsonl` in the work folder; a study that was stopped continues where it was.
 """
 
 import shutil
