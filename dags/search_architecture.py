@@ -34,6 +34,7 @@ SAMPLERS = [
     "binoculars",
     "multi_step",
     "pareto",
+    "latent",
     "active_search",
     "one_shot",
     "dnas",

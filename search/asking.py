@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from config import PlatformConfig
-from search.samplers import AT_ONCE, SAMPLERS
+from search.samplers import AT_ONCE, KEEPING, SAMPLERS
 from search.samplers.proposed import Proposed
 from search.samplers.screened import Screened
 from search.screeners import score
@@ -33,7 +33,8 @@ def _sampler(config: PlatformConfig, study: Study) -> Sampler:
     settings = study.settings
     if settings.sampler in PROPOSING:
         return Proposed(SharedWeights(config, study).proposed())
-    sampler = SAMPLERS[settings.sampler]()
+    file = KEEPING.get(settings.sampler)
+    sampler = SAMPLERS[settings.sampler](**({"kept": study.folder / file} if file else {}))
     if settings.screener != "none":
         shared = SharedWeights(config, study)
         sampler = Screened(sampler, lambda models: score(shared, settings.screener, models))

@@ -265,6 +265,14 @@ class Space:
         """Returns what is known of canonical params before training, FLOPs of an example; None: not known."""
         return None
 
+    def flow(self, params: Params) -> dict[str, list[str]]:
+        """Returns the graph of canonical params, over their unordered choices: what each reads, all of it before it.
+
+        A subclass says how data flow, and leaves out choices without effect; here, each reads the one before it.
+        """
+        names = [choice.name for choice in self.choices if isinstance(choice, Categorical) and not choice.ordered]
+        return {name: names[max(n - 1, 0) : n] for n, name in enumerate(names)}
+
     def key(self, params: Params) -> str:
         """Returns what names the model: a short hash of the canonical params, the same on every machine."""
         text = json.dumps(self.canonical(params), sort_keys=True, separators=(",", ":"))

@@ -22,6 +22,7 @@ LOGGED_ROWS = "tests/training/vertical/test_logged_rows.py::test_rebuilt_rows_ar
 FIRST_LOOK = "tests/own_log/test_check_source.py"
 SAMPLERS = "tests/search/samplers/test_samplers.py"
 BAYESIAN = "tests/search/samplers/test_bayesian.py"
+LATENT = "tests/search/latent"
 LOOKAHEAD = "tests/search/bayes/test_lookahead.py"
 STUDY = "benchmarks/studies/transfer_study"
 STUDY_RUN = "tests/benchmarks/studies/test_transfer_study_run.py"
@@ -705,6 +706,69 @@ MUTATIONS = [
         "loss = -((rewards - baseline)",
         "loss = ((rewards - baseline)",
         "tests/search/test_candidates.py::test_reinforce_reaches_the_best_of_a_separable_reward",
+    ),
+    Mutation(
+        "an edge is decided by a state that knows it",
+        "search/latent/decoder.py",
+        "of_each.cumsum(1) - of_each",
+        "of_each.cumsum(1)",
+        f"{LATENT}/test_vae.py",
+    ),
+    Mutation(
+        "edges are asked for from the earliest node on",
+        "search/latent/decoder.py",
+        "range(place - 1, 0, -1)",
+        "range(1, place)",
+        f"{LATENT}/test_vae.py",
+    ),
+    Mutation(
+        "a drawn graph has two nodes of a group",
+        "search/latent/decoder.py",
+        "taken = taken | self._same_group(types[:, place])",
+        "taken = self._same_group(types[:, place])",
+        f"{LATENT}/test_vae.py",
+    ),
+    Mutation(
+        "padding stands for the whole graph",
+        "search/latent/encoder.py",
+        "self._states(graphs, 0)[rows, ends]",
+        "self._states(graphs, 0)[rows, -1]",
+        f"{LATENT}/test_vae.py",
+    ),
+    Mutation(
+        "messages that go backward read the edges forward",
+        "search/latent/encoder.py",
+        "(graphs.edges.transpose(1, 2) if way else graphs.edges)",
+        "graphs.edges",
+        f"{LATENT}/test_vae.py",
+    ),
+    Mutation(
+        "training draws all of the noise",
+        "search/latent/vae.py",
+        "mean + NOISE * noise",
+        "mean + noise",
+        f"{LATENT}/test_vae.py",
+    ),
+    Mutation(
+        "what reads the network's inputs again is not drawn",
+        "search/spaces/ranking.py",
+        "            head += again\n",
+        "            pass\n",
+        f"{LATENT}/test_drawing.py",
+    ),
+    Mutation(
+        "a random answer of the latent space has no tag",
+        "search/samplers/latent.py",
+        "() if found else {FALLBACK}",
+        "()",
+        "tests/search/samplers/test_latent.py",
+    ),
+    Mutation(
+        "the latent space is learnt for every answer",
+        "search/latent/embedding.py",
+        "if kept is not None and kept.exists():",
+        "if kept is not None and False:",
+        "tests/search/samplers/test_latent.py",
     ),
 ]
 

@@ -27,8 +27,16 @@ def _bayesian(decision: str, *, first: int | None = None, **settings: Any) -> Sa
     return Bayesian(DECISIONS[decision](**settings), first=first)
 
 
+def _latent(**settings: Any) -> Sampler:
+    """Imports BoTorch, too."""
+    from search.samplers.latent import Latent
+
+    return Latent(**settings)
+
+
 ACTIVE = "active_search"
 AT_ONCE = {"predictor": 10, "predictor_top_k": 10}  # trials asked for together, as in the paper; of the others, one
+KEEPING = {"latent": "latent.safetensors"}  # the file of a search's folder in which a sampler keeps what it has learnt
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "random": lambda: random_search,
     "evolution": Evolution,
@@ -39,5 +47,6 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "binoculars": partial(_bayesian, "binoculars"),
     "multi_step": partial(_bayesian, "multi_step"),
     "pareto": partial(_bayesian, "pareto"),
+    "latent": _latent,
     ACTIVE: _active,
 }

@@ -1,7 +1,6 @@
 """A sampler that looks for many models better than the platform's own, not for the one best (arXiv:1811.08871)."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -26,7 +25,7 @@ class ActiveSearch:
         neighbors: that tell of a model.
     """
 
-    drawn: int = 5_000
+    drawn: int = 3_000
     neighbors: int = 50
 
     def __call__(self, question: Question) -> list[Ask]:
@@ -62,7 +61,6 @@ def _won(objective: float | None, champion: float) -> bool:
     return objective is not None and objective < champion
 
 
-@lru_cache(maxsize=1)
 def _pool(space: Space, drawn: int, seed: int) -> tuple[list[dict[str, Value]], Array]:
     """Returns distinct valid params and their codes: all of a small space, else so many drawn ones at most."""
     if space.catalogue is not None and len(space.catalogue[0]) <= drawn:

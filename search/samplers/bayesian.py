@@ -60,7 +60,7 @@ class Bayesian:
             elif sum(label is not None for label in labels(question.history)) < LEAST:
                 fallback = True
             else:
-                with _torch_of_its_own(unasked.rng) as generator:
+                with torch_of_its_own(unasked.rng) as generator:
                     try:
                         surrogate = self._believed(surrogate, unasked)
                         fallback = self._take_decided(unasked, surrogate, generator)
@@ -109,7 +109,7 @@ class Bayesian:
 
 
 @contextmanager
-def _torch_of_its_own(rng: np.random.Generator) -> Iterator[torch.Generator]:
+def torch_of_its_own(rng: np.random.Generator) -> Iterator[torch.Generator]:
     """Seeds torch's own generator, from which BoTorch draws, and puts it back afterwards."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # BoTorch warns of every start that it could not climb from

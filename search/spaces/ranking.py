@@ -26,6 +26,9 @@ COUNTS = {"foundation": (4, 8, 16), "vertical": (2, 4, 8)}
 WIDTHS = {"foundation": (32, 64, 128, 256), "vertical": (16, 32, 64, 128)}
 OF_GRAPH = ("dense", "history", "tokens", "raw", "count", "pairs", "vector", "width", "reads")  # how such names begin
 INTEREST_WIDTH = 32  # of the activation unit's hidden layer
+# Of a node's name, up to the block's number, the choice that made it.
+MADE_BY = {"lcb": "tokens", "fmb": "tokens", "attention": "tokens", "vectors": "vector", "flat": "vector"}
+MADE_BY |= {"pairs": "pairs", "vector": "vector"}
 
 
 def architecture_choices(target: Target, blocks: int) -> list[Choice]:
@@ -132,6 +135,35 @@ class RankingSpace(Space):
         beside, flops = self.around.get(int(params["embedding_dim"]), (0, 0))
         return _flops(self.inputs, tuple(params.items()), beside) + flops
 
+    def flow(self, params: Params) -> dict[str, list[str]]:
+        """Returns what each choice of an operation reads, along the data; the network's inputs are no nodes.
+
+        `reads_n` reads nothing, and is read where block n or a later one takes the network's inputs once more.
+        `raw_out` is read by the head, as is `tokens_out`, which reads the last tokens.
+        """
+        nodes, outputs = graph(params)
+        again = [name for name, value in params.items() if name.startswith("reads_") and value == "all"]
+        reads: dict[str, list[str]] = {name: [] for name in (*["history"] * bool(params["history"]), *again)}
+        for name, node in nodes.items():
+            choice = _made_by(name)
+            if choice is None or choice == "history":
+                continue
+            inputs = [_made_by(i) for i in node["inputs"]]
+            here = [i for i in inputs if i not in (None, choice)]
+            if None in inputs or "history" in inputs:
+                here += [one for one in again if int(one.split("_")[1]) <= int(choice.split("_")[1])]
+            reads[choice] = list(dict.fromkeys([*reads.get(choice, []), *here]))
+        last = [choice for name in outputs if (choice := _made_by(name)) is not None]
+        tokens = [choice for choice in last if choice.startswith("tokens_")]
+        head = [choice for choice in last if choice not in tokens]
+        if any(_made_by(name) in (None, "history") for name in outputs):
+            head += again
+        if params["tokens_out"]:
+            reads["tokens_out"] = list(dict.fromkeys(tokens))
+        if params["raw_out"]:
+            reads["raw_out"] = []
+        return reads | {"head": [*head, *(name for name in ("tokens_out", "raw_out") if params[name])]}
+
     def settings(self, params: Params) -> dict[str, Any]:
         """Returns what to change of `foundation_model` or `vertical_model` of platform.yaml."""
         nodes, outputs = graph(params)
@@ -181,6 +213,14 @@ def graph(params: Params) -> tuple[Nodes, list[str]]:
         outputs += [name for name in GIVEN if name not in outputs]
     wanted = reaching(outputs, {name: node.get("inputs", []) for name, node in nodes.items()})
     return {name: node for name, node in nodes.items() if name in wanted}, outputs
+
+
+def _made_by(node: str) -> str | None:
+    """Returns the choice that made a node of the graph; None: it is the network's own, or made of dense features."""
+    if node == "interest":
+        return "history"
+    kind, _, n = node.rpartition("_")
+    return f"{MADE_BY[kind]}_{n}" if kind in MADE_BY else None
 
 
 def _block(params: Params, n: int, nodes: Nodes, tokens: list[str], vectors: list[str]) -> tuple[list[str], list[str]]:

@@ -22,20 +22,37 @@ FIRST = 30  # trials that the predictor draws at random, asked for at once
 
 
 def replay(table: Table, method: str, *, seed: int, trials: int = TRIALS) -> dict[str, Any]:
+    """Searches a table by a method; see `searched`."""
+    sampler, batch = METHODS[method]
+    return searched(table, sampler, batch, seed=seed, trials=trials)
+
+
+def searched(table: Table, sampler: Sampler, batch: int, *, seed: int, trials: int = TRIALS) -> dict[str, Any]:
     """Searches a table, which shows one training of each combination.
+
+    Args:
+        table: to search.
+        sampler: that asks.
+        batch: see `METHODS`.
+        seed: of the search.
+        trials: that it makes.
 
     Returns:
         `ranks` of the trials in their order, by their mean over trainings; `chosen_rank`, of the trial that looked
         best; `repeated` and `fallbacks`, how many asks had these tags; `cpu_seconds` of the sampler.
+
+    Raises:
+        ValueError: the sampler found too few to ask.
     """
-    sampler, batch = METHODS[method]
     observed, history, asks = table.observed(seed), list[Trial](), list[Ask]()
     started = time.process_time()
     for count in batches(batch, trials):
         question = Question(table.space, history, count, trials - len(history), seed)
         answers = sampler(question)
         if len(answers) < count:
-            raise ValueError(f"{method} answered {len(answers)} of {count}: the table is too small for {trials} trials")
+            raise ValueError(
+                f"A search had {len(answers)} of {count} answers: the table is too small for {trials} trials"
+            )
         asks += answers
         for ask in answers:
             row = table.row[tuple(ask.params.values())]

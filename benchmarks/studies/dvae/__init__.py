@@ -1,0 +1,1 @@
+"""A latent space of graphs: does it give them back, and can scores be predicted in it?"""
