@@ -25,7 +25,7 @@ TITLES = {
     "kuairand": "KuaiRand users who will click an author",
 }
 POLICIES = {"greedy": "greedy", "two_step": "two steps", "upper_bound": "UCB"}
-MARKER = f"<!-- figures: {FILE} scale 100 -->\n"
+MARKER = f"<!-- figures: {FILE} -->\n"
 
 
 def write_page() -> None:
@@ -64,7 +64,8 @@ def _verdict(of: dict[str, Any]) -> str:
     looks = [key for key in of if key.isdigit()]
     better = [key for key in looks if all(_low(of, key, name) > 0 for name in POLICIES)]
     worse = [key for key in looks if any(_high(of, key, name) < 0 for name in POLICIES)]
-    told = f"{of['points']:,} points, {100 * of['share_positive']:.1f} % positive on average. ".replace(",", " ")
+    points = f"{of['points']:,}".replace(",", " ")
+    told = f"{points} points, {100 * of['share_positive']:.1f} % positive on average. "
     if better:
         told += f"ENS finds more than each of the others with {_and(better)} looks. "
     if left := [key for key in looks if key not in better + worse]:
