@@ -33,8 +33,8 @@ down:  ## stop the servers
 status:
 	@$(JOBS) -m local status
 
-test: install  ## everything, with one run of the DAG through a real scheduler
-	@$(JOBS) -m pytest
+test: install  ## everything, with one run of the DAG through a real scheduler; files on two processes
+	@$(JOBS) -m pytest -n 2 --dist loadfile
 
 mutations: install  ## wrong lines that the tests must catch, each tried in a copy of the tree
 	@$(JOBS) -m tests.mutations

@@ -214,7 +214,8 @@ def test_killed_jobs_were_tried_again_and_left_nothing_half_written(platform: Pl
     assert uncommitted(config) == []
     events, examples = (storage.read_manifest(config, table, NEXT)["rows"] for table in ("events", "examples"))
     assert examples == events
-    client = MlflowClient(storage.mlflow_tracking_uri(config))
+    uri = storage.mlflow_tracking_uri(config)
+    client = MlflowClient(uri, uri)  # the registry, too: other tests in this process may have named theirs
     for name in map(storage.registered_model, config.verticals):
         versions = client.search_model_versions(f"name='{name}'")
         found = sorted((version.tags["day"], version.tags["transfer"]) for version in versions)

@@ -99,7 +99,8 @@ def _is_concluded(config: PlatformConfig, result: dict[str, Any], records: list[
     assert listed["trials"] == {"done": 3} and listed["verdict"] == result["verdict"]
     assert listed["best_ne"] == best.trial.objective
 
-    client = mlflow.MlflowClient(storage.mlflow_tracking_uri(config))
+    uri = storage.mlflow_tracking_uri(config)
+    client = mlflow.MlflowClient(uri, uri)
     experiment = client.get_experiment_by_name("search")
     assert experiment is not None
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
