@@ -414,8 +414,10 @@ class PlatformConfig(Section):
         """Returns the platform whose section `vertical_model` is that of one vertical.
 
         Raises:
-            KeyError: the vertical is not configured.
+            ValueError: the vertical is not configured.
         """
+        if vertical not in self.verticals:
+            raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(self.verticals)}")
         own = self.source.verticals[vertical].model
         if not own:
             return self

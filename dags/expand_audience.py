@@ -11,15 +11,13 @@ find as many converters as possible.
 - **It changes nothing** that the daily run or serving reads, and may run beside them.
 """
 
-from datetime import UTC, datetime, time
-
 from airflow.sdk import DAG, Param
 
 from config import load_config
-from dags.run_job import DEFAULTS, run_job
+from dags.by_hand import by_hand, number
+from dags.run_job import run_job
 
 CONFIG = load_config()
-SOURCE = CONFIG.source
 
 PARAMS = {
     "vertical": Param(
@@ -32,19 +30,9 @@ PARAMS = {
         title="Known users",
         description="A CSV with the column user_id, and label where some did not convert (0).",
     ),
-    "budget": Param(
-        100,
-        type="integer",
-        minimum=1,
-        title="Budget",
-        description="Users that may still be shown it, those of this run among them.",
-    ),
-    "at_once": Param(
-        0,
-        type="integer",
-        minimum=0,
-        title="Now",
-        description="Users to choose in this run, before any outcome is known. 0: the whole budget.",
+    "budget": number(100, "Budget", "Users that may still be shown it, those of this run among them."),
+    "at_once": number(
+        0, "Now", "Users to choose in this run, before any outcome is known. 0: the whole budget.", minimum=0
     ),
     "day": Param(
         None,
@@ -61,18 +49,7 @@ PARAMS = {
     ),
 }
 
-with DAG(
-    "expand_audience",
-    description=__doc__.splitlines()[0],
-    doc_md=__doc__,
-    schedule=None,
-    start_date=datetime.combine(SOURCE.bootstrap_day, time(), UTC),
-    catchup=False,
-    max_active_runs=1,
-    params=PARAMS,
-    default_args=DEFAULTS,
-    tags=["analysis", CONFIG.data_source],
-) as dag:
+with DAG("expand_audience", **by_hand(CONFIG, __doc__, PARAMS, tag="analysis")) as dag:
     run_job(
         "expand_audience",
         vertical="{{ params.vertical }}",

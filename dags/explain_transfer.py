@@ -10,12 +10,11 @@ foundation model passes on differs. A waterfall plot and advice come out; docs/t
 - **It changes nothing** that the daily run or serving reads, and may run beside them.
 """
 
-from datetime import UTC, datetime, time
-
 from airflow.sdk import DAG, Param, task_group
 
 from config import load_config
-from dags.run_job import DEFAULTS, run_job
+from dags.by_hand import by_hand
+from dags.run_job import run_job
 from dags.verticals import choose_verticals, verticals_param
 
 CONFIG = load_config()
@@ -40,18 +39,7 @@ PARAMS = {
     ),
 }
 
-with DAG(
-    "explain_transfer",
-    description=__doc__.splitlines()[0],
-    doc_md=__doc__,
-    schedule=None,
-    start_date=datetime.combine(SOURCE.bootstrap_day, time(), UTC),
-    catchup=False,
-    max_active_runs=1,
-    params=PARAMS,
-    default_args=DEFAULTS,
-    tags=["analysis", CONFIG.data_source],
-) as dag:
+with DAG("explain_transfer", **by_hand(CONFIG, __doc__, PARAMS, tag="analysis")) as dag:
 
     @task_group(tooltip="One instance a vertical")
     def verticals(vertical: str) -> None:

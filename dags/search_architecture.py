@@ -12,17 +12,16 @@
 - **Tried before?** `.venv/jobs/bin/python -m jobs list_studies`.
 """
 
-from datetime import UTC, datetime, time
 from typing import Any
 
 from airflow.sdk import DAG, Param, TriggerRule, task
 
 from config import load_config
+from dags.by_hand import by_hand, number
 from dags.job_docs import job_doc
-from dags.run_job import DEFAULTS, JobOperator, run_job
+from dags.run_job import JobOperator, run_job
 
 CONFIG = load_config()
-SOURCE = CONFIG.source
 POOL = "search"
 SAMPLERS = [
     "random",
@@ -41,11 +40,6 @@ SAMPLERS = [
     "dist_dnas",
 ]
 SCREENERS = ["none", "sigeo", "parameters", "flops", "synflow", "zico"]
-
-
-def number(default: float, title: str, description: str, *, kind: str = "integer", minimum: float = 1) -> Param:
-    """Builds a field for a number."""
-    return Param(default, type=kind, minimum=minimum, title=title, description=description)
 
 
 PARAMS = {
@@ -100,18 +94,7 @@ PARAMS = {
     "seeds": number(3, "Seeds", "How often each finalist is trained."),
 }
 
-with DAG(
-    "search_architecture",
-    description=__doc__.splitlines()[0],
-    doc_md=__doc__,
-    schedule=None,
-    start_date=datetime.combine(SOURCE.bootstrap_day, time(), UTC),
-    catchup=False,
-    max_active_runs=1,
-    params=PARAMS,
-    default_args=DEFAULTS,
-    tags=["search", CONFIG.data_source],
-) as dag:
+with DAG("search_architecture", **by_hand(CONFIG, __doc__, PARAMS, tag="search")) as dag:
     OF_PLAN = [name for name in PARAMS if name not in ("limit_s", "finalists", "seeds")]
     plan = run_job("plan_search", day=None, **{name: f"{{{{ params.{name} }}}}" for name in OF_PLAN})
 

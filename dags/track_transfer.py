@@ -10,12 +10,11 @@ day is done. Its figures join the report, which is written once more at the end.
 - **It changes nothing** that the daily run or serving reads, and runs beside them.
 """
 
-from datetime import UTC, datetime, time
-
 from airflow.sdk import DAG, Param
 
 from config import load_config
-from dags.run_job import DEFAULTS, run_job
+from dags.by_hand import by_hand
+from dags.run_job import run_job
 from dags.verticals import verticals_param
 
 CONFIG = load_config()
@@ -33,17 +32,6 @@ PARAMS = {
     "verticals": verticals_param("Which vertical models are tracked."),
 }
 
-with DAG(
-    "track_transfer",
-    description=__doc__.splitlines()[0],
-    doc_md=__doc__,
-    schedule=None,
-    start_date=datetime.combine(SOURCE.bootstrap_day, time(), UTC),
-    catchup=False,
-    max_active_runs=1,
-    params=PARAMS,
-    default_args=DEFAULTS,
-    tags=["analysis", CONFIG.data_source],
-) as dag:
+with DAG("track_transfer", **by_hand(CONFIG, __doc__, PARAMS, tag="analysis")) as dag:
     track = run_job("track_transfer", day=DAY, verticals="{{ params.verticals | join(',') }}")
     track >> run_job("write_report", day=DAY)

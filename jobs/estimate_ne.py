@@ -48,8 +48,7 @@ def main(
     Raises:
         ValueError: the vertical, the version or a number is wrong, or no day after the version's own has both labels.
     """
-    if vertical not in config.verticals:
-        raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
+    config = config.of_vertical(vertical)
     if budget < 1 or parts < 1:
         raise ValueError(f"budget is {budget} and parts is {parts}; both must be at least 1")
     chosen = _version(tracking_client(config), storage.registered_model(vertical), version)

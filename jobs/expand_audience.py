@@ -55,8 +55,7 @@ def main(
         FileNotFoundError: there is no such CSV.
         PartitionMissing: the day is not done.
     """
-    if vertical not in config.verticals:
-        raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
+    config = config.of_vertical(vertical)
     if budget < 1 or not 0 <= at_once <= budget:
         raise ValueError(f"budget is {budget} and at_once {at_once}: the budget is 1 at least, at_once 0 to the budget")
     path = Path(seeds)

@@ -47,14 +47,13 @@ def main(config: PlatformConfig, *, vertical: str, day: str = "", seeds: int = 3
         ValueError: the vertical is not configured, the day is the bootstrap day, or seeds is below 1.
         PartitionMissing: the day, or a day before that the VM learns, is not done.
     """
-    if vertical not in config.verticals:
-        raise ValueError(f"Unknown vertical {vertical!r}; platform.yaml has {', '.join(config.verticals)}")
+    config = config.of_vertical(vertical)
     if seeds < 1:
         raise ValueError(f"seeds is {seeds}; at least 1 model must be trained")
     done = storage.committed_days(config, "vertical_examples")
     if not day and not done:
         raise ValueError("no day is done yet: run daily_transfer for two days first")
-    return _explain(config.of_vertical(vertical), date.fromisoformat(day) if day else done[-1], vertical, seeds)
+    return _explain(config, date.fromisoformat(day) if day else done[-1], vertical, seeds)
 
 
 def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> dict[str, Any]:

@@ -47,13 +47,12 @@ def main(config: PlatformConfig, *, day: date, verticals: str = "") -> dict[str,
         PartitionMissing: the day, or a day before that the VM learns, is not done.
     """
     asked = verticals.split(",") if verticals else config.verticals
-    if unknown := [vertical for vertical in asked if vertical not in config.verticals]:
-        raise ValueError(f"Unknown vertical {unknown[0]!r}; platform.yaml has {', '.join(config.verticals)}")
+    of_each = {vertical: config.of_vertical(vertical) for vertical in asked}
     os.nice(NICENESS)
     torch.set_num_threads(1)  # a VM's batches are too small to share
     gain, untracked = {}, {}
-    for vertical in asked:
-        tracked = _track(config.of_vertical(vertical), day, vertical)
+    for vertical, own in of_each.items():
+        tracked = _track(own, day, vertical)
         if isinstance(tracked, str):
             LOG.info("%s is not tracked: %s", vertical, tracked)
             untracked[vertical] = tracked

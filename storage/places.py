@@ -64,7 +64,7 @@ def checkpoint_dir(config: PlatformConfig, job: str, day: date) -> Path:
 
 def failure_dir(config: PlatformConfig, what: str) -> Path:
     """Returns the folder for what a failed step leaves to be inspected."""
-    return source_root(config) / "failures" / "-".join(re.findall(r"[a-z0-9]+", what.lower()))
+    return source_root(config) / "failures" / _folder_name(what)
 
 
 def study_dir(config: PlatformConfig, study: str) -> Path:
@@ -83,10 +83,10 @@ def audience_dir(config: PlatformConfig, vertical: str, name: str) -> Path:
     Raises:
         ValueError: the name has no letter and no digit.
     """
-    words = re.findall(r"[a-z0-9]+", name.lower())
-    if not words:
+    folder = _folder_name(name)
+    if not folder:
         raise ValueError(f"an audience cannot be named {name!r}: give it a name of letters and digits")
-    return docs_dir(config) / "audiences" / vertical / "-".join(words)
+    return docs_dir(config) / "audiences" / vertical / folder
 
 
 def study_page(config: PlatformConfig, study: str) -> Path:
@@ -97,3 +97,8 @@ def study_page(config: PlatformConfig, study: str) -> Path:
 def registered_model(vertical: str) -> str:
     """Returns a vertical model's name in the MLflow registry."""
     return f"vertical_{vertical}"
+
+
+def _folder_name(words: str) -> str:
+    """Returns the letters and digits of some words, joined by dashes."""
+    return "-".join(re.findall(r"[a-z0-9]+", words.lower()))

@@ -65,14 +65,18 @@ class Belief:
 
     @classmethod
     def of(cls, pool: Pool, labels: Iterable[tuple[int, bool]]) -> "Belief":
-        """Returns what is believed after some labels: pairs of a point and whether it is positive."""
-        n = pool.size
-        belief = cls(
-            pool, np.full(n, pool.positives), np.full(n, pool.positives + pool.negatives), np.ones(n, np.bool_)
-        )
+        """Returns what is believed after some labels: pairs of a point and whether it is positive.
+
+        Raises:
+            ValueError: a point has two labels.
+        """
+        known, positive = np.zeros(pool.size), np.zeros(pool.size)
         for point, label in labels:
-            belief = belief.after(point, label=label)
-        return belief
+            if known[point]:
+                raise ValueError(f"point {point} has a label already")
+            known[point], positive[point] = 1, label
+        seen = pool.positives + pool.negatives + pool.near @ known
+        return cls(pool, pool.positives + pool.near @ positive, seen, known == 0)
 
     @cached_property
     def probability(self) -> Array:

@@ -38,12 +38,12 @@ class ActiveSearch:
             raise ValueError(f"active_search must know what to be better than: its question has no {CHAMPION!r}")
         champion = float(question.context[CHAMPION])
         params, codes = _pool(question.space, self.drawn, question.seed)
-        tried = [trial.params for trial in question.history]
-        place = {question.space.key(one): n for n, one in enumerate(params)}
-        beside = [one for one in tried if question.space.key(one) not in place]
-        place |= {question.space.key(one): n for n, one in enumerate(beside, start=len(params))}
+        # Canonical params: equal models have equal values, in the order of the choices.
+        place = {tuple(one.values()): n for n, one in enumerate(params)}
+        beside = [trial.params for trial in question.history if tuple(trial.params.values()) not in place]
+        place |= {tuple(one.values()): n for n, one in enumerate(beside, start=len(params))}
         points = np.concatenate([codes, *(question.space.encode(one)[None] for one in beside)])
-        known = {place[question.space.key(t.params)]: _won(t.objective, champion) for t in question.history}
+        known = {place[tuple(t.params.values())]: _won(t.objective, champion) for t in question.history}
         unasked = Unasked(question)
         if left := len(points) - len(known):
             pool = Pool(nearest(points, min(self.neighbors, len(points) - 1)))
