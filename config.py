@@ -9,10 +9,11 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import quote, urlsplit
 from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 ROOT = Path(__file__).resolve().parent
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -199,12 +200,40 @@ class Source(Section):
         return self.first_day + timedelta(days=self.bootstrap_days - 1)
 
 
-class Storage(Section):
-    """Where everything is kept; each source has its own folder below `root`."""
+SECRET = re.compile(r"\$\{(\w+)\}")  # an environment variable in a URL
 
-    root: str = ".headwater"  # local path; lake, Feast, MLflow, reports
+
+def _url(*schemes: str) -> AfterValidator:
+    """Returns the check of a server's URL, in which a password is only named: `postgresql://me:${PASSWORD}@host/db`."""
+
+    def check(url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in schemes or not parts.hostname or (parts.port or 1) < 1:
+            raise ValueError(f"expected a URL such as {' or '.join(f'{scheme}://host' for scheme in schemes)}")
+        if parts.scheme == "postgresql" and not (parts.path.strip("/") and parts.username):
+            raise ValueError("name user and database, as in postgresql://headwater:${PASSWORD}@host:5432/headwater")
+        if parts.password and not SECRET.fullmatch(parts.password):
+            raise ValueError("a password is not written here: write ${NAME}, and set the environment variable NAME")
+        for name in SECRET.findall(url):
+            if name not in os.environ:
+                raise ValueError(f"the environment variable {name} is not set; it holds what the URL leaves out")
+            if quote(os.environ[name], safe="") != os.environ[name]:
+                raise ValueError(f"what the environment variable {name} holds may have letters, digits and -._~ only")
+        return url
+
+    return AfterValidator(check)
+
+
+class Storage(Section):
+    """Where everything is kept; each source has its own folder below `root`, and its own part of every server."""
+
+    root: str = ".headwater"  # local or shared path; lake, reports, and the stores that no URL names
     cache: str = ".headwater/cache"  # downloaded source files
     feature_repo: str = "feature_repo"  # folder that gets feature_store.yaml, which the Feast SDK opens
+    mlflow: Annotated[str, _url("postgresql", "http", "https")] | None = None  # database, or tracking server
+    feast_registry: Annotated[str, _url("postgresql")] | None = None
+    feast_online: Annotated[str, _url("redis", "rediss", "postgresql")] | None = None
+    airflow: Annotated[str, _url("postgresql")] | None = None
 
 
 class Features(Section):

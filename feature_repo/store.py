@@ -12,7 +12,12 @@ from feature_repo.store_file import write_feature_store_yaml
 
 
 def open_store(config: PlatformConfig) -> FeatureStore:
-    """Opens the store of the chosen source; (re)writes feature_store.yaml from platform.yaml first."""
+    """Opens the store of the chosen source; (re)writes feature_store.yaml from platform.yaml first.
+
+    Raises:
+        StoreError: a server that platform.yaml names for Feast does not answer.
+    """
+    storage.check_feast(config)
     write_feature_store_yaml(config)
     return FeatureStore(str(storage.feature_repo_dir(config)))
 

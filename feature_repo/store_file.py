@@ -11,14 +11,13 @@ from config import PlatformConfig
 
 def write_feature_store_yaml(config: PlatformConfig) -> Path:
     """Writes feature_store.yaml, which the Feast SDK and CLI read, where it differs; returns its path."""
-    folder = storage.feast_dir(config)
-    folder.mkdir(parents=True, exist_ok=True)
+    storage.feast_dir(config).mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {
-        "project": "headwater",
+        "project": f"headwater_{config.data_source}",
         "provider": "local",
-        "registry": str(folder / "registry.db"),
+        "registry": storage.feast_registry(config),
         "offline_store": {"type": "duckdb"},
-        "online_store": {"type": "sqlite", "path": str(folder / "online.db")},
+        "online_store": storage.feast_online(config),
         "entity_key_serialization_version": 3,
     }
     path = storage.feature_repo_dir(config) / "feature_store.yaml"

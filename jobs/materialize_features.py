@@ -31,6 +31,7 @@ VIEWS = ["user_activity", "item_activity", "user_fm_history", "item_fm_embedding
 @storage.recorded_reads()
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Commits `user_fm_history`, `item_fm_embedding` and `vertical_examples`, and fills the online store."""
+    store = open_store(config)  # first: where it cannot be reached, nothing else is done either
     days = storage.days_back(config, day, config.transfer.history_days)
     outputs = storage.dataset(config, "fm_outputs", days).to_table()
     items = FmLog.of(outputs, config)
@@ -46,7 +47,6 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         snapshots = pa.concat_tables([build(log, at, config.transfer) for at in ends])
         storage.write_partition(config, table, day, snapshots)
         rows[table] = snapshots.num_rows
-    store = open_store(config)
     register(store, config, source_schema(config))
     newest = storage.committed_days(config, "user_fm_history")[-1]
     if newest > day:
@@ -56,12 +56,12 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
         # An explicit window, of the newest snapshot: the registry's own watermark is reset by every apply.
         store.materialize(ends[-1] - timedelta(microseconds=1), ends[-1], feature_views=VIEWS)
     rows["vertical_examples"] = _write_examples(config, day, store)
-    online = storage.feast_dir(config) / "online.db"
+    size = storage.online_store_bytes(config)
     return {
         "day": str(day),
         "rows": rows,
         "online_day": str(newest),
-        "online_store_mb": round(online.stat().st_size / 1e6, 1),
+        "online_store_mb": size and round(size / 1e6, 1),
         "history_bytes_per_user": _bytes_per_user(config, day),
     }
 

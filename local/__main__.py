@@ -42,13 +42,15 @@ def main(argv: list[str] | None = None) -> int:
             root = storage.source_root(config)
             shutil.rmtree(root, ignore_errors=True)
             console.print(f"removed {root}", highlight=False)
+            if kept := storage.kept_on_servers(config):
+                console.print(f"kept, as it is on servers: {', '.join(kept)}", highlight=False)
         if arguments.command == "status":
             for name, state in servers.status(config).items():
                 console.print(f"{name:24}{state}", highlight=False)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (servers.ServerError, AirflowError, ValueError) as error:
+    except (servers.ServerError, storage.StoreError, AirflowError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

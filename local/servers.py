@@ -31,7 +31,10 @@ def start(config: PlatformConfig, say: Callable[[str], None] = print) -> None:
 
     Raises:
         ServerError: a port is taken by somebody else, or a server died or did not answer in time.
+        StoreError: a server that platform.yaml names does not answer.
     """
+    storage.check_airflow(config)
+    storage.check_stores(config)
     for folder in (airflow_home(config), logs_dir(config), storage.docs_dir(config), storage.mlflow_dir(config)):
         folder.mkdir(parents=True, exist_ok=True)
     admin_password(config)
@@ -162,7 +165,7 @@ def _migrate(config: PlatformConfig, say: Callable[[str], None]) -> None:
     slots = str(config.runtime.parallel_tasks)
     pools = [["pools", "set", name, slots, what] for name, what in POOLS.items()]
     lock = (ROOT / "requirements/airflow.txt").read_bytes()
-    version = hashlib.sha256(lock + json.dumps(pools).encode()).hexdigest()
+    version = hashlib.sha256(lock + json.dumps([pools, storage.airflow_database(config)]).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == version:
         return
     say("preparing Airflow's database")

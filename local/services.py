@@ -50,7 +50,9 @@ def airflow_url(config: PlatformConfig) -> str:
 
 
 def mlflow_url(config: PlatformConfig) -> str:
-    """Returns the address of the MLflow UI."""
+    """Returns the address of the MLflow UI: that of the tracking server, where platform.yaml names one."""
+    if _has_tracking_server(config):
+        return str(config.storage.mlflow).rstrip("/")
     return f"http://127.0.0.1:{config.runtime.mlflow_port}"
 
 
@@ -69,21 +71,23 @@ def servers(config: PlatformConfig) -> list[Server]:
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_BACKEND_STORE_URI": storage.mlflow_tracking_uri(config),  # not in the command, which others can see
     }
     mlflow_command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(runtime.mlflow_port)]
-    mlflow_command += ["--backend-store-uri", storage.mlflow_tracking_uri(config), "--workers", "1"]
+    mlflow_command += ["--workers", "1"]
     mlflow_command += ["--default-artifact-root", str(mlflow / "artifacts"), "--no-serve-artifacts"]
     docs_command = [python, "-m", "http.server", str(runtime.docs_port), "--bind", "127.0.0.1"]
     docs_command += ["--directory", str(storage.docs_dir(config))]
+    mlflow_server = Server(
+        "mlflow",
+        mlflow_command,
+        lambda: _answers(f"{mlflow_url(config)}/health"),
+        port=runtime.mlflow_port,
+        port_key="mlflow_port",
+        env=mlflow_env,
+    )
     return [
-        Server(
-            "mlflow",
-            mlflow_command,
-            lambda: _answers(f"{mlflow_url(config)}/health"),
-            port=runtime.mlflow_port,
-            port_key="mlflow_port",
-            env=mlflow_env,
-        ),
+        *([] if _has_tracking_server(config) else [mlflow_server]),
         Server("docs", docs_command, lambda: _answers(docs_url(config)), port=runtime.docs_port, port_key="docs_port"),
         Server(
             "airflow-api-server",
@@ -134,7 +138,7 @@ def airflow_env(config: PlatformConfig) -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",  # s; an edited file is read at once
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",  # s
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": storage.airflow_database(config),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(logs_dir(config) / "tasks"),
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",  # s
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",  # s; then a vanished task is tried again
@@ -146,9 +150,15 @@ def airflow_env(config: PlatformConfig) -> dict[str, str]:
         "HEADWATER_SOURCE": config.data_source,
         "PYTHONPATH": str(ROOT),
     }
+    if config.storage.airflow:  # its driver is both; Airflow would look for another
+        env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = storage.airflow_database(config)
     if config.source.path:
         env["HEADWATER_DATA_PATH"] = config.source.path
     return env
+
+
+def _has_tracking_server(config: PlatformConfig) -> bool:
+    return (config.storage.mlflow or "").startswith("http")
 
 
 def _answers(url: str) -> bool:

@@ -302,7 +302,6 @@ def _freshness(config: PlatformConfig, day: date, examples: pa.Table) -> Freshne
         users = pc.unique(examples["user_id"]).drop_null()
         has_history = pc.is_in(users, value_set=newest["user_id"].combine_chunks())
         history = pc.mean(has_history.cast(pa.float64())).as_py()
-    store = storage.feast_dir(config) / "online.db"
     return Freshness(
         soft_label_version=version,
         soft_label_origin=origin,
@@ -311,7 +310,7 @@ def _freshness(config: PlatformConfig, day: date, examples: pa.Table) -> Freshne
         age_h=_age_h(config, day) if "learnt_until" in scoring else None,
         scored_at=_instant(scoring.get("scored_at")),
         history_share=history,
-        online_store_bytes=store.stat().st_size if store.is_file() else None,
+        online_store_bytes=storage.online_store_bytes(config),
     )
 
 

@@ -42,11 +42,6 @@ def mlflow_dir(config: PlatformConfig) -> Path:
     return source_root(config) / "mlflow"
 
 
-def mlflow_tracking_uri(config: PlatformConfig) -> str:
-    """Returns the URI of MLflow's backend store."""
-    return f"sqlite:///{mlflow_dir(config) / 'mlflow.db'}"
-
-
 def docs_dir(config: PlatformConfig) -> Path:
     """Returns the folder of pages for people: run reports and Great Expectations' Data Docs."""
     return source_root(config) / "docs"

@@ -31,26 +31,22 @@ from feature_repo.feature_views import snapshot_ttl
 from feature_repo.store import open_store
 from jobs import (
     check_quality,
-    distill_vertical,
     explain_transfer,
     extract_features,
-    ingest,
     materialize_features,
     promote_vertical,
     track_transfer,
     train_foundation,
-    write_report,
 )
 from models.vertical.batch import History
 from serving.registry import CHALLENGER, CHAMPION, PREVIOUS, version_at
 from storage.tables import TABLES, names
+from tests.tiny_days import DAYS, VERTICAL, assert_online_is_offline, run_day, score_in_a_process_of_its_own
 from training.tracking import tracking_client
 from training.vertical.logged_rows import logged_rows
 
 pytestmark = pytest.mark.e2e
 
-DAYS = [date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4)]  # the first covers two days of the log
-VERTICAL = "feed"
 DATED = ["events", "examples", "user_activity", "item_activity", "fm_outputs", "fm_snapshots", "user_fm_history"]
 DATED += ["item_fm_embedding", "vertical_examples"]
 
@@ -67,20 +63,6 @@ class Platform:
     @property
     def client(self) -> MlflowClient:
         return tracking_client(self.config)
-
-
-def run_day(config: PlatformConfig, day: date) -> dict[tuple[str, date], dict[str, Any]]:
-    results: dict[str, Any] = {"ingest": ingest.main(config, day=day)}
-    check_quality.main(config, day=day, stage="events")
-    extract_features.main(config, day=day)
-    check_quality.main(config, day=day, stage="features")
-    results["train_foundation"] = train_foundation.main(config, day=day)
-    results["materialize_features"] = materialize_features.main(config, day=day)
-    results["distill"] = distill_vertical.main(config, day=day, vertical=VERTICAL)
-    results["promote"] = promote_vertical.main(config, day=day, vertical=VERTICAL)
-    results["track"] = track_transfer.main(config, day=day, verticals=VERTICAL)
-    results["report"] = write_report.main(config, day=day)
-    return {(job, day): result for job, result in results.items()}
 
 
 @pytest.fixture(scope="module")
@@ -201,23 +183,7 @@ def test_every_history_slot_is_older_than_its_impression_and_equals_the_log(plat
 
 
 def test_offline_and_online_give_the_same_values_for_the_same_instant(platform: Platform):
-    config = platform.config
-    at = storage.day_ends(config, DAYS[-1])[-1]
-    rows = storage.read_partition(config, "examples", DAYS[-1], columns=["user_id", "item_id"]).slice(0, 40)
-    pairs = rows.to_pandas().drop_duplicates()
-    store = platform.store
-    service = store.get_feature_service(FEATURE_SERVICE)
-    offline = store.get_historical_features(
-        pairs.assign(event_timestamp=at), service, filter_by_created_timestamp=True
-    ).to_df()
-    online = store.get_online_features(service, pairs.to_dict("records")).to_df()
-    offline = offline.set_index(["user_id", "item_id"]).loc[list(pairs.itertuples(index=False, name=None))]
-    online = online.set_index(["user_id", "item_id"])
-    assert len(online.columns) > 20
-    for name in online.columns:
-        for a, b in zip(offline[name], online[name], strict=True):
-            same = (a is None or a is pd.NA or (np.isscalar(a) and pd.isna(a))) and b is None
-            assert same or np.array_equal(np.asarray(a), np.asarray(b)), name
+    assert_online_is_offline(platform.config)
 
 
 def test_running_a_day_again_changes_nothing(platform: Platform):
@@ -251,28 +217,6 @@ def test_candidates_descend_from_the_champion_and_learn_what_it_had_not_seen(pla
     assert distilled["learnt_rows"] == expected
     assert str(version_at(platform.client, name, CHAMPION).version) == "6"
     assert str(version_at(platform.client, name, PREVIOUS).version) == "4"
-
-
-def score_in_a_process_of_its_own(config: PlatformConfig, pairs: pd.DataFrame, alias: str = CHAMPION) -> dict[str, Any]:
-    """What `mlflow models serve` does with a request, and which modules that loaded."""
-    script = """
-import json, sys
-import mlflow, pandas as pd
-model = mlflow.pyfunc.load_model(sys.argv[1])
-answer = model.predict(pd.read_json(sys.stdin, dtype=str))
-loaded = [m for m in sys.modules if m.startswith(("models.foundation", "torchrec", "fbgemm"))]
-print(json.dumps({"probability": answer["probability"].tolist(), "loaded": loaded}))
-"""
-    env = os.environ | {
-        "MLFLOW_TRACKING_URI": storage.mlflow_tracking_uri(config),
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    }
-    uri = f"models:/{storage.registered_model(VERTICAL)}@{alias}"
-    command = [sys.executable, "-W", "ignore", "-c", script, uri]
-    request = pairs.to_json(orient="records")
-    done = subprocess.run(command, input=request, env=env, capture_output=True, text=True, cwd="/", check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads([line for line in done.stdout.splitlines() if line.startswith("{")][-1])
 
 
 def test_the_registered_model_scores_ids_from_feast_without_the_foundation_model(platform: Platform):

@@ -45,7 +45,12 @@ class TrackedRun:
 
 
 def tracking_client(config: PlatformConfig) -> MlflowClient:
-    """Returns a client of the platform's MLflow backend; also makes it the default of this process."""
+    """Returns a client of the platform's MLflow backend; also makes it the default of this process.
+
+    Raises:
+        StoreError: the server that platform.yaml names for MLflow does not answer.
+    """
+    storage.check_mlflow(config)
     storage.mlflow_dir(config).mkdir(parents=True, exist_ok=True)
     uri = storage.mlflow_tracking_uri(config)
     mlflow.set_tracking_uri(uri)
@@ -89,9 +94,10 @@ def tracked_run(
 
 
 def experiment_named(config: PlatformConfig, client: MlflowClient, name: str) -> str:
-    """Returns the id of an experiment, made on first use with its artifacts below the storage root.
+    """Returns the id of an experiment, made on first use.
 
-    One that was deleted is restored, as MLflow gives its name to no other.
+    Its artifacts are below the storage root, or where a tracking server puts them. One that was deleted is restored,
+    as MLflow gives its name to no other.
     """
     experiment = client.get_experiment_by_name(name)
     if experiment is not None:
@@ -99,7 +105,9 @@ def experiment_named(config: PlatformConfig, client: MlflowClient, name: str) ->
             LOG.warning("the MLflow experiment %s was deleted; it is restored, with the runs deleted with it", name)
             client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
-    return client.create_experiment(name, artifact_location=(storage.mlflow_dir(config) / "artifacts" / name).as_uri())
+    served = (config.storage.mlflow or "").startswith("http")
+    below = None if served else (storage.mlflow_dir(config) / "artifacts" / name).as_uri()
+    return client.create_experiment(name, artifact_location=below)
 
 
 def _find(client: MlflowClient, experiment_id: str, key: Mapping[str, str]) -> Run | None:
