@@ -458,7 +458,8 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
     """Reads and checks a platform file.
 
     Args:
-        path: the file; None takes $HEADWATER_CONFIG, else platform.yaml beside this module.
+        path: the file; None takes $HEADWATER_CONFIG, else platform.yaml beside this module. What $HEADWATER_OVERLAY
+            names, where set, is a file of what is otherwise where the platform runs, such as addresses.
             $HEADWATER_SOURCE and $HEADWATER_DATA_PATH, where set, replace `data_source` and the
             chosen source's `path` (this is what `make run SOURCE=… DATA_PATH=…` sets).
 
@@ -467,15 +468,11 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
             impossible combination.
     """
     path = Path(path or platform_file())
-    try:
-        text = path.read_text()
-        tree = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give --config, or run from the repository root") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: expected a mapping of sections, found {type(tree).__name__}")
+    text, tree = _read(path)
+    files = {path: text}
+    if overlay := os.environ.get("HEADWATER_OVERLAY"):
+        files[Path(overlay)], otherwise = _read(Path(overlay))
+        tree = _laid_over(tree, otherwise)
     if source := os.environ.get("HEADWATER_SOURCE"):
         tree["data_source"] = source
     data_path = os.environ.get("HEADWATER_DATA_PATH")
@@ -484,9 +481,9 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
     try:
         config = PlatformConfig.model_validate(tree)
     except ValidationError as error:
-        raise _at_lines(path, text, (_explain(PlatformConfig, e) for e in error.errors())) from None
+        raise _at_lines(files, (_explain(PlatformConfig, e) for e in error.errors())) from None
     if mistakes := list(_of_sources(config)):
-        raise _at_lines(path, text, mistakes)
+        raise _at_lines(files, mistakes)
     if not config.source.foundation_model:
         return config
     # What the source says is in force from here on, so a caller that changes the section changes it for good.
@@ -548,18 +545,42 @@ def _otherwise(
             yield (*below, *key), message
 
 
-def _at_lines(path: Path, text: str, mistakes: Iterable[tuple[tuple[str, ...], str]]) -> ConfigError:
-    """Builds the error that names every mistake in a file with its line."""
-    lines = _key_lines(yaml.compose(text))
-    told = (f"{path}:{_line(lines, key)}: {'.'.join(key) or 'platform file'}: {message}" for key, message in mistakes)
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """Returns a platform file's text and sections."""
+    try:
+        text = path.read_text()
+        tree = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give --config, or run from the repository root") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, found {type(tree).__name__}")
+    return text, tree
+
+
+def _laid_over(tree: Any, otherwise: Any) -> Any:
+    """Returns a tree in which the keys of another are as there; what it does not name stays."""
+    if not (isinstance(tree, dict) and isinstance(otherwise, dict)):
+        return otherwise
+    return tree | {key: _laid_over(tree.get(key), value) for key, value in otherwise.items()}
+
+
+def _at_lines(files: Mapping[Path, str], mistakes: Iterable[tuple[tuple[str, ...], str]]) -> ConfigError:
+    """Builds the error that names every mistake with its line, in the last of the files that has the key."""
+    lines = {path: _key_lines(yaml.compose(text)) for path, text in files.items()}
+    told = (f"{_place(lines, key)}: {'.'.join(key) or 'platform file'}: {message}" for key, message in mistakes)
     return ConfigError("\n".join(told))
 
 
-def _line(lines: dict[tuple[str, ...], int], key: tuple[str, ...]) -> int:
-    """Returns the line of a key, or of the innermost section around it that the file has."""
-    while key and key not in lines:
+def _place(lines: dict[Path, dict[tuple[str, ...], int]], key: tuple[str, ...]) -> str:
+    """Returns file and line of a key, or of the innermost section around it that a file has."""
+    while key:
+        for path in reversed(lines):
+            if key in lines[path]:
+                return f"{path}:{lines[path][key]}"
         key = key[:-1]
-    return lines.get(key, 1)
+    return f"{next(iter(lines))}:1"
 
 
 def _merged(old: Any, new: Any) -> Any:

@@ -245,3 +245,20 @@ def test_a_wrong_change_is_refused_by_its_path(changes: dict[str, Any], message:
     with pytest.raises(ConfigError) as error:
         load_config(ROOT / "platform.yaml").changed(**changes)
     assert message in str(error.value)
+
+
+def test_an_overlay_says_what_is_otherwise_and_its_mistakes_have_its_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    overlay = tmp_path / "here.yaml"
+    overlay.write_text("runtime:\n  seed: 7\nsources:\n  synthetic: {events_per_day: 900}\n")
+    shipped = load_config()
+    monkeypatch.setenv("HEADWATER_OVERLAY", str(overlay))
+    config = load_config()
+    assert config == shipped.changed(runtime={"seed": 7}, sources={"synthetic": {"events_per_day": 900}})
+    overlay.write_text("runtime:\n  seed: 7\n  ports: 3\n")
+    with pytest.raises(ConfigError, match=r"here\.yaml:3: runtime\.ports: unknown key"):
+        load_config()
+    overlay.unlink()
+    with pytest.raises(ConfigError, match=r"here\.yaml: no such file"):
+        load_config()
