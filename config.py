@@ -458,8 +458,8 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
     """Reads and checks a platform file.
 
     Args:
-        path: the file; None takes $HEADWATER_CONFIG, else platform.yaml beside this module. What $HEADWATER_OVERLAY
-            names, where set, is a file of what is otherwise where the platform runs, such as addresses.
+        path: the file; None takes $HEADWATER_CONFIG, else platform.yaml beside this module. The files that
+            $HEADWATER_OVERLAY names, parted by colons, say what is otherwise where it runs, such as addresses.
             $HEADWATER_SOURCE and $HEADWATER_DATA_PATH, where set, replace `data_source` and the
             chosen source's `path` (this is what `make run SOURCE=… DATA_PATH=…` sets).
 
@@ -470,7 +470,7 @@ def load_config(path: str | Path | None = None) -> PlatformConfig:
     path = Path(path or platform_file())
     text, tree = _read(path)
     files = {path: text}
-    if overlay := os.environ.get("HEADWATER_OVERLAY"):
+    for overlay in filter(None, os.environ.get("HEADWATER_OVERLAY", "").split(os.pathsep)):
         files[Path(overlay)], otherwise = _read(Path(overlay))
         tree = _laid_over(tree, otherwise)
     if source := os.environ.get("HEADWATER_SOURCE"):

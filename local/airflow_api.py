@@ -67,19 +67,20 @@ class Airflow:
         """Returns one run."""
         return self._call("GET", f"{self._runs_path()}/{run_id}")
 
-    def trigger(self, day: date, *, dated: bool = True) -> dict[str, Any]:
+    def trigger(self, day: date, *, dated: bool = True, force: bool = False) -> dict[str, Any]:
         """Starts a run of a day.
 
         Args:
             day: the day.
             dated: the day is the run's logical date too. Airflow allows one run a logical date and starts none whose
                 date lies in the future; such runs go without.
+            force: a day that is done is run again.
         """
         begins = datetime.combine(day, time_of_day(), UTC)
         body = {
             "dag_run_id": f"day_{day}_{datetime.now(UTC):%Y%m%dT%H%M%S}",
             "logical_date": begins.isoformat() if dated and begins <= datetime.now(UTC) else None,
-            "conf": {"day": str(day)},
+            "conf": {"day": str(day)} | ({"force": True} if force else {}),
         }
         answer = self._answer("POST", self._runs_path(), body)
         if answer.status_code == requests.codes.conflict:

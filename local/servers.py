@@ -12,10 +12,9 @@ from config import ROOT, PlatformConfig
 from feature_repo.store_file import write_feature_store_yaml
 from local import processes
 from local.ports import holder, is_free
-from local.services import Server, admin_password, airflow_env, airflow_home, logs_dir, servers
+from local.services import POOLS, Server, admin_password, airflow_env, airflow_home, logs_dir, servers
 
 START_SECONDS = 240
-POOLS = {"search": "trials of search_architecture at a time"}  # Airflow's; each has runtime.parallel_tasks slots
 DEATHS = 3  # in a row: then a server is not started again
 STEADY_SECONDS = 60  # a server that answered for so long died of something new
 

@@ -13,6 +13,30 @@ import storage
 from config import ROOT, PlatformConfig, jobs_python
 
 ADMIN = "admin"
+POOLS = {"search": "trials of search_architecture at a time"}  # Airflow's; each has runtime.parallel_tasks slots
+
+# What Airflow and MLflow are told wherever they run, in docker/compose.yaml too.
+AIRFLOW_SETTINGS = {
+    "AIRFLOW__API__WORKERS": "1",
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "false",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:ADMIN",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",  # s; an edited file is read at once
+    "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",  # s
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",  # s
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",  # s; then a vanished task is tried again
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
+    # A task that cannot reach the API server asks again for about a minute, while it is restarted.
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",  # s
+}
+# Model files are never unpickled.
+MLFLOW_SETTINGS = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 @dataclass(frozen=True)
@@ -66,13 +90,8 @@ def servers(config: PlatformConfig) -> list[Server]:
     runtime, mlflow = config.runtime, storage.mlflow_dir(config)
     airflow, settings = str(ROOT / ".venv/airflow/bin/airflow"), airflow_env(config)
     python = jobs_python()
-    # One worker each: these serve one person. Model files are never unpickled.
-    mlflow_env = {
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_BACKEND_STORE_URI": storage.mlflow_tracking_uri(config),  # not in the command, which others can see
-    }
+    # The address of its database is not in the command, which others can see.
+    mlflow_env = MLFLOW_SETTINGS | {"MLFLOW_BACKEND_STORE_URI": storage.mlflow_tracking_uri(config)}
     mlflow_command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(runtime.mlflow_port)]
     mlflow_command += ["--workers", "1"]
     mlflow_command += ["--default-artifact-root", str(mlflow / "artifacts"), "--no-serve-artifacts"]
@@ -117,35 +136,22 @@ def airflow_env(config: PlatformConfig) -> dict[str, str]:
     """Returns Airflow's settings, sized for one machine with few cores."""
     home, port, tasks = airflow_home(config), config.runtime.airflow_port, config.runtime.parallel_tasks
     secret = _secrets(config)
-    env = {
+    env = AIRFLOW_SETTINGS | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__API__BASE_URL": airflow_url(config),
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__INSTANCE_NAME": f"Headwater: {config.data_source}",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__SECRET_KEY": secret["secret_key"],
-        "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API_AUTH__JWT_SECRET": secret["jwt_secret"],
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "false",
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{airflow_url(config)}/execution/",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(tasks),
         "AIRFLOW__CORE__PARALLELISM": str(tasks),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:ADMIN",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",  # s; an edited file is read at once
-        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",  # s
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": storage.airflow_database(config),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(logs_dir(config) / "tasks"),
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",  # s
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",  # s; then a vanished task is tried again
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
-        # A task that cannot reach the API server asks again for about a minute, while it is restarted.
-        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20",
-        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",  # s
         "HEADWATER_JOBS_PYTHON": jobs_python(),
         "HEADWATER_SOURCE": config.data_source,
         "PYTHONPATH": str(ROOT),

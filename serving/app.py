@@ -135,16 +135,17 @@ async def _watch(champion: Champion, poll_s: float) -> None:
 
 
 def main() -> None:
-    """Runs the server on 127.0.0.1 until it is stopped."""
+    """Runs the server until it is stopped."""
     config = load_config()
     parser = argparse.ArgumentParser(prog="python -m serving.app", description="Serves a vertical's champion.")
     parser.add_argument("--vertical", required=True, choices=config.verticals)
     parser.add_argument("--port", type=int, default=5001)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     torch.set_num_threads(1)  # the models are too small to share
     app = create_app(Champion(config, options.vertical), vertical=options.vertical)
-    uvicorn.run(app, host="127.0.0.1", port=options.port, access_log=False)
+    uvicorn.run(app, host=options.host, port=options.port, access_log=False)
 
 
 if __name__ == "__main__":

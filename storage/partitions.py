@@ -187,6 +187,8 @@ def _manifest(folder: Path, reads: Reads, extra: Mapping[str, Any]) -> dict[str,
 
 @cache
 def code_version() -> str:
-    """Returns the checkout's commit, or "unknown" outside git."""
+    """Returns $HEADWATER_CODE_VERSION, which images set, else the checkout's commit, or "unknown" outside git."""
+    if given := os.environ.get("HEADWATER_CODE_VERSION"):
+        return given
     result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return result.stdout.strip() if result.returncode == 0 else "unknown"

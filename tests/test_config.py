@@ -259,6 +259,10 @@ def test_an_overlay_says_what_is_otherwise_and_its_mistakes_have_its_lines(
     overlay.write_text("runtime:\n  seed: 7\n  ports: 3\n")
     with pytest.raises(ConfigError, match=r"here\.yaml:3: runtime\.ports: unknown key"):
         load_config()
+    overlay.write_text("runtime:\n  seed: 7\n")
+    (tmp_path / "test.yaml").write_text("runtime: {seed: 8}\n")
+    monkeypatch.setenv("HEADWATER_OVERLAY", f"{overlay}:{tmp_path / 'test.yaml'}")
+    assert load_config() == shipped.changed(runtime={"seed": 8})
     overlay.unlink()
     with pytest.raises(ConfigError, match=r"here\.yaml: no such file"):
         load_config()
