@@ -1,4 +1,4 @@
-# make run · make test · make up · make down · make lint · make bench · make clean
+# make run · make test · make compose-test · make up · make down · make lint · make bench · make clean
 # SOURCE=movielens chooses the data source, DATA_PATH=... its files, DAYS=3 how many days after the first.
 PYTHON ?= python3.11
 DAYS ?= 3
@@ -14,7 +14,7 @@ export HEADWATER_DATA_PATH := $(abspath $(DATA_PATH))
 endif
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run up down status test mutations lint bench clean install
+.PHONY: run up down status test compose-test mutations lint bench clean install
 .DEFAULT_GOAL := run
 
 install:
@@ -35,6 +35,9 @@ status:
 
 test: install  ## everything, with one run of the DAG through a real scheduler; files on two processes
 	@$(JOBS) -m pytest -n 2 --dist loadfile
+
+compose-test: install  ## a day in containers, with kills: docs/containers.md
+	@$(JOBS) -m tests.docker.compose_day
 
 mutations: install  ## wrong lines that the tests must catch, each tried in a copy of the tree
 	@$(JOBS) -m tests.mutations
