@@ -19,6 +19,7 @@ from dags.job_docs import job_doc
 # What the jobs' own JSON log lines hold besides the fields worth showing.
 LOG_FIELDS = {"time", "level", "logger", "message", "traceback"}
 EXIT_WRONG_CALL = 2  # of `python -m jobs`: a wrong option or platform.yaml; trying again cannot help
+GPU_JOBS = {"train_foundation"}  # on Kubernetes their pods are as $HEADWATER_GPU_POD says; other executors have no pods
 DEFAULTS: dict[str, Any] = {
     "owner": "headwater",
     "retries": 1,
@@ -134,6 +135,7 @@ def run_job(job: str, *, task_id: str = "", trigger_rule: str = "all_success", *
         trigger_rule: when the task may start, by the states of the tasks before it.
         options: the job's options besides `--day`, which plan_day decides; `day=None` for a job that has none.
     """
+    kubernetes = {"pod_template_file": os.environ.get("HEADWATER_GPU_POD")} if job in GPU_JOBS else {}
     if job != "plan_day":
         options = {"day": "{{ ti.xcom_pull(task_ids='plan_day')['day'] }}", **options}
     return JobOperator(
@@ -141,6 +143,7 @@ def run_job(job: str, *, task_id: str = "", trigger_rule: str = "all_success", *
         job=job,
         options=options,
         trigger_rule=trigger_rule,
+        executor_config={name: value for name, value in kubernetes.items() if value},
         map_index_template=MAP_INDEX if "vertical" in options else None,
         doc_md=job_doc(job) + RERUN.format(job=job),
     )

@@ -404,3 +404,17 @@ def test_the_form_of_a_search_offers_what_there_is(report: Any) -> None:
         "study": None,
         "from_study": None,
     }
+
+
+def test_only_a_job_that_wants_a_gpu_has_a_pod_of_its_own(tmp_path: Path):
+    script = """
+import os
+from dags.run_job import run_job
+for template in ("gpu-pod.yaml", ""):
+    os.environ["HEADWATER_GPU_POD"] = template
+    print(*[run_job(job).executor_config for job in ("train_foundation", "ingest")])
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT), "AIRFLOW_HOME": str(tmp_path)}
+    command = [str(AIRFLOW_PYTHON), "-c", script]
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == ["{'pod_template_file': 'gpu-pod.yaml'} {}", "{} {}"]
