@@ -19,6 +19,11 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 RECIPE = (DOCKER / "Dockerfile").read_text()
 
 
+def ours() -> list[dict[str, Any]]:
+    """Returns the services of the platform's own images."""
+    return [service for service in SERVICES.values() if service["image"].startswith("headwater/")]
+
+
 def test_airflow_and_mlflow_are_told_what_they_are_told_outside_of_containers():
     for name in ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-worker"):
         given = SERVICES[name]["environment"]
@@ -41,8 +46,9 @@ def test_what_is_named_is_there():
         for source in named:
             there = (DOCKER / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
             assert there, f"{name}: {source}"
-        if "build" in service:
-            assert f" AS {service['build']['target']}\n" in RECIPE, name
+    built = {service["image"]: service["build"]["target"] for service in SERVICES.values() if "build" in service}
+    assert built == {service["image"]: service["image"].removeprefix("headwater/") for service in ours()}
+    assert all(f" AS {target}\n" in RECIPE for target in built.values())
 
 
 def test_ports_are_those_of_make_run_and_open_to_this_machine_alone():
