@@ -376,6 +376,15 @@ class Gates(Section):
         return value
 
 
+# Settings of Spark that results depend on, or that other keys hold, and why they are not given in `spark_conf`.
+SPARK_SETTINGS_OF_THE_PLATFORM = {
+    "spark.sql.session.timeZone": "all times are UTC",
+    "spark.sql.ansi.enabled": "features are computed by one arithmetic",
+    "spark.master": "set runtime.spark_master",
+    "spark.driver.memory": "set runtime.spark_memory",
+}
+
+
 class Runtime(Section):
     """Machines and ports."""
 
@@ -383,11 +392,22 @@ class Runtime(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     torch_threads: int = Field(default=2, ge=1)
     spark_master: str = "local[2]"
-    spark_memory: str = Field(default="3g", pattern=r"^\d+[mg]$")
+    spark_memory: str = Field(default="3g", pattern=r"^\d+[mg]$")  # of the driver, which on `local` does all
+    spark_conf: dict[str, str | int | float | bool] = {}  # more of Spark's own settings, by Spark's names
     airflow_port: int = Field(default=8080, ge=1024, le=65535)
     mlflow_port: int = Field(default=5000, ge=1024, le=65535)
     docs_port: int = Field(default=8088, ge=1024, le=65535)  # Data Docs and run reports
     parallel_tasks: int = Field(default=2, ge=1)
+
+    @field_validator("spark_conf")
+    @classmethod
+    def _left_to_users(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        for name in settings:
+            if not name.startswith("spark."):
+                raise ValueError(f"{name}: Spark's settings begin with spark., as in spark.executor.memory")
+            if name in SPARK_SETTINGS_OF_THE_PLATFORM:
+                raise ValueError(f"{name} is the platform's own: {SPARK_SETTINGS_OF_THE_PLATFORM[name]}")
+        return settings
 
 
 class PlatformConfig(Section):

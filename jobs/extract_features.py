@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 import storage
 from config import PlatformConfig
 from data.features import transforms
+from data.features.cluster import check_workers
 from data.features.parquet_parts import write_parts
 from data.features.spark import spark_session
 from data.schema import Schema
@@ -38,6 +39,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
 
     Raises:
         PartitionMissing: `events` of the day, or of a day looked back on, was never committed.
+        ClusterError: a cluster's master or workers do not answer, or do not see the lake.
     """
     days = storage.days_back(config, day, config.features.history_days)
     for needed in days:  # before Spark takes its time to start
@@ -47,6 +49,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
 
     with _stage("start_spark", seconds):
         spark = spark_session(config)
+        check_workers(spark, storage.partition_folder(config, "events", day))
     day_events = _read(spark, config, [day], schema)
     past_events = _read(spark, config, days[:-1], schema)
     all_events = day_events.unionByName(past_events)

@@ -30,11 +30,13 @@ def java_home(cache: Path) -> Path:
         ValueError: neither a Java 17+ nor the package is there.
     """
     unfit: list[str] = []
-    candidates = [Path(os.environ["JAVA_HOME"]) / "bin" / "java"] if os.environ.get("JAVA_HOME") else []
-    on_path = shutil.which("java")
+    named, on_path = os.environ.get("JAVA_HOME"), shutil.which("java")
+    candidates = [Path(named) / "bin" / "java"] if named else []
     candidates += [Path(on_path)] if on_path else []
     for java in candidates:
         version, home = _describe(java)
+        if named and java.parent.parent == Path(named):
+            home = Path(named)  # as it was named: what it says of itself may lie behind a wrapper such as ours
         if version >= MINIMUM_VERSION and home is not None:
             return home
         unfit.append(f"{java} (version {version or 'unknown'})")

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 from data.features.packing import unpack
 
 ROW_GROUP_ROWS = 65_536
+UNFINISHED = ".unfinished"  # end of the name of a part that is being written
 
 
 def write_parts(frame: DataFrame, folder: Path, schema: pa.Schema) -> None:
@@ -26,6 +27,8 @@ def write_parts(frame: DataFrame, folder: Path, schema: pa.Schema) -> None:
         schema: the columns to write.
     """
     frame.mapInArrow(partial(_write_part, folder=folder, schema=schema), "file string").collect()
+    for unfinished in folder.glob(f".*{UNFINISHED}"):  # of a task whose worker died, and which another did again
+        unfinished.unlink()
     if not any(folder.glob("part-*.parquet")):
         pa.parquet.write_table(schema.empty_table(), folder / "part-00000.parquet", compression="zstd")
 
@@ -34,13 +37,15 @@ def _write_part(batches: Iterable[pa.RecordBatch], *, folder: Path, schema: pa.S
     context = TaskContext.get()
     assert context is not None  # runs in a worker
     path = folder / f"part-{context.partitionId():05}.parquet"
+    aside = folder / f".{path.name}.{context.taskAttemptId()}{UNFINISHED}"
     writer = None
     for rows in _row_groups(batches):
         table = pa.Table.from_batches([unpack(batch, schema) for batch in rows])
-        writer = writer or pa.parquet.ParquetWriter(path, schema, compression="zstd")
+        writer = writer or pa.parquet.ParquetWriter(aside, schema, compression="zstd")
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
     if writer is not None:
         writer.close()
+        aside.replace(path)  # two attempts of a task leave one whole part
         yield pa.record_batch([pa.array([path.name])], names=["file"])
 
 

@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 
 import storage
 from config import ROOT, PlatformConfig
+from data.features.cluster import check_master
 from data.features.java import java_home
 
 # A day's job lives for half a minute, most of it spent on compiling. The parallel collector, and optimizing only
@@ -26,11 +27,13 @@ def spark_session(config: PlatformConfig) -> SparkSession:
 
     Raises:
         ValueError: there is no Java, and the package is not installed.
+        ClusterError: the master of a cluster does not answer.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
     master = config.runtime.spark_master
+    check_master(master)
     os.environ["JAVA_HOME"] = str(java_home(storage.cache_dir(config)))
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     settings = {
@@ -51,7 +54,7 @@ def spark_session(config: PlatformConfig) -> SparkSession:
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     builder = SparkSession.builder
-    for key, value in settings.items():
+    for key, value in (settings | config.runtime.spark_conf).items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
 
