@@ -41,6 +41,48 @@ class Mutation(NamedTuple):
 
 MUTATIONS = [
     Mutation(
+        "two sources share the tables of a database",
+        "storage/stores.py",
+        """return f"{key.partition('_')[0]}_{config.data_source}\"""",
+        """return key.partition('_')[0]""",
+        "tests/storage/test_stores.py::test_a_database_is_named_with_driver_schema_and_password",
+    ),
+    Mutation(
+        "a password of platform.yaml is taken as it stands",
+        "config.py",
+        "if parts.password and not SECRET.fullmatch(parts.password):",
+        "if False:",
+        "tests/storage/test_stores.py",
+    ),
+    Mutation(
+        "a server's URL is told with its password",
+        "storage/stores.py",
+        'netloc=parts.netloc.rpartition("@")[2]',
+        "netloc=parts.netloc",
+        "tests/storage/test_stores.py",
+    ),
+    Mutation(
+        "an overlay replaces a section as a whole",
+        "config.py",
+        "return tree | {key: _laid_over(tree.get(key), value) for key, value in otherwise.items()}",
+        "return tree | otherwise",
+        "tests/test_config.py",
+    ),
+    Mutation(
+        "what a dead Spark task left is committed",
+        "data/features/parquet_parts.py",
+        "        unfinished.unlink()",
+        "        pass",
+        "tests/data/features/test_parquet_parts.py",
+    ),
+    Mutation(
+        "a part is put in place before it is whole",
+        "data/features/parquet_parts.py",
+        "pa.parquet.ParquetWriter(aside, schema",
+        "pa.parquet.ParquetWriter(path, schema",
+        "tests/data/features/test_parquet_parts.py",
+    ),
+    Mutation(
         "a sampler may ask again what was tried",
         "search/study.py",
         'reason = "it was tried" if key in tried else',
