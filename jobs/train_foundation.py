@@ -33,8 +33,8 @@ from data.batches.foundation import count_examples, foundation_batches
 from data.sources import source_schema
 from data.split import LEARNT_UNTIL, cut_day, learnt_until
 from training.foundation.code_alignment import align_codes
-from training.foundation.outputs import evaluate_held_out, evaluate_outputs, write_outputs
 from training.foundation.launcher import run_in_group
+from training.foundation.outputs import evaluate_held_out, evaluate_outputs, write_outputs
 from training.foundation.parallel import in_group, leads, process_group, summed
 from training.foundation.run_checkpoint import RunCheckpoint, on_every_rank
 from training.foundation.same_lake import check_same_lake

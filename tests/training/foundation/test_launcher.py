@@ -1,15 +1,15 @@
 """Processes that train together: one dies and all go on, machines meet, and mistakes end with one clear line."""
 
+import json
 import logging
 import os
+import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -62,7 +62,7 @@ def ranks(number: int) -> list[psutil.Process]:
 
 @contextmanager
 def killing(config: PlatformConfig, rank: int, *, times: int = 1) -> Iterator[None]:
-    """Kills a rank once a checkpoint is there, as often as is said."""
+    """Kills a rank once there is a checkpoint; after each restart again, as often as is said."""
     saved, over = storage.checkpoint_dir(config, "train_foundation", DAY) / "progress.json", threading.Event()
 
     def kill() -> None:
@@ -84,13 +84,108 @@ def killing(config: PlatformConfig, rank: int, *, times: int = 1) -> Iterator[No
 
 
 @pytest.mark.e2e
-def test_the(config: PlatformConfig, caplog: pytest.LogCaptureFixture, tmp_path: Path):
-    t = time.monotonic()
+def test_a_rank_is_killed_and_all_go_on_to_the_same_model(
+    config: PlatformConfig, caplog: pytest.LogCaptureFixture, tmp_path: Path
+):
     expected = trained(config, **TWO)
-    print("plain", time.monotonic() - t)
-    storage.partition_dir(config, "fm_snapshots", DAY).rename(tmp_path / "expected")
-    t = time.monotonic()
+    storage.partition_dir(config, "fm_snapshots", DAY).rename(tmp_path / "undisturbed")
     with caplog.at_level(logging.WARNING, "headwater"), killing(config, 1):
-        again = trained(config, **TWO)
-    print("killed", time.monotonic() - t, caplog.messages)
-    assert again == expected
+        assert trained(config, **TWO) == expected
+    (told,) = caplog.messages
+    assert re.fullmatch(
+        r"rank 1 \(process \d+ on .*\) was killed by SIGKILL; starting all processes again \(1 of 3 restarts\)", told
+    )
+
+
+@pytest.mark.e2e
+def test_when_restarts_are_used_up_the_run_says_who_died_of_what_and_another_goes_on(config: PlatformConfig):
+    with (
+        killing(config, 0, times=2),
+        pytest.raises(RuntimeError, match=r"rank 0 .* was killed by SIGKILL; .*training.restarts: 1 are used up") as e,
+    ):
+        trained(config, **TWO, restarts=1)
+    assert "\n" not in str(e.value)
+    assert storage.checkpoint_dir(config, "train_foundation", DAY).exists()
+
+
+def platform_file(config: PlatformConfig, path: Path, **changes: Any) -> Path:
+    path.write_text(yaml.safe_dump(json.loads(config.changed(**changes).model_dump_json())))
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def two_machines(endpoint: str, **more: Any) -> dict[str, Any]:
+    return {"training": {"nodes": 2, "rendezvous": endpoint, **more}}
+
+
+def on_each_machine(*files: Path) -> list[subprocess.CompletedProcess[str]]:
+    """Starts the job with each of the platform files, at the same time."""
+    command = [sys.executable, "-m", "jobs", "train_foundation", "--day", str(DAY), "--config"]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [*command, str(file)], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for file in files
+    ]
+    ended = [process.communicate(timeout=120) for process in started]
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, *said)
+        for process, said in zip(started, ended, strict=True)
+    ]
+
+
+def error_of(run: subprocess.CompletedProcess[str]) -> str:
+    """The last line on standard error that says why a job ended."""
+    return [line for line in run.stderr.splitlines() if line.startswith("error: ")][-1]
+
+
+@pytest.mark.e2e
+def test_two_machines_of_one_process_make_the_model_of_one_machine_with_two(config: PlatformConfig, tmp_path: Path):
+    expected = trained(config, **TWO)
+    storage.partition_dir(config, "fm_snapshots", DAY).rename(tmp_path / "on one machine")
+    file = platform_file(config, tmp_path / "platform.yaml", foundation_model=two_machines(f"127.0.0.1:{free_port()}"))
+    runs = on_each_machine(file, file)
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr + runs[1].stderr
+    results = [json.loads(run.stdout.splitlines()[-1]) for run in runs]
+    assert results[0] == results[1] and results[0]["fm_version"] == expected
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_machine_without_the_lake_is_named_before_any_work_is_done(
+    config: PlatformConfig, tmp_path: Path, copied: bool
+):
+    model = two_machines(f"127.0.0.1:{free_port()}")
+    elsewhere = tmp_path / "elsewhere"
+    if copied:
+        shutil.copytree(config.storage.root, elsewhere)
+    files = [
+        platform_file(config, tmp_path / "mounted.yaml", foundation_model=model),
+        platform_file(config, tmp_path / "not.yaml", foundation_model=model, storage={"root": str(elsewhere)}),
+    ]
+    wrong = "does not see what rank 0 on .* writes to" if copied else "does not see the lake that others do: "
+    for run in on_each_machine(*files):
+        assert run.returncode == 1
+        assert re.search(rf"rank [01] on \S+ {wrong}.* the same folder mounted as storage.root", error_of(run))
+        assert "restarts" not in run.stderr  # none would help
+    assert not storage.has_partition(config, "fm_outputs", DAY)
+
+
+@pytest.mark.parametrize(
+    ("host", "error"),
+    [
+        ("127.0.0.1", r"fewer than 2 machines met at 127.0.0.1:\d+ \(.*rendezvous_minutes: 0.02\)"),  # it is alone
+        ("192.0.2.1", r"nothing answers at .*rendezvous: 192.0.2.1:\d+ \(.*rendezvous_minutes: 0.02\)"),  # no such
+        ("no-such-machine.invalid", r"rendezvous: no machine is known as no-such-machine.invalid"),
+    ],
+)
+def test_machines_that_do_not_meet_say_so_after_the_stated_time(host: str, error: str):
+    settings = FoundationTraining(nodes=2, rendezvous=f"{host}:{free_port()}", rendezvous_minutes=0.02)
+    with pytest.raises(RuntimeError, match=error):
+        run_in_group(["this"], settings, name="nobody else")
