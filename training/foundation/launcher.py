@@ -109,6 +109,9 @@ def _launch(tell: Connection, arguments: list[str], settings: FoundationTraining
         try:
             address = _own_address(endpoint)
             os.environ.setdefault("OMP_NUM_THREADS", "1")
+            # Else the processes of a restart find the addresses of dead ones in torchrun's own store, and may wait for
+            # those forever: torch 2.13 keeps one store for all restarts, without a prefix for each.
+            os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
             if address.startswith("127."):
                 os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
             handler = _rendezvous(endpoint, settings, address=address, name=name)
