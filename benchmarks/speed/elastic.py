@@ -113,10 +113,8 @@ def _kill_in_the_middle(config: PlatformConfig, job: subprocess.Popen[bytes], st
             raise RuntimeError(
                 f"the run ended after {len(saves)} checkpoints, before it could be killed: more --events"
             )
-        try:
+        with suppress(FileNotFoundError):  # none yet
             saves.add(json.loads(progress.read_text())["ranks"][0]["total_steps"])
-        except FileNotFoundError:
-            pass  # none yet
         time.sleep(POLL_S)
     for process in psutil.Process(job.pid).children(recursive=True):
         if process.environ().get("RANK") == "1":
