@@ -20,25 +20,42 @@ import pytest
 import yaml
 
 import storage
-from config import ROOT, FoundationTraining, PlatformConfig
+from config import ROOT, FoundationTraining, PlatformConfig, load_config
+from data.batches.foundation import Examples
 from data.sources import source_schema
 from jobs import train_foundation
+from models.foundation.foundation_model import CodedOutput
 from tests.clean_tables import clean_tables, write_tables
 from training.foundation.launcher import run_in_group
+from training.foundation.run_checkpoint import RunCheckpoint
+from training.foundation.trainer import FoundationTrainer, Progress
 
 DAY = date(2026, 1, 2)
 NETWORK: dict[str, Any] = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 4, "mlp": [16]}
 TWO = {"processes": 2, "checkpoint_minutes": 1e-9}
 
 
-@pytest.fixture
-def config(tiny_config: PlatformConfig) -> PlatformConfig:
-    config = tiny_config.changed(
+def a_day_below(folder: Path) -> PlatformConfig:
+    config = load_config(ROOT / "platform.yaml").changed(
+        data_source="synthetic",
+        sources={"synthetic": {"events_per_day": 600, "bootstrap_days": 2}},
+        storage={"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")},
         foundation_model={"optimizer": {"batch_size": 4}, "hyperparameters": NETWORK, "embedding_dim": 8},
         runtime={"device": "cpu"},
     )
     write_tables(config, DAY, {"examples": clean_tables(config, source_schema(config), DAY)["examples"]})
     return config
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PlatformConfig:
+    return a_day_below(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The model that two processes make of the day."""
+    return trained(a_day_below(tmp_path_factory.mktemp("undisturbed")), **TWO)
 
 
 def trained(config: PlatformConfig, **training: Any) -> str:
@@ -85,12 +102,10 @@ def killing(config: PlatformConfig, rank: int, *, times: int = 1) -> Iterator[No
 
 @pytest.mark.e2e
 def test_a_rank_is_killed_and_all_go_on_to_the_same_model(
-    config: PlatformConfig, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    config: PlatformConfig, undisturbed: str, caplog: pytest.LogCaptureFixture
 ):
-    expected = trained(config, **TWO)
-    storage.partition_dir(config, "fm_snapshots", DAY).rename(tmp_path / "undisturbed")
     with caplog.at_level(logging.WARNING, "headwater"), killing(config, 1):
-        assert trained(config, **TWO) == expected
+        assert trained(config, **TWO) == undisturbed
     (told,) = caplog.messages
     assert re.fullmatch(
         r"rank 1 \(process \d+ on .*\) was killed by SIGKILL; starting all processes again \(1 of 3 restarts\)", told
@@ -106,6 +121,66 @@ def test_when_restarts_are_used_up_the_run_says_who_died_of_what_and_another_goe
         trained(config, **TWO, restarts=1)
     assert "\n" not in str(e.value)
     assert storage.checkpoint_dir(config, "train_foundation", DAY).exists()
+
+
+def outputs(config: PlatformConfig) -> list[float | None]:
+    """Soft labels of the day, and the model's NE after it."""
+    scores: list[float | None] = (
+        storage.read_partition(config, "fm_outputs", DAY).sort_by("impression_id")["soft_label"].to_pylist()
+    )
+    return [*scores, storage.read_manifest(config, "fm_snapshots", DAY)["extra"]["metrics"]["ne"]]
+
+
+def learnt_by(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list to which the impressions are added that this process learns from now on."""
+    learnt: list[str] = []
+    forward = FoundationTrainer._forward
+
+    def noted(self: FoundationTrainer, examples: Examples) -> CodedOutput:
+        if self.model.training:
+            learnt.extend(examples.keys["impression_id"].to_pylist())
+        return forward(self, examples)
+
+    monkeypatch.setattr(FoundationTrainer, "_forward", noted)
+    return learnt
+
+
+def break_off_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    after_step = RunCheckpoint.after_step
+
+    def breaks_off(checkpoint: RunCheckpoint, trainer: FoundationTrainer, progress: Progress) -> None:
+        after_step(checkpoint, trainer, progress)
+        if progress.total_steps == steps:
+            raise RuntimeError("broken off")
+
+    monkeypatch.setattr(RunCheckpoint, "after_step", breaks_off)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("at_first", [1, 2])
+def test_one_process_goes_on_where_two_were_and_two_where_one_was(
+    config: PlatformConfig, at_first: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    learnt = learnt_by(monkeypatch)
+    trained(config)
+    whole, expected = list(learnt), outputs(config)
+    for table in ("fm_snapshots", "fm_outputs"):
+        storage.partition_dir(config, table, DAY).rename(tmp_path / table)
+    saved = storage.checkpoint_dir(config, "train_foundation", DAY) / "progress.json"
+    learnt.clear()
+    if at_first == 2:
+        with killing(config, 0), pytest.raises(RuntimeError, match="was killed by SIGKILL"):
+            trained(config, **TWO, restarts=0)
+        done = sum(rank["examples"] for rank in json.loads(saved.read_text())["ranks"])
+        trained(config)
+        assert 0 < done < len(whole) and learnt == whole[done:]  # nothing twice, and nothing left out
+    else:
+        with monkeypatch.context() as context, pytest.raises(RuntimeError, match="broken off"):
+            break_off_after(33, context)
+            trained(config, checkpoint_minutes=1e-9)
+        assert 0 < len(learnt) < len(whole)
+        trained(config, **TWO)
+    assert outputs(config) == pytest.approx(expected, abs=5e-6, nan_ok=True)
 
 
 def platform_file(config: PlatformConfig, path: Path, **changes: Any) -> Path:
@@ -146,14 +221,14 @@ def error_of(run: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.e2e
-def test_two_machines_of_one_process_make_the_model_of_one_machine_with_two(config: PlatformConfig, tmp_path: Path):
-    expected = trained(config, **TWO)
-    storage.partition_dir(config, "fm_snapshots", DAY).rename(tmp_path / "on one machine")
+def test_two_machines_of_one_process_make_the_model_of_one_machine_with_two(
+    config: PlatformConfig, undisturbed: str, tmp_path: Path
+):
     file = platform_file(config, tmp_path / "platform.yaml", foundation_model=two_machines(f"127.0.0.1:{free_port()}"))
     runs = on_each_machine(file, file)
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr + runs[1].stderr
     results = [json.loads(run.stdout.splitlines()[-1]) for run in runs]
-    assert results[0] == results[1] and results[0]["fm_version"] == expected
+    assert results[0] == results[1] and results[0]["fm_version"] == undisturbed
 
 
 @pytest.mark.e2e
