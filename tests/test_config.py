@@ -41,7 +41,11 @@ def line_of(text: str) -> int:
             "training: {nodes: 2, rendezvous: gpu-1, processes: 1",
             "foundation_model.training.rendezvous: String should match pattern",
         ),
-        ("training: {processes: 1", "training: {restarts: -1, processes: 1", "foundation_model.training.restarts: "),
+        (
+            "restarts: 3",
+            "restarts: -1",
+            "foundation_model.training.restarts: Input should be greater than or equal to 0",
+        ),
         ("device: auto", "device: tpu", "runtime.device: Input should be 'auto', 'cpu' or 'cuda', found 'tpu'"),
         ("  min_rows: 100", "  min_row: 100", "gates.min_row: unknown key"),
         ("history_days: 30\n  user", "history_days: 3\n  user", "windows_days [1, 7, 30] reach beyond history_days 3"),
