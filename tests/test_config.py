@@ -44,7 +44,7 @@ def line_of(text: str) -> int:
         (
             "restarts: 3",
             "restarts: -1",
-            "foundation_model.training.restarts: Input should be greater than or equal to 0",
+            "foundation_model.training.restarts: Input should be greater",
         ),
         ("device: auto", "device: tpu", "runtime.device: Input should be 'auto', 'cpu' or 'cuda', found 'tpu'"),
         ("  min_rows: 100", "  min_row: 100", "gates.min_row: unknown key"),

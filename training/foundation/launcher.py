@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from torch.distributed.elastic.agent.server import WorkerGroup, WorkerSpec, WorkerState
-from torch.distributed.elastic.agent.server.api import RunResult
+from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup, WorkerSpec, WorkerState
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -65,7 +64,7 @@ def run_in_group(arguments: Sequence[str], settings: FoundationTraining, *, name
     finally:
         signal.signal(signal.SIGTERM, before)
     if error is None and launcher.exitcode:
-        error = f"its launcher ended with exit code {launcher.exitcode}"
+        error = f"its launcher ended with exit code {launcher.exitcode}, as told above"
     if error is not None:
         raise RuntimeError(f"{name}: {error}")
 
@@ -168,6 +167,8 @@ def _supervised(agent: LocalElasticAgent, handler: RendezvousHandler, settings: 
         result = agent.run()
     except SignalException:
         raise  # the others may go on once this machine is back
+    except RendezvousConnectionError:
+        return f"the machine of {settings.rendezvous} has ended, and with it the run; its log says why"
     except BaseException:
         handler.shutdown()
         raise

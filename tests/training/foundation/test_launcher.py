@@ -208,7 +208,7 @@ def on_each_machine(*files: Path) -> list[subprocess.CompletedProcess[str]]:
         )
         for file in files
     ]
-    ended = [process.communicate(timeout=120) for process in started]
+    ended = [process.communicate(timeout=300) for process in started]
     return [
         subprocess.CompletedProcess(process.args, process.returncode, *said)
         for process, said in zip(started, ended, strict=True)
