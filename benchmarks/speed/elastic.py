@@ -30,7 +30,7 @@ from config import ROOT, PlatformConfig, load_config
 CONSOLE = Console(stderr=True)
 DAY = date(2026, 1, 1)  # the bootstrap day
 CHECKPOINT_MINUTES = 0.05
-SAVES = 2  # checkpoints before the kill
+BATCH = 64
 POLL_S = 0.02
 
 Result = dict[str, Any]
@@ -40,10 +40,10 @@ def main() -> None:
     """Makes the day and trains it twice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small day; figures are not kept")
-    parser.add_argument("--events", type=int, default=20_000, help="of a day (default 20000)")
+    parser.add_argument("--events", type=int, default=40_000, help="of a day (default 40000)")
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config = _platform(Path(folder), events=4000 if a.quick else a.events)
+        config = _platform(Path(folder), events=20_000 if a.quick else a.events)
         for job in ("ingest", "extract_features"):
             _start(job).wait()
         undisturbed = _trained(config, Path(folder) / "undisturbed", kill=False)
@@ -73,7 +73,7 @@ def _platform(work: Path, *, events: int) -> PlatformConfig:
     tree["sources"]["synthetic"] |= {"events_per_day": events, "bootstrap_days": 1}
     tree["storage"] |= {"root": str(work / "state"), "feature_repo": str(work / "feature_repo")}
     tree["runtime"]["device"] = "cpu"
-    tree["foundation_model"]["optimizer"]["batch_size"] = 64
+    tree["foundation_model"]["optimizer"]["batch_size"] = BATCH
     tree["foundation_model"]["training"] = {"processes": 2, "checkpoint_minutes": CHECKPOINT_MINUTES}
     path = work / "platform.yaml"
     path.write_text(yaml.safe_dump(tree))
@@ -105,17 +105,17 @@ def _trained(config: PlatformConfig, kept: Path, *, kill: bool) -> Result:
 
 
 def _kill_in_the_middle(config: PlatformConfig, job: subprocess.Popen[bytes], started: float) -> float:
-    """Kills the second rank right after so many checkpoints; returns after how many seconds."""
+    """Kills the second rank half the time between checkpoints after the first past the middle; returns its seconds."""
     progress = storage.checkpoint_dir(config, "train_foundation", DAY) / "progress.json"
-    saves: set[int] = set()
-    while len(saves) < SAVES:
+    learnt = storage.dataset(config, "examples", [DAY]).count_rows() * (1 - config.foundation_model.eval_fraction)
+    steps = 0
+    while steps * BATCH < learnt / 2:
         if job.poll() is not None:
-            raise RuntimeError(
-                f"the run ended after {len(saves)} checkpoints, before it could be killed: more --events"
-            )
-        with suppress(FileNotFoundError):  # none yet
-            saves.add(json.loads(progress.read_text())["ranks"][0]["total_steps"])
+            raise RuntimeError(f"the run ended {steps} steps after its start, before it was killed; give more --events")
+        with suppress(FileNotFoundError):  # no checkpoint yet
+            steps = json.loads(progress.read_text())["ranks"][0]["total_steps"]
         time.sleep(POLL_S)
+    time.sleep(CHECKPOINT_MINUTES * 60 / 2)
     for process in psutil.Process(job.pid).children(recursive=True):
         if process.environ().get("RANK") == "1":
             process.kill()
