@@ -196,8 +196,17 @@ def _own_address(endpoint: str) -> str:
 
 
 def _cause(failures: Mapping[int, ProcessFailure]) -> tuple[int, ProcessFailure]:
-    """Returns the rank that failed first, and of what: one killed by a signal, as the others then lose it."""
-    return min(failures.items(), key=lambda item: (item[1].exitcode >= 0, item[1].timestamp, item[0]))
+    """Returns the rank of which the others died, and of what it died itself.
+
+    Ranks that lose another fail with an error, and torchrun's agent ends those that are left by SIGTERM.
+    """
+
+    def order(item: tuple[int, ProcessFailure]) -> tuple[int, int, int]:
+        rank, failure = item
+        killed, ended = failure.exitcode < 0, failure.exitcode == -signal.SIGTERM
+        return (2 if ended else 0 if killed else 1, failure.timestamp, rank)
+
+    return min(failures.items(), key=order)
 
 
 def _described(failures: Mapping[int, ProcessFailure]) -> str:

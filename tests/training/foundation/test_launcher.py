@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 import storage
 from config import ROOT, FoundationTraining, PlatformConfig, load_config
@@ -26,7 +27,7 @@ from data.sources import source_schema
 from jobs import train_foundation
 from models.foundation.foundation_model import CodedOutput
 from tests.clean_tables import clean_tables, write_tables
-from training.foundation.launcher import run_in_group
+from training.foundation.launcher import _described, run_in_group
 from training.foundation.run_checkpoint import RunCheckpoint
 from training.foundation.trainer import FoundationTrainer, Progress
 
@@ -250,6 +251,20 @@ def test_a_machine_without_the_lake_is_named_before_any_work_is_done(
         assert re.search(rf"rank [01] on \S+ {wrong}.* the same folder mounted as storage.root", error_of(run))
         assert "restarts" not in run.stderr  # none would help
     assert not storage.has_partition(config, "fm_outputs", DAY)
+
+
+@pytest.mark.parametrize(
+    ("exit_codes", "named"),
+    [
+        ({0: 1, 1: -9}, "rank 1 .* was killed by SIGKILL"),  # 0 has lost 1
+        ({0: -15, 1: -9}, "rank 1 .* was killed by SIGKILL"),  # the agent ended 0
+        ({0: -15, 1: 1}, "rank 1 .* failed with exit code 1, as told above"),
+        ({0: -15}, "rank 0 .* was killed by SIGTERM"),
+    ],
+)
+def test_of_several_ranks_that_died_the_one_that_caused_it_is_named(exit_codes: dict[int, int], named: str):
+    failures = {rank: ProcessFailure(rank, 100 + rank, code, "none") for rank, code in exit_codes.items()}
+    assert re.fullmatch(named, _described(failures))
 
 
 @pytest.mark.parametrize(
