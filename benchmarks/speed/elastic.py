@@ -1,13 +1,15 @@
 """Elastic restart: a day learnt by two processes undisturbed, and with one of them killed in the middle.
 
-`elastic_resume_equal`: both runs end with the same weights, to the bit; else `largest_weight_difference` says how far
+`elastic_resume_equal`: the runs end with the same weights, to the bit; else `largest_weight_difference` says how far
 they are apart. The killed run goes on from its last checkpoint; what it loses is the steps since then, and the time in
-which the processes start again. Both run the job as a scheduler would, on a synthetic day, on the CPU.
+which the processes start again. An undisturbed run comes before and after it. All run the job as a scheduler would, on
+a synthetic day, on the CPU.
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,7 +39,7 @@ Result = dict[str, Any]
 
 
 def main() -> None:
-    """Makes the day and trains it twice."""
+    """Makes the day and trains it three times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small day; figures are not kept")
     parser.add_argument("--events", type=int, default=40_000, help="of a day (default 40000)")
@@ -46,20 +48,20 @@ def main() -> None:
         config = _platform(Path(folder), events=20_000 if a.quick else a.events)
         for job in ("ingest", "extract_features"):
             _start(job).wait()
-        undisturbed = _trained(config, Path(folder) / "undisturbed", kill=False)
-        CONSOLE.print(f"undisturbed: {undisturbed['seconds']:.1f} s")
-        killed = _trained(config, Path(folder) / "killed", kill=True)
-        CONSOLE.print(f"one rank killed after {killed['killed_after']:.1f} s: {killed['seconds']:.1f} s")
-        difference = _largest_difference(Path(folder) / "undisturbed", Path(folder) / "killed")
+        kept = {name: Path(folder) / name for name in ("before", "killed", "after")}
+        runs = {name: _trained(config, path, kill=name == "killed") for name, path in kept.items()}
+        difference = _largest_difference(kept["before"], kept["killed"])
+    killed, undisturbed = runs.pop("killed"), [run["seconds"] for run in runs.values()]
     figures: Result = {
-        "elastic_resume_equal": int(difference == 0 and undisturbed["version"] == killed["version"]),
+        "elastic_resume_equal": int(difference == 0 and killed["version"] == runs["before"]["version"]),
         "largest_weight_difference": difference,
-        "seconds_undisturbed": round(undisturbed["seconds"], 1),
+        "seconds_undisturbed": [round(seconds, 1) for seconds in undisturbed],
         "seconds_killed": round(killed["seconds"], 1),
-        "seconds_lost": round(killed["seconds"] - undisturbed["seconds"], 1),
+        "seconds_lost": round(killed["seconds"] - statistics.mean(undisturbed), 1),
         "seconds_before_the_kill": round(killed["killed_after"], 1),
+        "seconds_from_the_kill_to_the_next_checkpoint": round(killed["recovered_in"], 1),
         "checkpoint_seconds": CHECKPOINT_MINUTES * 60,
-        "examples": undisturbed["examples"],
+        "examples": killed["examples"],
         "ranks": 2,
     }
     command = f"python -m benchmarks.speed.elastic --events {a.events}"
@@ -93,7 +95,7 @@ def _trained(config: PlatformConfig, kept: Path, *, kill: bool) -> Result:
     """Trains the day as a process of its own and moves the snapshot away; the second rank is killed if so wanted."""
     started = time.monotonic()
     job = _start("train_foundation")
-    killed_after = _kill_in_the_middle(config, job, started) if kill else 0.0
+    killed_after, recovered_in = _kill_in_the_middle(config, job, started) if kill else (0.0, 0.0)
     if job.wait():
         raise RuntimeError(f"train_foundation failed (exit {job.returncode}); its error is above")
     seconds = time.monotonic() - started
@@ -101,11 +103,17 @@ def _trained(config: PlatformConfig, kept: Path, *, kill: bool) -> Result:
     examples = storage.dataset(config, "examples", [DAY]).count_rows()
     storage.partition_folder(config, "fm_snapshots", DAY).rename(kept)
     storage.drop_partition(config, "fm_snapshots", DAY)
-    return {"seconds": seconds, "killed_after": killed_after, "version": version, "examples": examples}
+    CONSOLE.print(f"{kept.name}: {seconds:.1f} s")
+    times = {"seconds": seconds, "killed_after": killed_after, "recovered_in": recovered_in}
+    return times | {"version": version, "examples": examples}
 
 
-def _kill_in_the_middle(config: PlatformConfig, job: subprocess.Popen[bytes], started: float) -> float:
-    """Kills the second rank half the time between checkpoints after the first past the middle; returns its seconds."""
+def _kill_in_the_middle(config: PlatformConfig, job: subprocess.Popen[bytes], started: float) -> tuple[float, float]:
+    """Kills the second rank half the time between checkpoints after the first past the middle.
+
+    Returns:
+        Seconds until then, and from then to the next checkpoint.
+    """
     progress = storage.checkpoint_dir(config, "train_foundation", DAY) / "progress.json"
     learnt = storage.dataset(config, "examples", [DAY]).count_rows() * (1 - config.foundation_model.eval_fraction)
     steps = 0
@@ -119,8 +127,11 @@ def _kill_in_the_middle(config: PlatformConfig, job: subprocess.Popen[bytes], st
     for process in psutil.Process(job.pid).children(recursive=True):
         if process.environ().get("RANK") == "1":
             process.kill()
-            return time.monotonic() - started
-    raise RuntimeError("no second rank was found to kill")
+            break
+    killed, before = time.monotonic(), progress.stat().st_mtime_ns
+    while job.poll() is None and progress.exists() and progress.stat().st_mtime_ns == before:
+        time.sleep(POLL_S)
+    return killed - started, time.monotonic() - killed
 
 
 def _largest_difference(*folders: Path) -> float:
