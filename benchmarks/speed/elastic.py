@@ -128,6 +128,8 @@ def _kill_in_the_middle(config: PlatformConfig, job: subprocess.Popen[bytes], st
         if process.environ().get("RANK") == "1":
             process.kill()
             break
+    else:
+        raise RuntimeError("no second rank was found to kill")
     killed, before = time.monotonic(), progress.stat().st_mtime_ns
     while job.poll() is None and progress.exists() and progress.stat().st_mtime_ns == before:
         time.sleep(POLL_S)
