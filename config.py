@@ -283,12 +283,25 @@ class ManagedCollision(Section):
 
 
 class FoundationTraining(Section):
-    """How the FM is trained on the machine at hand; what it learns depends on `precision` alone."""
+    """How the FM is trained on the machines at hand; what it learns depends on `precision` alone."""
 
-    processes: int = Field(default=1, ge=1)  # that train together on this machine, one a GPU; tables are shared out
+    processes: int = Field(default=1, ge=1)  # that train together on a machine, one a GPU; tables are shared out
+    nodes: int = Field(default=1, ge=1)  # machines that train together; the job is started on each of them
+    # host:port of one of them, where all meet
+    rendezvous: Annotated[str, Field(pattern=r"^[^\s:/]+:[1-9]\d*$")] | None = None
+    rendezvous_minutes: float = Field(default=10, gt=0)  # a machine waits so long for the others
+    restarts: int = Field(default=3, ge=0)  # of all processes after one of several dies, from the last checkpoint
     precision: Literal["fp32", "bf16"] = "fp32"  # of the dense part's arithmetic; weights and tables stay fp32
     compile: bool = False  # torch.compile the network: a minute at the start for faster steps, worth it on GPUs
     checkpoint_minutes: float = Field(default=10, gt=0)  # a killed run loses at most this
+
+    @model_validator(mode="after")
+    def _machines_can_meet(self) -> "FoundationTraining":
+        if self.nodes > 1 and self.rendezvous is None:
+            raise ValueError(f"nodes: {self.nodes} needs rendezvous: host:port of one of the machines, where all meet")
+        if self.nodes == 1 and self.rendezvous is not None:
+            raise ValueError("rendezvous is where several machines meet: give nodes, or leave rendezvous out")
+        return self
 
 
 class Codes(Section):

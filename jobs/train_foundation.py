@@ -9,7 +9,8 @@ scores the second; the first half keeps null outputs. The day's newest `eval_fra
 the next day. At the end the codes are rotated to match those of the snapshot that scored the day, so that all codes
 of a history lie in one space.
 
-A run that is killed resumes from its last checkpoint and ends with the same model.
+A run that is killed resumes from its last checkpoint and ends with the same model; where several processes train
+together and one of them dies, all of them do.
 """
 
 import hashlib
@@ -19,20 +20,24 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
+from torch.distributed.elastic.multiprocessing.errors import record
 
 import storage
-from config import PlatformConfig
+from config import FoundationTraining, PlatformConfig
 from data.batches.foundation import count_examples, foundation_batches
 from data.sources import source_schema
 from data.split import LEARNT_UNTIL, cut_day, learnt_until
 from training.foundation.code_alignment import align_codes
+from training.foundation.launcher import run_in_group
 from training.foundation.outputs import evaluate_held_out, evaluate_outputs, write_outputs
-from training.foundation.parallel import in_group, leads, run_in_group, summed
+from training.foundation.parallel import in_group, leads, process_group, summed
 from training.foundation.run_checkpoint import RunCheckpoint, on_every_rank
+from training.foundation.same_lake import check_same_lake
 from training.foundation.sharded_checkpoint import load_sharded, save_sharded
 from training.foundation.trainer import FoundationTrainer, Progress, foundation_trainer
 from training.tracking import TrackedRun, tracked_run
@@ -53,12 +58,15 @@ class Phase:
 
 def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     """Writes `fm_outputs`, `fm_evaluations` (fresh FM on the held-out rows) and `fm_snapshots` of a day."""
-    processes = config.foundation_model.training.processes
-    if processes > 1 and not in_group():
+    training = config.foundation_model.training
+    if in_group():
+        record(_run)(config, day)  # leaves its error to torchrun's agent, which tells it
+    elif training.processes > 1 or training.nodes > 1:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "platform.yaml"
             path.write_text(yaml.safe_dump(json.loads(config.model_dump_json())))
-            run_in_group(["jobs", "train_foundation", "--day", str(day), "--config", str(path)], processes=processes)
+            arguments = ["jobs", "train_foundation", "--day", str(day), "--config", str(path)]
+            run_in_group(arguments, training, name=f"train_foundation-{day}")
     else:
         _run(config, day)
     extra = storage.read_manifest(config, "fm_snapshots", day)["extra"]
@@ -69,6 +77,13 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
 @storage.recorded_reads()
 def _run(config: PlatformConfig, day: date) -> None:
     """Scores and learns the day, in each of the processes that train together."""
+    with process_group(config.runtime):
+        check_same_lake(storage.checkpoint_dir(config, "train_foundation", day).parent, partial(_inputs, config, day))
+        _train(config, day)
+
+
+def _train(config: PlatformConfig, day: date) -> None:
+    """Scores and learns the day."""
     phases = _phases(config, day)
     checkpoint = RunCheckpoint(
         storage.checkpoint_dir(config, "train_foundation", day),
@@ -188,14 +203,22 @@ def _learnt_until(config: PlatformConfig, day: date) -> datetime:
 
 def _key(config: PlatformConfig, day: date) -> str:
     """Computes a key of all that the day's training depends on."""
+    return hashlib.sha256(json.dumps(list(_inputs(config, day).values()), default=str).encode()).hexdigest()[:16]
+
+
+def _inputs(config: PlatformConfig, day: date) -> dict[str, Any]:
+    """Returns all that the day's training depends on, by what it is called."""
+    placement = set(FoundationTraining.model_fields) - {"precision"}
+    inputs = {
+        "foundation_model": config.foundation_model.model_dump(exclude={"training": placement}),
+        "runtime.seed": config.runtime.seed,
+        f"examples of {day}": storage.read_manifest(config, "examples", day)["content_hash"],
+    }
     previous = storage.previous_day(config, day)
-    settings = config.foundation_model.model_dump(exclude={"training": {"processes", "checkpoint_minutes", "compile"}})
-    inputs = [settings, config.runtime.seed, storage.read_manifest(config, "examples", day)["content_hash"]]
     if previous is not None:
-        inputs += [
-            storage.read_manifest(config, table, previous)["content_hash"] for table in ("examples", "fm_snapshots")
-        ]
-    return hashlib.sha256(json.dumps(inputs, default=str).encode()).hexdigest()[:16]
+        for table in ("examples", "fm_snapshots"):
+            inputs[f"{table} of {previous}"] = storage.read_manifest(config, table, previous)["content_hash"]
+    return inputs
 
 
 def _middle(config: PlatformConfig, day: date) -> datetime:

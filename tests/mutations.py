@@ -463,6 +463,27 @@ MUTATIONS = [
         "tests/training/foundation/test_train_foundation.py::test_a_changed_eval_fraction_neither_loses_nor_doubles_rows",
     ),
     Mutation(
+        "a checkpoint is of a number of processes",
+        "jobs/train_foundation.py",
+        'set(FoundationTraining.model_fields) - {"precision"}',
+        '{"compile"}',
+        "tests/training/foundation/test_launcher.py::test_one_process_goes_on_where_two_were_and_two_where_one_was",
+    ),
+    Mutation(
+        "what a restart cannot heal is tried again",
+        "training/foundation/launcher.py",
+        "self._remaining_restarts = 0",
+        "pass",
+        "tests/training/foundation/test_launcher.py::test_a_machine_without_the_lake_is_named_before_any_work_is_done",
+    ),
+    Mutation(
+        "a machine may have a lake of its own",
+        "training/foundation/same_lake.py",
+        "if not shares:",
+        "if False:",
+        "tests/training/foundation/test_launcher.py::test_a_machine_without_the_lake_is_named_before_any_work_is_done",
+    ),
+    Mutation(
         "what a job reads is not recorded",
         "storage/partitions.py",
         """record(f"{table}/ds={day}", manifest["content_hash"])""",

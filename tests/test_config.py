@@ -26,6 +26,26 @@ def line_of(text: str) -> int:
         ),
         ("codes: {dim: 32", "codes: {dim: wide", "foundation_model.codes.dim: Input should be a valid integer"),
         ("codes: {dim: 32", "codes: {dim: 0", "foundation_model.codes.dim: Input should be greater than 0, found 0"),
+        (
+            "training: {processes: 1",
+            "training: {nodes: 2, processes: 1",
+            "foundation_model.training: nodes: 2 needs rendezvous: host:port",
+        ),
+        (
+            "training: {processes: 1",
+            "training: {rendezvous: 'gpu-1:29400', processes: 1",
+            "foundation_model.training: rendezvous is where several machines meet: give nodes",
+        ),
+        (
+            "training: {processes: 1",
+            "training: {nodes: 2, rendezvous: gpu-1, processes: 1",
+            "foundation_model.training.rendezvous: String should match pattern",
+        ),
+        (
+            "restarts: 3",
+            "restarts: -1",
+            "foundation_model.training.restarts: Input should be greater",
+        ),
         ("device: auto", "device: tpu", "runtime.device: Input should be 'auto', 'cpu' or 'cuda', found 'tpu'"),
         ("  min_rows: 100", "  min_row: 100", "gates.min_row: unknown key"),
         ("history_days: 30\n  user", "history_days: 3\n  user", "windows_days [1, 7, 30] reach beyond history_days 3"),

@@ -41,10 +41,11 @@ from benchmarks.report import report
 from benchmarks.speed.fm_training_contestants import task as sizes
 from benchmarks.speed.fm_training_contestants.platform_network import DCNV2, feature_names, foundation_batch
 from benchmarks.speed.fm_training_contestants.task import Batch, Task, make_batch
-from config import NumEmbeddings, Runtime
+from config import FoundationTraining, NumEmbeddings, Runtime
 from models.architectures import ARCHITECTURES
 from models.foundation.embedded_network import EmbeddedNetwork
-from training.foundation.parallel import dense_parameters, process_group, run_in_group, shard
+from training.foundation.launcher import run_in_group
+from training.foundation.parallel import dense_parameters, process_group, shard
 
 CONSOLE = Console(stderr=True)
 TOLERANCE = 1e-4  # between the two loss curves
@@ -92,7 +93,8 @@ def _two_ranks(*, steps: int, rows: int, repeats: int) -> Result:
                 path = Path(folder) / "curve.json"
                 run_in_group(
                     ["benchmarks.speed.sharding", "--rank-to", str(path), "--steps", str(steps), "--rows", str(rows)],
-                    processes=ranks,
+                    FoundationTraining(processes=ranks, restarts=0),
+                    name=f"{ranks} ranks",
                 )
                 results.append(json.loads(path.read_text()))
             speed, shares = results[-1]["examples_per_s"], results[-1]["tables_by_rank"]

@@ -4,10 +4,7 @@ A single process is the same code path: a group of one.
 """
 
 import os
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -42,31 +39,11 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def run_in_group(arguments: Sequence[str], *, processes: int) -> None:
-    """Runs `python -m ...` as several processes of this machine that form a group; a SIGTERM is passed on to them.
-
-    Args:
-        arguments: after `python -m`.
-        processes: how many.
-
-    Raises:
-        RuntimeError: one of them failed; its error is on standard error.
-    """
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    env = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"} | os.environ
-    group = subprocess.Popen([*launcher, "-m", *arguments], stdout=sys.stderr, env=env)
-    before = signal.signal(signal.SIGTERM, lambda *_: group.terminate())
-    try:
-        code = group.wait()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if code:
-        raise RuntimeError(f"{arguments[0]} failed in one of {processes} processes (exit {code}); its error is above")
-
-
 @contextmanager
 def process_group(runtime: Runtime) -> Iterator[torch.device]:
     """Joins the group torchrun made, else makes a group of this one process; yields the process's device.
+
+    Within another it is that other group.
 
     Raises:
         RuntimeError: runtime.device is cuda and there is no CUDA device, or fewer than processes.
@@ -76,6 +53,9 @@ def process_group(runtime: Runtime) -> Iterator[torch.device]:
         use_cpu(threads=1 if in_group() else runtime.torch_threads)
     else:
         torch.cuda.set_device(device)
+    if dist.is_initialized():
+        yield device
+        return
     backend = "cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo"
     if in_group():
         dist.init_process_group(backend)
