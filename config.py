@@ -202,7 +202,8 @@ class Source(Section):
 class Storage(Section):
     """Where everything is kept; each source has its own folder below `root`."""
 
-    root: str = ".headwater"  # local path; lake, Feast, MLflow, reports
+    root: str = ".headwater"  # local or shared folder; lake, Feast, MLflow, reports
+    lake: Annotated[str, Field(pattern=r"^(s3://.+)?$")] = ""  # s3://bucket/folder to keep the lake in; "": below root
     cache: str = ".headwater/cache"  # downloaded source files
     feature_repo: str = "feature_repo"  # folder that gets feature_store.yaml, which the Feast SDK opens
 

@@ -80,9 +80,9 @@ def _read(spark: SparkSession, config: PlatformConfig, days: list[date], schema:
     columns = transforms.events_columns(schema)
     if not days:
         return spark.createDataFrame([], columns)
-    files = storage.dataset(config, "events", days).files
+    files = [path for day in days for path in sorted(storage.partition_folder(config, "events", day).glob("*.parquet"))]
     # Spark takes a path for a pattern; these are names.
-    names = [re.sub(r"([{}\[\]*?\\])", r"\\\1", file) for file in files]
+    names = [re.sub(r"([{}\[\]*?\\])", r"\\\1", str(file)) for file in files]
     return spark.read.schema(columns).parquet(*names)
 
 

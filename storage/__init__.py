@@ -14,6 +14,7 @@ from storage.days import (
     skip_reason,
     snapshot_ends,
 )
+from storage.owners import new_name
 from storage.partitions import (
     MANIFEST,
     PartitionMissing,
@@ -29,6 +30,7 @@ from storage.partitions import (
     read_manifest,
     read_partition,
     tables_of,
+    version_folder,
     write_partition,
 )
 from storage.places import (
@@ -41,6 +43,7 @@ from storage.places import (
     feature_repo_dir,
     mlflow_dir,
     mlflow_tracking_uri,
+    offline_dir,
     partition_dir,
     registered_model,
     report_dir,
@@ -96,7 +99,9 @@ __all__ = [
     "missing_for_the_next_day",
     "mlflow_dir",
     "mlflow_tracking_uri",
+    "new_name",
     "no_candidate",
+    "offline_dir",
     "partition_dir",
     "partition_folder",
     "peek_manifest",
@@ -119,6 +124,7 @@ __all__ = [
     "study_page",
     "table_dir",
     "tables_of",
+    "version_folder",
     "verticals_run",
     "write_partition",
 ]
