@@ -198,7 +198,7 @@ def read_partition(config: PlatformConfig, table: str, day: date, *, columns: li
         version = peek_manifest(config, table, day)[VERSION]
         try:
             return dataset(config, table, [day]).to_table(columns=columns)
-        except FileNotFoundError:
+        except OSError:  # a file is gone
             if not has_partition(config, table, day) or peek_manifest(config, table, day)[VERSION] == version:
                 raise
             # It was committed twice while it was read; the newest version is there.

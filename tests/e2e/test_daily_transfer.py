@@ -121,12 +121,11 @@ def kill_servers(config: PlatformConfig, path: Path, run: subprocess.Popen) -> l
 def kill_jobs(config: PlatformConfig, path: Path, run: subprocess.Popen) -> None:
     """Kills two jobs of the second day with SIGKILL in the middle of their work."""
     activity = storage.partition_dir(config, "user_activity", NEXT)
+    candidates = f"candidates_{KILLED_VERTICAL}"
     for words, is_in_the_middle in [
         (["extract_features"], lambda: list(activity.glob("*/"))),  # writes its tables
-        (
-            ["distill_vertical", KILLED_VERTICAL],
-            lambda: storage.has_partition(config, f"candidates_{KILLED_VERTICAL}", NEXT),
-        ),  # weights committed, version not registered
+        # weights committed, version not registered
+        (["distill_vertical", KILLED_VERTICAL], lambda: storage.has_partition(config, candidates, NEXT)),
     ]:
         process = wait_for(f"{words} to run", lambda words=words: job_process(path, words), run=run)
         wait_for(f"{words} in the middle", is_in_the_middle, run=run)
