@@ -8,8 +8,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
@@ -184,6 +186,27 @@ for number in range(60):
     assert len(_versions(tiny_config)) == 2
 
 
+def test_a_read_that_two_commits_overtake_begins_again(tiny_config: PlatformConfig, monkeypatch: pytest.MonkeyPatch):
+    def overtaken(*asked: Any) -> pyarrow.dataset.Dataset:
+        opened = storage.dataset(*asked)
+        monkeypatch.undo()
+        for number in (1, 2):
+            storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [number]}))
+        return opened
+
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [0]}))
+    monkeypatch.setattr("storage.partitions.dataset", overtaken)
+    assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [2]
+
+
+def test_a_file_that_is_gone_from_a_partition_is_an_error(tiny_config: PlatformConfig):
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [0]}))
+    folder = storage.partition_folder(tiny_config, "events", DAY)
+    (folder / "part-0.parquet").write_bytes(b"")
+    with pytest.raises((OSError, ValueError)):
+        storage.read_partition(tiny_config, "events", DAY)
+
+
 def test_a_writer_killed_at_any_instant_leaves_a_whole_partition(tiny_config: PlatformConfig):
     storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [-1] * 100}))
     writing = """
@@ -259,6 +282,16 @@ def test_a_dropped_partition_is_gone_and_leaves_nothing(tiny_config: PlatformCon
         assert not storage.has_partition(tiny_config, "events", DAY)
         assert storage.committed_days(tiny_config, "events") == [] and storage.tables_of(tiny_config, DAY) == []
     assert not _versions(tiny_config)
+
+
+def test_a_drop_begins_with_the_manifest(tiny_config: PlatformConfig, monkeypatch: pytest.MonkeyPatch):
+    for number in (1, 2):
+        storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [number]}))
+    versions = _versions(tiny_config)
+    removed = []
+    monkeypatch.setattr("storage.lake.Lake.remove", lambda lake, path: removed.append(Path(path).name))
+    storage.drop_partition(tiny_config, "events", DAY)
+    assert removed == [storage.MANIFEST, *reversed(versions)]
 
 
 def _versions(config: PlatformConfig) -> list[str]:
