@@ -28,7 +28,7 @@ def link_snapshots(config: PlatformConfig, tables: Sequence[str]) -> Path:
         (folder / table).mkdir(parents=True)
         for day in storage.committed_days(config, table):
             manifest = storage.peek_manifest(config, table, day)  # what a job makes of the set, it records by itself
-            for file in storage.version_folder(config, table, day, manifest).glob(PATTERN):
+            for file in storage.parquet_files(config, table, day, manifest):
                 _link(file, folder / table / f"{day}.{file.parent.name}.{file.name}")
     return folder
 

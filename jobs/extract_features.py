@@ -80,7 +80,8 @@ def _read(spark: SparkSession, config: PlatformConfig, days: list[date], schema:
     columns = transforms.events_columns(schema)
     if not days:
         return spark.createDataFrame([], columns)
-    files = [path for day in days for path in sorted(storage.partition_folder(config, "events", day).glob("*.parquet"))]
+    manifests = {day: storage.read_manifest(config, "events", day) for day in days}
+    files = [path for day, found in manifests.items() for path in storage.parquet_files(config, "events", day, found)]
     # Spark takes a path for a pattern; these are names.
     names = [re.sub(r"([{}\[\]*?\\])", r"\\\1", str(file)) for file in files]
     return spark.read.schema(columns).parquet(*names)

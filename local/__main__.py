@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
             root = storage.source_root(config)
             shutil.rmtree(root, ignore_errors=True)
             console.print(f"removed {root}", highlight=False)
+            if config.storage.lake:  # others may share it
+                console.print(f"kept the lake in {config.storage.lake}: empty it by hand", highlight=False)
         if arguments.command == "status":
             for name, state in servers.status(config).items():
                 console.print(f"{name:24}{state}", highlight=False)

@@ -15,6 +15,7 @@ from config import PlatformConfig
 from storage.places import copies_dir, table_dir
 from storage.replace import replace_file, replace_folder, sync_folder
 
+COPIED_BYTES = 1 << 23  # at once
 KEPT_COPIES = 2  # of a partition: the newest version, and the one that a reader may still be at
 
 
@@ -38,8 +39,8 @@ class Lake(ABC):
         """Puts a file in place of an old one, if any: whoever reads it meanwhile reads one of them, whole."""
 
     @abstractmethod
-    def local(self, folder: str) -> Path:
-        """Returns a folder of this machine with the files of a folder that never changes."""
+    def local(self, folder: str, names: Sequence[str]) -> Path:
+        """Returns a folder of this machine with the named files of a folder that never changes."""
 
     def full(self, path: str) -> str:
         """Returns a path as `files` takes it."""
@@ -48,8 +49,8 @@ class Lake(ABC):
     def get(self, path: str) -> bytes | None:
         """Reads a file; None where there is none."""
         try:
-            with self.files.open_input_stream(self.full(path)) as stream:
-                return bytes(stream.read())
+            with self.files.open_input_file(self.full(path)) as file:
+                return bytes(file.read())  # in one piece
         except FileNotFoundError:
             return None
 
@@ -77,7 +78,7 @@ class FolderLake(Lake):
     @contextmanager
     def writing(self, folder: str) -> Iterator[Path]:
         """Yields the folder itself: nobody reads it before a manifest names it."""
-        path = self.local(folder)
+        path = Path(self.full(folder))
         path.mkdir(parents=True)
         try:
             yield path
@@ -91,7 +92,7 @@ class FolderLake(Lake):
         with replace_file(Path(self.full(path))) as aside:
             aside.write_bytes(content)
 
-    def local(self, folder: str) -> Path:
+    def local(self, folder: str, names: Sequence[str]) -> Path:
         """Returns the folder itself."""
         return Path(self.full(folder))
 
@@ -120,18 +121,27 @@ class S3Lake(Lake):
         with self.files.open_output_stream(self.full(path)) as stream:
             stream.write(content)
 
-    def local(self, folder: str) -> Path:
-        """Downloads a folder where this machine has no copy of it.
+    def get(self, path: str) -> bytes | None:
+        """Reads an object, again where it was replaced meanwhile: Arrow cuts a new one at the length of the old."""
+        while True:
+            content = super().get(path)
+            if content is None or len(content) == self.files.get_file_info(self.full(path)).size:
+                return content
+
+    def local(self, folder: str, names: Sequence[str]) -> Path:
+        """Downloads the files where this machine has no copy of the folder.
 
         Raises:
-            FileNotFoundError: the folder has no files.
+            FileNotFoundError: one of them is gone.
         """
         path = self.copies / folder
         if not path.exists():
             with self._copy(folder) as copy:
-                copy_files(
-                    self.full(folder), str(copy), source_filesystem=self.files, destination_filesystem=LocalFileSystem()
-                )
+                for name in names:
+                    (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                    remote = self.files.open_input_stream(self.full(f"{folder}/{name}"))
+                    with remote as source, (copy / name).open("wb") as target:
+                        shutil.copyfileobj(source, target, COPIED_BYTES)
         return path
 
     @contextmanager

@@ -28,10 +28,12 @@ import pyarrow.parquet
 from config import ROOT, PlatformConfig
 from storage.lake import Lake, lake_of
 from storage.owners import abandoned, new_name
+from storage.places import partition_path
 from storage.reads import Reads, reads_so_far, record
 
 MANIFEST = "_SUCCESS.json"
 VERSION, PREVIOUS = "version", "previous"  # in it: the folder that is the partition, and the one that was it before
+PARTS = "parts"  # in it: the files of that folder, so that one which is gone is missed, and not read around
 
 
 class PartitionMissing(FileNotFoundError):
@@ -61,7 +63,7 @@ def commit_partition(
     Raises:
         ValueError: there is a partition of an earlier version of the platform.
     """
-    lake, place, version = lake_of(config), _place(table, day), new_name()
+    lake, place, version = lake_of(config), partition_path(table, day), new_name()
     _remove_abandoned(lake, place)
     with lake.writing(f"{place}/{version}") as folder:
         yield folder
@@ -93,7 +95,7 @@ def drop_partition(config: PlatformConfig, table: str, day: date) -> None:
 
     The manifest goes first: there is no instant at which a partition lacks files.
     """
-    lake, place = lake_of(config), _place(table, day)
+    lake, place = lake_of(config), partition_path(table, day)
     manifest = _found(lake, place)
     if manifest is None:
         return
@@ -116,8 +118,8 @@ def finite(value: Any) -> Any:
 def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, Any]:
     """Reads a committed partition's manifest: rows, schema, schema_hash, content_hash, code_version, inputs, extra.
 
-    And version and previous, the folders of this version and the one before; and files, where it was made from files
-    of a log.
+    And version and previous, the folders of this version and the one before; parts, the files in its folder; and files,
+    where it was made from files of a log.
 
     Every read of a partition begins here, and is recorded here as an input of what the job commits.
 
@@ -125,7 +127,7 @@ def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, An
         PartitionMissing: there is no committed partition.
     """
     manifest = peek_manifest(config, table, day)
-    record(_place(table, day), manifest["content_hash"])
+    record(partition_path(table, day), manifest["content_hash"])
     return manifest
 
 
@@ -135,7 +137,7 @@ def peek_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, An
     Raises:
         PartitionMissing: there is no committed partition.
     """
-    lake, place = lake_of(config), _place(table, day)
+    lake, place = lake_of(config), partition_path(table, day)
     manifest = _found(lake, place)
     if manifest is None:
         raise PartitionMissing(
@@ -147,22 +149,22 @@ def peek_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, An
 
 def has_partition(config: PlatformConfig, table: str, day: date) -> bool:
     """Says whether a partition is committed."""
-    return all(lake_of(config).are_files([f"{_place(table, day)}/{MANIFEST}"]))
+    return all(lake_of(config).are_files([f"{partition_path(table, day)}/{MANIFEST}"]))
 
 
 def committed_days(config: PlatformConfig, table: str) -> list[date]:
     """Returns the days of a table's committed partitions, oldest first."""
     lake = lake_of(config)
-    days = [name.removeprefix("ds=") for name in lake.names(table) if name.startswith("ds=")]
-    committed = lake.are_files([f"{table}/ds={day}/{MANIFEST}" for day in days])
-    return [date.fromisoformat(day) for day, there in zip(days, committed, strict=True) if there]
+    days = [date.fromisoformat(name.removeprefix("ds=")) for name in lake.names(table) if name.startswith("ds=")]
+    committed = lake.are_files([f"{partition_path(table, day)}/{MANIFEST}" for day in days])
+    return [day for day, there in zip(days, committed, strict=True) if there]
 
 
 def tables_of(config: PlatformConfig, day: date) -> list[str]:
     """Returns the names of all tables that have a committed partition of a day, sorted."""
     lake = lake_of(config)
     tables = lake.names("")
-    committed = lake.are_files([f"{_place(table, day)}/{MANIFEST}" for table in tables])
+    committed = lake.are_files([f"{partition_path(table, day)}/{MANIFEST}" for table in tables])
     return [table for table, there in zip(tables, committed, strict=True) if there]
 
 
@@ -173,9 +175,12 @@ def dataset(config: PlatformConfig, table: str, days: list[date]) -> pyarrow.dat
         PartitionMissing: one of them is not committed.
     """
     lake = lake_of(config)
-    folders = [f"{_place(table, day)}/{read_manifest(config, table, day)[VERSION]}" for day in days]
-    names = [f"{folder}/{name}" for folder in folders for name in lake.names(folder) if name.endswith(".parquet")]
-    return pa.dataset.dataset([lake.full(name) for name in names], format="parquet", filesystem=lake.files)
+    paths = []
+    for day in days:
+        manifest = read_manifest(config, table, day)
+        folder = lake.full(f"{partition_path(table, day)}/{manifest[VERSION]}")
+        paths += [f"{folder}/{name}" for name in _parquet(manifest)]
+    return pa.dataset.dataset(paths, format="parquet", filesystem=lake.files)
 
 
 def partition_folder(config: PlatformConfig, table: str, day: date) -> Path:
@@ -189,7 +194,13 @@ def partition_folder(config: PlatformConfig, table: str, day: date) -> Path:
 
 def version_folder(config: PlatformConfig, table: str, day: date, manifest: Mapping[str, Any]) -> Path:
     """Returns the folder of the version that a manifest names, for those who need both of one commit."""
-    return lake_of(config).local(f"{_place(table, day)}/{manifest[VERSION]}")
+    return lake_of(config).local(f"{partition_path(table, day)}/{manifest[VERSION]}", manifest[PARTS])
+
+
+def parquet_files(config: PlatformConfig, table: str, day: date, manifest: Mapping[str, Any]) -> list[Path]:
+    """Returns the Parquet files of the version that a manifest names, as files of this machine, sorted."""
+    folder = version_folder(config, table, day, manifest)
+    return [folder / name for name in _parquet(manifest)]
 
 
 def read_partition(config: PlatformConfig, table: str, day: date, *, columns: list[str] | None = None) -> pa.Table:
@@ -202,11 +213,6 @@ def read_partition(config: PlatformConfig, table: str, day: date, *, columns: li
             if not has_partition(config, table, day) or peek_manifest(config, table, day)[VERSION] == version:
                 raise
             # It was committed twice while it was read; the newest version is there.
-
-
-def _place(table: str, day: date) -> str:
-    """Returns a partition's path in the lake, its name in the record of what was read."""
-    return f"{table}/ds={day}"
 
 
 def _found(lake: Lake, place: str) -> dict[str, Any] | None:
@@ -237,16 +243,22 @@ def _remove_abandoned(lake: Lake, place: str) -> None:
             lake.remove(f"{place}/{name}")
 
 
+def _parquet(manifest: Mapping[str, Any]) -> list[str]:
+    return [name for name in manifest[PARTS] if name.endswith(".parquet") and "/" not in name]
+
+
 def _manifest(folder: Path, reads: Reads, extra: Mapping[str, Any]) -> dict[str, Any]:
     files = sorted(folder.glob("*.parquet"))
+    # Spark's checksums and markers are no content.
+    parts = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith((".", "_"))]
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith((".", "_")):  # Spark's checksums and markers are no content
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for path in parts:
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     schema = {f.name: str(f.type) for f in pa.parquet.read_schema(files[0])} if files else {}
     files_read = {} if reads.files is None else {"files": {name: asdict(read) for name, read in reads.files.items()}}
     return files_read | {
+        PARTS: [path.relative_to(folder).as_posix() for path in parts],
         "rows": sum(pa.parquet.read_metadata(f).num_rows for f in files),
         "schema": schema,
         "schema_hash": hashlib.sha256(json.dumps(schema).encode()).hexdigest(),

@@ -22,9 +22,17 @@ def table_dir(config: PlatformConfig, table: str) -> Path:
     return source_root(config) / "lake" / table
 
 
+def partition_path(table: str, day: date) -> str:
+    """Returns a partition's path in the lake, by which it is also named as an input."""
+    return f"{table}/ds={day}"
+
+
 def partition_dir(config: PlatformConfig, table: str, day: date) -> Path:
-    """Returns the folder of one partition's manifest and versions; `partition_folder` finds the one to read."""
-    return table_dir(config, table) / f"ds={day}"
+    """Returns the folder of one partition's manifest and versions, where the lake is of folders.
+
+    `partition_folder` finds the version to read, wherever the lake is.
+    """
+    return table_dir(config, "") / partition_path(table, day)
 
 
 def copies_dir(config: PlatformConfig) -> Path:

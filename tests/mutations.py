@@ -465,7 +465,7 @@ MUTATIONS = [
     Mutation(
         "Feast is given both versions of a day",
         "feature_repo/offline.py",
-        "storage.version_folder(config, table, day, manifest).glob(PATTERN)",
+        "storage.parquet_files(config, table, day, manifest)",
         "storage.partition_dir(config, table, day).glob('*/' + PATTERN)",
         "tests/feature_repo/test_offline.py",
     ),

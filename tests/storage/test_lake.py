@@ -99,6 +99,23 @@ def test_a_folder_of_many_files_is_had_where_it_was_not_written(config: Platform
         assert (folder / "model" / "weights").read_bytes() == b"1" * 1000
 
 
+def test_an_object_that_is_replaced_while_it_is_read_is_read_again(
+    tiny_config: PlatformConfig, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config.changed(storage={"lake": bucket})
+    storage.write_partition(config, "events", DAY, pa.table({"a": [1]}))
+    get = storage.lake.Lake.get
+
+    cut = iter([-7])  # of the new object, as much as the old one was long
+
+    def cut_once(lake: storage.lake.Lake, path: str) -> bytes | None:
+        content = get(lake, path)
+        return content and content[: next(cut, None)]
+
+    monkeypatch.setattr(storage.lake.Lake, "get", cut_once)
+    assert storage.read_manifest(config, "events", DAY)["rows"] == 1
+
+
 def test_copies_of_old_versions_are_removed(tiny_config: PlatformConfig, bucket: str) -> None:
     config = tiny_config.changed(storage={"lake": bucket})
     for number in range(4):

@@ -201,9 +201,11 @@ def test_a_read_that_two_commits_overtake_begins_again(tiny_config: PlatformConf
 
 def test_a_file_that_is_gone_from_a_partition_is_an_error(tiny_config: PlatformConfig):
     storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [0]}))
-    folder = storage.partition_folder(tiny_config, "events", DAY)
-    (folder / "part-0.parquet").write_bytes(b"")
-    with pytest.raises((OSError, ValueError)):
+    with storage.commit_partition(tiny_config, "events", DAY) as folder:
+        for part in range(2):
+            pa.parquet.write_table(pa.table({"a": [part]}), folder / f"part-{part}.parquet")
+    (folder / "part-0.parquet").unlink()  # as where an old version is being removed
+    with pytest.raises(FileNotFoundError):
         storage.read_partition(tiny_config, "events", DAY)
 
 
