@@ -227,7 +227,8 @@ def _url(*schemes: str) -> AfterValidator:
 class Storage(Section):
     """Where everything is kept; each source has its own folder below `root`, and its own part of every server."""
 
-    root: str = ".headwater"  # local or shared path; lake, reports, and the stores that no URL names
+    root: str = ".headwater"  # local or shared folder; lake, reports, and the stores that no URL names
+    lake: Annotated[str, Field(pattern=r"^(s3://.+)?$")] = ""  # s3://bucket/folder to keep the lake in; "": below root
     cache: str = ".headwater/cache"  # downloaded source files
     feature_repo: str = "feature_repo"  # folder that gets feature_store.yaml, which the Feast SDK opens
     mlflow: Annotated[str, _url("postgresql", "http", "https")] | None = None  # database, or tracking server

@@ -66,7 +66,7 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
         raise QualityError(
             f"{len(failures)} critical checks of {stage} failed on {day}: {named}{more}. "
             f"Read {index_page(config)}, look at the rejected rows in "
-            f"{storage.partition_dir(config, 'quarantine', day)}, correct the source and run the day again"
+            f"{storage.partition_folder(config, 'quarantine', day)}, correct the source and run the day again"
             + _hint(config, day, landed.get(EMPTY))
             + _anonymous_hint(config, landed)
         )

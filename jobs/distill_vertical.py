@@ -126,7 +126,7 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
             transfer: register(
                 run.client,
                 name,
-                storage.partition_dir(config, table, day) / "model",
+                storage.partition_folder(config, table, day) / "model",
                 run_id=run.run_id,
                 feature_repo=storage.feature_repo_dir(config),
                 tags=tags | {TRANSFER: transfer, "weights": weights[transfer], "parent": parents[transfer]},

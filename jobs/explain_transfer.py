@@ -85,7 +85,7 @@ def _explain(config: PlatformConfig, day: date, vertical: str, seeds: int) -> di
             text = json.dumps(storage.finite(explanation.as_dict()), indent=1)
             (folder / "explanation.json").write_text(text + "\n")
             (folder / "waterfall.svg").write_text(plot)
-        where = storage.partition_dir(config, table, day)
+        where = storage.partition_folder(config, table, day)
         kinds = {"gain": explanation.gain, "open": explanation.open, "without": explanation.depends}
         run.log_metrics({metric_name("ne", name): ne for name, ne in explanation.ne.items()})
         run.log_metrics({metric_name(kind, p.name): p.gain.value for kind, parts in kinds.items() for p in parts})

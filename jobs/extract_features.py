@@ -83,9 +83,10 @@ def _read(spark: SparkSession, config: PlatformConfig, days: list[date], schema:
     columns = transforms.events_columns(schema)
     if not days:
         return spark.createDataFrame([], columns)
-    files = storage.dataset(config, "events", days).files
+    manifests = {day: storage.read_manifest(config, "events", day) for day in days}
+    files = [path for day, found in manifests.items() for path in storage.parquet_files(config, "events", day, found)]
     # Spark takes a path for a pattern; these are names.
-    names = [re.sub(r"([{}\[\]*?\\])", r"\\\1", file) for file in files]
+    names = [re.sub(r"([{}\[\]*?\\])", r"\\\1", str(file)) for file in files]
     return spark.read.schema(columns).parquet(*names)
 
 

@@ -22,10 +22,10 @@ from data.fm_history import FmLog, item_fm_embedding, user_fm_history
 from data.sources import source_schema
 from feature_repo.store import open_store, register
 from feature_repo.training_rows import with_features
+from storage.tables import VIEWS
 
 LOG = logging.getLogger("headwater")
 MAX_SERVED_DAYS = 2  # a snapshot is served no longer, see feature_repo.feature_views.snapshot_ttl
-VIEWS = ["user_activity", "item_activity", "user_fm_history", "item_fm_embedding"]
 
 
 @storage.recorded_reads()
@@ -54,7 +54,7 @@ def main(config: PlatformConfig, *, day: date) -> dict[str, Any]:
     else:
         LOG.info("materialize %s into the online store", ", ".join(VIEWS))
         # An explicit window, of the newest snapshot: the registry's own watermark is reset by every apply.
-        store.materialize(ends[-1] - timedelta(microseconds=1), ends[-1], feature_views=VIEWS)
+        store.materialize(ends[-1] - timedelta(microseconds=1), ends[-1], feature_views=list(VIEWS))
     rows["vertical_examples"] = _write_examples(config, day, store)
     size = storage.online_store_bytes(config)
     return {

@@ -50,8 +50,7 @@ def _write(
     config: PlatformConfig, day: date, about: str, summary: dict[str, Any], *, page: str, cards: dict[str, str]
 ) -> dict[str, Any]:
     target = storage.report_dir(config, day)
-    staging_root = storage.table_dir(config, "_staging")
-    with storage.replace_folder(target, staging_root=staging_root, name=f"report.ds={day}") as folder:
+    with storage.replace_folder(target, staging_root=target.parent, name=f".{target.name}") as folder:
         (folder / "cards").mkdir()
         for name, card in cards.items():
             (folder / "cards" / f"{name}.md").write_text(card)

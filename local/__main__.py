@@ -44,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
             console.print(f"removed {root}", highlight=False)
             if kept := storage.kept_on_servers(config):
                 console.print(f"kept, as it is on servers: {', '.join(kept)}", highlight=False)
+            if config.storage.lake:  # others may share it
+                console.print(f"kept the lake in {config.storage.lake}: empty it by hand", highlight=False)
         if arguments.command == "status":
             for name, state in servers.status(config).items():
                 console.print(f"{name:24}{state}", highlight=False)

@@ -105,7 +105,7 @@ def _create_view(
     """Creates a view with exactly `columns`, empty if day is None; returns the schema that the files really have."""
     files: list[Path] = []
     if day is not None:
-        files = sorted(storage.partition_folder(config, table, day).glob("*.parquet"))
+        files = storage.parquet_files(config, table, day, storage.read_manifest(config, table, day))
     actual = pq.read_schema(files[0]) if files else pa.schema([])
     selected = []
     for field in columns:

@@ -42,8 +42,8 @@ def candidate(config: PlatformConfig, vertical: str, day: date, evaluations: pa.
     table = f"candidates_{vertical}"
     if not storage.has_partition(config, table, day):
         return None
-    folder = storage.partition_dir(config, table, day) / "model"
     manifest = storage.read_manifest(config, table, day)
+    folder = storage.version_folder(config, table, day, manifest) / "model"
     description = json.loads((folder / "model.json").read_text())
     settings, features = description["settings"], description["features"]
     sizes = parameter_counts(folder / "model.safetensors")
@@ -67,7 +67,9 @@ def candidate(config: PlatformConfig, vertical: str, day: date, evaluations: pa.
 
 def foundation_parameters(config: PlatformConfig, day: date) -> int | None:
     """Counts the parameters of a day's FM snapshot; None if there is none."""
-    files = storage.partition_dir(config, "fm_snapshots", day).glob("model-*.safetensors")
+    if not storage.has_partition(config, "fm_snapshots", day):
+        return None
+    files = storage.partition_folder(config, "fm_snapshots", day).glob("model-*.safetensors")
     counts = [sum(parameter_counts(path).values()) for path in files]
     return sum(counts) if counts else None
 

@@ -257,6 +257,7 @@ def made_in(config: PlatformConfig, version: ModelVersion) -> Path | None:
     day = day_of(version)
     if not storage.has_partition(config, table, day):
         return None
-    if storage.read_manifest(config, table, day)["extra"]["weights"] != version.tags["weights"]:
+    manifest = storage.read_manifest(config, table, day)
+    if manifest["extra"]["weights"] != version.tags["weights"]:
         return None
-    return storage.partition_folder(config, table, day)
+    return storage.version_folder(config, table, day, manifest)

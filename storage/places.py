@@ -18,18 +18,36 @@ def cache_dir(config: PlatformConfig) -> Path:
 
 
 def table_dir(config: PlatformConfig, table: str) -> Path:
-    """Returns the folder of a table's partitions."""
+    """Returns the folder of a table's partitions, where the lake is of folders."""
     return source_root(config) / "lake" / table
 
 
+def partition_path(table: str, day: date) -> str:
+    """Returns a partition's path in the lake, by which it is also named as an input."""
+    return f"{table}/ds={day}"
+
+
 def partition_dir(config: PlatformConfig, table: str, day: date) -> Path:
-    """Returns the folder of one partition; it exists once the partition is committed."""
-    return table_dir(config, table) / f"ds={day}"
+    """Returns the folder of one partition's manifest and versions, where the lake is of folders.
+
+    `partition_folder` finds the version to read, wherever the lake is.
+    """
+    return table_dir(config, "") / partition_path(table, day)
+
+
+def copies_dir(config: PlatformConfig) -> Path:
+    """Returns the folder of this machine's copies of partitions, where the lake is in S3."""
+    return source_root(config) / "lake_copies"
 
 
 def feast_dir(config: PlatformConfig) -> Path:
     """Returns the folder of Feast's registry and online store."""
     return source_root(config) / "feast"
+
+
+def offline_dir(config: PlatformConfig) -> Path:
+    """Returns the folder of the sets of files that Feast reads histories from."""
+    return feast_dir(config) / "offline"
 
 
 def feature_repo_dir(config: PlatformConfig) -> Path:

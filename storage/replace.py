@@ -1,13 +1,18 @@
-"""Files and folders written aside and put in place by one atomic step."""
+"""Files and folders written aside and put in place by one step, which is atomic for files.
+
+For folders it is on local Linux file systems. They hold pages, checkpoints and copies; a partition's commit renames a
+file alone (`storage.partitions`).
+"""
 
 import ctypes
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
+
+from storage.owners import abandoned, new_name
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fs.h
 
@@ -28,7 +33,7 @@ def replace_folder(target: Path, *, staging_root: Path, name: str) -> Iterator[P
     try:
         yield staging
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sync(staging)
+        sync_folder(staging)
         _put_in_place(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -56,27 +61,18 @@ def replace_file(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
-def _aside(folder: Path, name: str) -> Path:
-    """Returns a path of this process's own, and removes what killed processes left of the same name."""
-    for leftover in folder.glob(f"{escape(name)}.*.*"):
-        if not _alive(int(leftover.name.rsplit(".", 2)[1])):
-            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-    return folder / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Waits until a folder and all in it are on the disk."""
     for path in [*folder.rglob("*"), folder]:
         _sync_one(path)
+
+
+def _aside(folder: Path, name: str) -> Path:
+    """Returns a path of this process's own, and removes what killed processes left of the same name."""
+    for leftover in folder.glob(f"{escape(name)}.*"):
+        if abandoned(leftover.name.removeprefix(f"{name}.")):
+            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    return folder / f"{name}.{new_name()}"
 
 
 def _sync_one(path: Path) -> None:
@@ -93,8 +89,8 @@ def _put_in_place(staging: Path, target: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     exchange = getattr(libc, "renameat2", None)
     if exchange and exchange(AT_FDCWD, bytes(staging), AT_FDCWD, bytes(target), RENAME_EXCHANGE) == 0:
-        return  # staging now holds the old partition; the caller removes it
-    # No exchange on this system: for an instant there is no partition, which readers refuse and a retry repairs.
+        return  # staging now holds the old folder; the caller removes it
+    # No exchange on this file system: for an instant there is no folder, which readers refuse and a retry repairs.
     old = staging.with_name(staging.name + ".old")
     os.rename(target, old)
     os.rename(staging, target)

@@ -320,7 +320,7 @@ def test_a_gain_is_explained_by_parts_that_sum_to_it(platform: Platform):
     gain = found["ne"]["none"] - found["ne"]["shipped"]
     assert sum(part["value"] for part in found["gain"].values()) == pytest.approx(gain, abs=1e-9)
     assert set(found["open"]) >= {"staleness", "rounding", "alignment", "compression"} and found["advice"]
-    folder = storage.partition_dir(config, f"explanations_{VERTICAL}", day)
+    folder = storage.partition_folder(config, f"explanations_{VERTICAL}", day)
     told = json.loads((folder / "explanation.json").read_text())
     assert told["ne"]["fm"] == pytest.approx(found["ne"]["fm"])
     assert told["rows"] == storage.dataset(config, "vertical_examples", [day]).count_rows(

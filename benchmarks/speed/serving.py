@@ -37,12 +37,12 @@ from benchmarks.report import report
 from benchmarks.speed.serving_load import GRACE_S
 from config import ROOT, PlatformConfig, load_config
 from feature_repo.store import open_store
-from jobs.materialize_features import VIEWS
 from local.ports import free_ports
 from models.vertical.batch import pairs
 from serving.champion import Champion
 from serving.registry import CHALLENGER, CHAMPION
 from serving.request_scorer import Asked, RequestScorer
+from storage.tables import VIEWS
 from training.tracking import tracking_client
 
 CONSOLE = Console(stderr=True)
@@ -198,7 +198,7 @@ def _online_stores(config: PlatformConfig, folder: Path) -> Iterator[tuple[str, 
 def _filled(config: PlatformConfig, end: datetime) -> bool:
     store = FeatureStore(str(storage.feature_repo_dir(config)))
     try:
-        store.materialize(end - timedelta(microseconds=1), end, feature_views=VIEWS)
+        store.materialize(end - timedelta(microseconds=1), end, feature_views=list(VIEWS))
     except ConnectionError:
         return False
     return True

@@ -101,8 +101,10 @@ def foundation_batches(
     features = FoundationFeatures.of(source_schema(config), config.foundation_model, config.features)
     size = config.foundation_model.optimizer.batch_size
     pending: list[pa.Table] = []
-    for file in storage.dataset(config, "examples", [day]).files:
-        for chunk in _chunks(pa.parquet.ParquetFile(file), features.columns, start, end):
+    examples = storage.dataset(config, "examples", [day])
+    for name in examples.files:
+        file = pa.parquet.ParquetFile(name, filesystem=examples.filesystem)
+        for chunk in _chunks(file, features.columns, start, end):
             rows = _between(pa.Table.from_batches([chunk]), start, end)
             pending.append(rows)
             table = pa.concat_tables(pending)

@@ -120,11 +120,12 @@ def kill_servers(config: PlatformConfig, path: Path, run: subprocess.Popen) -> l
 
 def kill_jobs(config: PlatformConfig, path: Path, run: subprocess.Popen) -> None:
     """Kills two jobs of the second day with SIGKILL in the middle of their work."""
-    lake = storage.source_root(config) / "lake"
-    candidate = lake / f"candidates_{KILLED_VERTICAL}" / f"ds={NEXT}"
+    activity = storage.partition_dir(config, "user_activity", NEXT)
+    candidates = f"candidates_{KILLED_VERTICAL}"
     for words, is_in_the_middle in [
-        (["extract_features"], lambda: list((lake / "_staging").glob(f"*.ds={NEXT}.*"))),  # writes its tables
-        (["distill_vertical", KILLED_VERTICAL], candidate.exists),  # weights committed, version not registered
+        (["extract_features"], lambda: list(activity.glob("*/"))),  # writes its tables
+        # weights committed, version not registered
+        (["distill_vertical", KILLED_VERTICAL], lambda: storage.has_partition(config, candidates, NEXT)),
     ]:
         process = wait_for(f"{words} to run", lambda words=words: job_process(path, words), run=run)
         wait_for(f"{words} in the middle", is_in_the_middle, run=run)
@@ -154,10 +155,14 @@ def wait_for(
 
 
 def uncommitted(config: PlatformConfig) -> list[Path]:
-    """Partitions without a manifest, and what a job has left beside them."""
-    lake = storage.source_root(config) / "lake"
-    partitions = [p for p in lake.glob("*/ds=*") if p.parent.name != "_staging"]
-    return [p for p in partitions if not (p / storage.MANIFEST).is_file()] + list(lake.glob("_staging/*"))
+    """What a job has left in partitions beside the manifest and the versions that it names."""
+    left = []
+    for folder in storage.table_dir(config, "").glob("*/ds=*"):
+        manifest = folder / storage.MANIFEST
+        named = json.loads(manifest.read_text()) if manifest.is_file() else {}
+        known = [storage.MANIFEST, named.get("version"), named.get("previous")]
+        left += [path for path in folder.iterdir() if path.name not in known]
+    return left
 
 
 def test_two_days_ran_and_their_results_are_shown(platform: Platform) -> None:

@@ -61,7 +61,7 @@ def test_a_landed_day_becomes_three_tables(landed: PlatformConfig, monkeypatch: 
     assert extract_features.main(landed, day=day)["rows"].keys() == set(TABLES)
 
     events = storage.read_partition(landed, "events", day)
-    files = sorted(storage.partition_dir(landed, "examples", day).glob("*.parquet"))
+    files = sorted(storage.partition_folder(landed, "examples", day).glob("*.parquet"))
     assert [file.name for file in files] == [f"part-0000{n}.parquet" for n in range(3)]
     rows = storage.read_partition(landed, "examples", day)
     order = ["event_timestamp", "impression_id"]

@@ -6,6 +6,7 @@ import pytest
 import storage
 from data.sources import source_schema
 from feature_repo.feature_views import snapshot_source
+from feature_repo.offline import link_snapshots
 from quality.profile import profile
 from quality.suites import SUITES
 from tests.newcomers_log import DAYS, frame, line, make_log
@@ -48,7 +49,8 @@ def test_a_storage_path_is_no_pattern(tmp_path):
     suite = SUITES["events"](log.config, source_schema(log.config))
     assert len(profile(log.config, DAYS[3], suite).rows) == 8
     # As Feast's offline store reads its sources.
-    assert ibis.duckdb.connect().read_parquet(snapshot_source(log.config, "events").path).count().execute() == 8
+    source = snapshot_source(link_snapshots(log.config, ["events"]), "events")
+    assert ibis.duckdb.connect().read_parquet(source.path).count().execute() == 8
 
 
 def test_hidden_files_and_folders_are_no_data_and_are_named(log, caplog):

@@ -4,10 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
 import pytest
 
 import storage
@@ -48,7 +53,6 @@ def test_a_partition_is_replaced_whole_and_says_what_it_holds(tiny_config: Platf
     second = storage.read_manifest(tiny_config, "events", DAY)
     assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [7]
     assert (first["rows"], first["extra"], second["rows"]) == (3, {"raw_rows": 4}, 1)
-    assert not list(storage.table_dir(tiny_config, "_staging").iterdir())
 
 
 def test_a_partition_names_what_its_job_has_read_by_then(tiny_config: PlatformConfig):
@@ -111,30 +115,145 @@ def test_a_folder_without_manifest_is_no_partition(tiny_config: PlatformConfig):
 
 def test_a_killed_writer_leaves_the_old_partition_and_its_rest_is_swept_up(tiny_config: PlatformConfig):
     storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [1]}))
-    script = f"""
-import sys, time, datetime
-sys.path.insert(0, {str(ROOT)!r})
-import storage
-from config import PlatformConfig
-config = PlatformConfig.model_validate_json(sys.stdin.read())
-with storage.commit_partition(config, "events", datetime.date(2026, 1, 2)) as folder:
+    writing = """
+with storage.commit_partition(config, "events", DAY) as folder:
     (folder / "part-0.parquet").write_bytes(b"half of a file")
     print("writing", flush=True)
     time.sleep(60)
 """
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdin and writer.stdout
-        writer.stdin.write(tiny_config.model_dump_json())
-        writer.stdin.close()
-        assert writer.stdout.readline() == "writing\n"
+    with _process(tiny_config, writing) as writer:
+        assert writer.stdout and writer.stdout.readline() == "writing\n"
         os.kill(writer.pid, signal.SIGKILL)
-    staging = storage.table_dir(tiny_config, "_staging")
-    assert len(list(staging.iterdir())) == 1
+    before = storage.read_manifest(tiny_config, "events", DAY)["version"]
+    assert len(_versions(tiny_config)) == 2
     assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [1]
     storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [2]}))
+    after = storage.read_manifest(tiny_config, "events", DAY)
     assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [2]
-    assert not list(staging.iterdir())
+    assert _versions(tiny_config) == [before, after["version"]] and after["previous"] == before
+
+
+def test_the_version_before_is_kept_until_the_next_commit(tiny_config: PlatformConfig):
+    committed, slow = [], None
+    for number in range(4):
+        storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [number]}))
+        committed.append(storage.read_manifest(tiny_config, "events", DAY)["version"])
+        assert _versions(tiny_config) == committed[-2:]  # names sort by time
+        opened = storage.dataset(tiny_config, "events", [DAY])  # by a reader that takes its time
+        if slow:
+            assert slow.to_table()["a"].to_pylist() == [number - 1]
+        slow = opened
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [4]}))
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [5]}))
+    with pytest.raises(FileNotFoundError):  # two commits later there is nothing to read, rather than something else
+        slow.to_table()
+
+
+def test_a_living_writer_keeps_what_it_writes(tiny_config: PlatformConfig):
+    with storage.commit_partition(tiny_config, "events", DAY) as folder:
+        storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [1]}))
+        storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [2]}))
+        pa.parquet.write_table(pa.table({"a": [3]}), folder / "part-0.parquet")
+        assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [2]
+    assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [3]
+
+
+def test_a_version_that_a_dead_process_committed_is_no_leftover(tiny_config: PlatformConfig):
+    for number in (1, 2):
+        _in_process(tiny_config, f'storage.write_partition(config, "events", DAY, pa.table({{"a": [{number}]}}))')
+    committed = _versions(tiny_config)
+    with storage.commit_partition(tiny_config, "events", DAY):
+        assert set(committed) < set(_versions(tiny_config))  # both are there while a new one is written
+    assert set(_versions(tiny_config)) > {committed[1]}
+
+
+def test_a_reader_beside_a_writer_sees_whole_partitions(tiny_config: PlatformConfig):
+    """Rows of a version all carry its number, in two files; a mix, a part or nothing would show."""
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [-1] * 100}))
+    writing = """
+for number in range(60):
+    with storage.commit_partition(config, "events", DAY, extra={"number": number}) as folder:
+        for part in range(2):
+            pa.parquet.write_table(pa.table({"a": [number] * 50}), folder / f"part-{part}.parquet")
+"""
+    seen = []
+    with _process(tiny_config, writing) as writer:
+        while writer.poll() is None:
+            rows = storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist()
+            assert len(rows) == 100 and len(set(rows)) == 1
+            seen.append(rows[0])
+    assert writer.returncode == 0 and seen == sorted(seen) and len(set(seen)) > 5
+    assert len(_versions(tiny_config)) == 2
+
+
+def test_a_read_that_two_commits_overtake_begins_again(tiny_config: PlatformConfig, monkeypatch: pytest.MonkeyPatch):
+    def overtaken(*asked: Any) -> pyarrow.dataset.Dataset:
+        opened = storage.dataset(*asked)
+        monkeypatch.undo()
+        for number in (1, 2):
+            storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [number]}))
+        return opened
+
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [0]}))
+    monkeypatch.setattr("storage.partitions.dataset", overtaken)
+    assert storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist() == [2]
+
+
+def test_a_file_that_is_gone_from_a_partition_is_an_error(tiny_config: PlatformConfig):
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [0]}))
+    with storage.commit_partition(tiny_config, "events", DAY) as folder:
+        for part in range(2):
+            pa.parquet.write_table(pa.table({"a": [part]}), folder / f"part-{part}.parquet")
+    (folder / "part-0.parquet").unlink()  # as where an old version is being removed
+    with pytest.raises(FileNotFoundError):
+        storage.read_partition(tiny_config, "events", DAY)
+
+
+def test_a_writer_killed_at_any_instant_leaves_a_whole_partition(tiny_config: PlatformConfig):
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [-1] * 100}))
+    writing = """
+print("ready", flush=True)
+for number in itertools.count():
+    storage.write_partition(config, "events", DAY, pa.table({"a": [number] * 100}))
+"""
+    for attempt in range(4):
+        with _process(tiny_config, writing) as writer:
+            assert writer.stdout and writer.stdout.readline() == "ready\n"
+            time.sleep(0.05 + 0.013 * attempt)
+            os.kill(writer.pid, signal.SIGKILL)
+        rows = storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist()
+        assert len(rows) == 100 and len(set(rows)) == 1
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [7]}))
+    storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [8]}))
+    assert len(_versions(tiny_config)) == 2
+    assert not list(storage.partition_dir(tiny_config, "events", DAY).glob(".*"))
+
+
+def test_a_commit_renames_nothing_but_its_manifest(tiny_config: PlatformConfig, monkeypatch: pytest.MonkeyPatch):
+    renamed = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (renamed.append(Path(new).name), replace(old, new)))
+    for forbidden in ("rename", "renames"):
+        monkeypatch.setattr(os, forbidden, None)
+    monkeypatch.setattr("storage.replace._put_in_place", None)  # the exchange of folders
+    for _ in range(2):
+        storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [1]}))
+    storage.drop_partition(tiny_config, "events", DAY)
+    assert renamed == [storage.MANIFEST] * 2
+
+
+def test_a_partition_of_an_earlier_version_is_refused(tiny_config: PlatformConfig):
+    folder = storage.partition_dir(tiny_config, "events", DAY)
+    folder.mkdir(parents=True)
+    pa.parquet.write_table(pa.table({"a": [1]}), folder / "part-0.parquet")
+    (folder / storage.MANIFEST).write_text('{"rows": 1, "content_hash": "0"}')
+    for using in (
+        lambda: storage.read_partition(tiny_config, "events", DAY),
+        lambda: storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [1]})),
+    ):
+        with pytest.raises(ValueError, match=r"events/ds=2026-01-02 is of an earlier version .*`make clean`"):
+            using()
+    assert sorted(path.name for path in folder.iterdir()) == [storage.MANIFEST, "part-0.parquet"]
 
 
 def test_skipped_days_are_stepped_over_and_named_as_inputs(tiny_config: PlatformConfig):
@@ -163,4 +282,44 @@ def test_a_dropped_partition_is_gone_and_leaves_nothing(tiny_config: PlatformCon
     for _ in range(2):
         storage.drop_partition(tiny_config, "events", DAY)
         assert not storage.has_partition(tiny_config, "events", DAY)
-    assert not list(storage.table_dir(tiny_config, "_staging").iterdir())
+        assert storage.committed_days(tiny_config, "events") == [] and storage.tables_of(tiny_config, DAY) == []
+    assert not _versions(tiny_config)
+
+
+def test_a_drop_begins_with_the_manifest(tiny_config: PlatformConfig, monkeypatch: pytest.MonkeyPatch):
+    for number in (1, 2):
+        storage.write_partition(tiny_config, "events", DAY, pa.table({"a": [number]}))
+    versions = _versions(tiny_config)
+    removed = []
+    monkeypatch.setattr("storage.lake.Lake.remove", lambda lake, path: removed.append(Path(path).name))
+    storage.drop_partition(tiny_config, "events", DAY)
+    assert removed == [storage.MANIFEST, *reversed(versions)]
+
+
+def _versions(config: PlatformConfig) -> list[str]:
+    """Returns the names of the folders that lie beside the manifest of `events`, sorted."""
+    return sorted(path.name for path in storage.partition_dir(config, "events", DAY).iterdir() if path.is_dir())
+
+
+def _process(config: PlatformConfig, lines: str) -> subprocess.Popen[str]:
+    """Starts a process that runs some lines with `storage`, `config` and `DAY`."""
+    script = f"""
+import itertools, sys, time, datetime
+sys.path.insert(0, {str(ROOT)!r})
+import pyarrow as pa, pyarrow.parquet
+import storage
+from config import PlatformConfig
+config, DAY = PlatformConfig.model_validate_json(sys.stdin.read()), datetime.date.fromisoformat("{DAY}")
+{lines}
+"""
+    command = [sys.executable, "-c", script]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    process.stdin.write(config.model_dump_json())
+    process.stdin.close()
+    return process
+
+
+def _in_process(config: PlatformConfig, lines: str) -> None:
+    with _process(config, lines) as process:
+        assert process.wait() == 0

@@ -40,7 +40,8 @@ def test_a_secret_is_never_readable_by_others(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_is_swept_up_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left, living = tmp_path / f".a[1].json.{dead.pid}.0", tmp_path / f".a[1].json.{os.getppid()}.0"
+    by_me = f".a[1].json.{storage.new_name()}"
+    left, living = (tmp_path / by_me.replace(f"_{os.getpid()}_", f"_{pid}_") for pid in (dead.pid, os.getppid()))
     left.touch(), living.touch()
     with storage.replace_file(tmp_path / "a[1].json") as aside:
         aside.write_text("x")

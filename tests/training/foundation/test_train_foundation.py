@@ -123,7 +123,7 @@ def in_processes(config: PlatformConfig) -> list[tuple[dict[str, Any], dict[str,
         for day in (FIRST, SECOND):
             train_foundation.main(config.changed(foundation_model={"training": {"processes": processes}}), day=day)
         held: dict[str, set[int]] = {}
-        for path in storage.partition_dir(config, "fm_snapshots", SECOND).glob("model-*.safetensors"):
+        for path in storage.partition_folder(config, "fm_snapshots", SECOND).glob("model-*.safetensors"):
             for name, ids in load_file(path).items():
                 if name.endswith("sorted_raw_ids"):
                     held[name.split(".")[-2]] = {int(i) for i in ids if int(i) < 2**63 - 1}
@@ -185,7 +185,7 @@ def test_a_snapshot_in_many_files_is_the_same_model(config: PlatformConfig, monk
         for day in (FIRST, SECOND):  # the second continues from the first's snapshot
             train_foundation.main(config, day=day)
         found.append(results(config, SECOND))
-        files.append(len(list(storage.partition_dir(config, "fm_snapshots", SECOND).glob("*.safetensors"))))
+        files.append(len(list(storage.partition_folder(config, "fm_snapshots", SECOND).glob("*.safetensors"))))
     assert files[0] == 3
     assert files[1] > 10  # one for each tensor
     assert found[0]["version"] == found[1]["version"]
@@ -343,7 +343,7 @@ def codes_after(config: PlatformConfig, day: date) -> tuple[np.ndarray, np.ndarr
     logged = storage.read_partition(config, "fm_outputs", day)
     logged = logged.filter(pc.is_valid(logged["code"]))
     with foundation_trainer(config, source_schema(config)) as trainer:
-        load_sharded(storage.partition_dir(config, "fm_snapshots", day), trainer.model, trainer.optimizer)
+        load_sharded(storage.partition_folder(config, "fm_snapshots", day), trainer.model, trainer.optimizer)
         scored = list(trainer.score(foundation_batches(config, day), "score"))
     ids = pa.chunked_array([part.keys["impression_id"] for part in scored])
     places = pc.index_in(logged["impression_id"], ids.combine_chunks()).to_numpy()
