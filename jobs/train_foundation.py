@@ -203,7 +203,8 @@ def _learnt_until(config: PlatformConfig, day: date) -> datetime:
 
 def _key(config: PlatformConfig, day: date) -> str:
     """Computes a key of all that the day's training depends on."""
-    return hashlib.sha256(json.dumps(list(_inputs(config, day).values()), default=str).encode()).hexdigest()[:16]
+    inputs = json.dumps(_inputs(config, day), default=str, sort_keys=True)  # a file written for a group is sorted, too
+    return hashlib.sha256(inputs.encode()).hexdigest()[:16]
 
 
 def _inputs(config: PlatformConfig, day: date) -> dict[str, Any]:

@@ -470,6 +470,13 @@ MUTATIONS = [
         "tests/training/foundation/test_launcher.py::test_one_process_goes_on_where_two_were_and_two_where_one_was",
     ),
     Mutation(
+        "a checkpoint is of an order of settings",
+        "jobs/train_foundation.py",
+        "default=str, sort_keys=True",
+        "default=str",
+        "tests/training/foundation/test_launcher.py::test_one_process_goes_on_where_two_were_and_two_where_one_was",
+    ),
+    Mutation(
         "what a restart cannot heal is tried again",
         "training/foundation/launcher.py",
         "self._remaining_restarts = 0",

@@ -160,7 +160,11 @@ def break_off_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.e2e
 @pytest.mark.parametrize("at_first", [1, 2])
 def test_one_process_goes_on_where_two_were_and_two_where_one_was(
-    config: PlatformConfig, at_first: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    config: PlatformConfig,
+    at_first: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ):
     learnt = learnt_by(monkeypatch)
     trained(config)
@@ -179,8 +183,10 @@ def test_one_process_goes_on_where_two_were_and_two_where_one_was(
         with monkeypatch.context() as context, pytest.raises(RuntimeError, match="broken off"):
             break_off_after(33, context)
             trained(config, checkpoint_minutes=1e-9)
-        assert 0 < len(learnt) < len(whole)
+        steps = json.loads(saved.read_text())["ranks"][0]["phase_step"]
+        capfd.readouterr()
         trained(config, **TWO)
+        assert f"continuing from the checkpoint of phase 1, step {steps}" in capfd.readouterr().err
     assert outputs(config) == pytest.approx(expected, abs=5e-6, nan_ok=True)
 
 
