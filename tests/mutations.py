@@ -493,7 +493,7 @@ MUTATIONS = [
     Mutation(
         "what a job reads is not recorded",
         "storage/partitions.py",
-        """record(f"{table}/ds={day}", manifest["content_hash"])""",
+        """record(partition_path(table, day), manifest["content_hash"])""",
         "pass",
         "tests/storage/test_partitions.py",
     ),
