@@ -65,8 +65,8 @@ def main(config: PlatformConfig, *, day: date, stage: str) -> dict[str, Any]:
         more = f"; and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
         raise QualityError(
             f"{len(failures)} critical checks of {stage} failed on {day}: {named}{more}. "
-            f"Read {index_page(config)}, look at the rejected rows in "
-            f"{storage.partition_folder(config, 'quarantine', day)}, correct the source and run the day again"
+            f"Read {index_page(config)}, look at the rejected rows, "
+            f"{storage.partition_path('quarantine', day)} in the lake, correct the source and run the day again"
             + _hint(config, day, landed.get(EMPTY))
             + _anonymous_hint(config, landed)
         )
