@@ -114,13 +114,13 @@ def start() -> None:
     compose("up", "-d", *first[:-1])
     wait("Postgres", 60, lambda: inside("postgres", "pg_isready", "-h", "127.0.0.1", "-U", "headwater"))
     compose("up", "-d", "airflow-init")
-    wait("airflow-init", 180, lambda: "exited" in engine("inspect", "-f", "{{.State.Status}}", name("airflow-init")))
+    wait("airflow-init", 420, lambda: "exited" in engine("inspect", "-f", "{{.State.Status}}", name("airflow-init")))
     if engine("inspect", "-f", "{{.State.ExitCode}}", name("airflow-init")).strip() != "0":
         raise Failed(f"airflow-init failed:\n{engine('logs', name('airflow-init'))}")
     described = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]
     compose("up", "-d", "--no-deps", *(s for s in described if s not in first and "profiles" not in described[s]))
-    wait("MLflow", 180, lambda: requests.get("http://127.0.0.1:5000/health", timeout=5).text)
-    wait("Airflow", 180, lambda: requests.get("http://127.0.0.1:8080/api/v2/version", timeout=5).text)
+    wait("MLflow", 420, lambda: requests.get("http://127.0.0.1:5000/health", timeout=5).text)
+    wait("Airflow", 420, lambda: requests.get("http://127.0.0.1:8080/api/v2/version", timeout=5).text)
 
 
 def connect(password: str) -> Airflow:
@@ -132,7 +132,7 @@ def connect(password: str) -> Airflow:
         password=password,
         while_away=lambda: time.sleep(2),
     )
-    wait("the DAG", 180, airflow.is_known)
+    wait("the DAG", 420, airflow.is_known)
     return airflow
 
 
