@@ -30,7 +30,7 @@ class Champion:
     """Holds the version that the alias names; one load at a time, while requests go on with the one before."""
 
     def __init__(self, config: PlatformConfig, vertical: str) -> None:
-        """Opens the registry and Feast's store; loads nothing yet."""
+        """Opens nothing yet: a server that starts before the first day waits for it."""
         self.config, self.name = config, storage.registered_model(vertical)
         self.loaded: Loaded | None = None
         self.checked_at = -math.inf  # by time.monotonic: when the alias was last read
@@ -38,7 +38,7 @@ class Champion:
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self.client = MlflowClient(uri, uri)
-        self.store = FeatureStore(str(storage.feature_repo_dir(config)))
+        self.store: FeatureStore | None = None
 
     def refresh(self) -> None:
         """Loads the version that the alias names now, if it is another.
@@ -51,6 +51,7 @@ class Champion:
             self.checked_at = time.monotonic()
             if version is None or (self.loaded and self.loaded.version == str(version.version)):
                 return
+            self.store = self.store or FeatureStore(str(storage.feature_repo_dir(self.config)))
             model = load_version(self.config, version)
             scorer = RequestScorer(model, OnlineFeatures(self.store, model.features.columns))
             self.loaded = Loaded(str(version.version), scorer)

@@ -233,12 +233,14 @@ def test_while_the_registry_cannot_be_read_the_age_of_the_last_look_grows(
     until(lambda: door.metric("headwater_alias_check_age_seconds") > 0.5)
 
 
-def test_without_a_champion_the_server_says_so_and_serves_the_first_one(
-    platform: PlatformConfig, tmp_path: Path
+def test_a_server_that_starts_before_the_first_day_says_so_and_serves_the_first_champion(
+    tiny_config: PlatformConfig, tmp_path: Path
 ) -> None:
-    with Running(platform) as door:
+    with Running(tiny_config) as door:
         assert door.ask("/health")[0] == door.score("7", "1")[0] == 503
         assert "has no champion" in door.score("7", "1")[1]["detail"]
+        platform = tiny_config
+        filled_store(platform)  # until now there was no store
         promote(platform, registered(platform, tmp_path / "first", seed=0))
         until(lambda: door.ask("/health")[0] == 200)
         assert door.score("7", "1")[0] == 200
