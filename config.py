@@ -393,6 +393,7 @@ class Gates(Section):
 # Settings of Spark that results depend on, or that other keys hold, and why they are not given in `spark_conf`.
 SPARK_SETTINGS_OF_THE_PLATFORM = {
     "spark.sql.session.timeZone": "all times are UTC",
+    "spark.sql.timestampType": "timestamps are instants",
     "spark.sql.ansi.enabled": "features are computed by one arithmetic",
     "spark.master": "set runtime.spark_master",
     "spark.driver.memory": "set runtime.spark_memory",

@@ -76,6 +76,13 @@ MUTATIONS = [
         "tests/data/features/test_parquet_parts.py",
     ),
     Mutation(
+        "a worker may do without the lake",
+        "data/features/cluster.py",
+        "    if blind:",
+        "    if False:",
+        "tests/data/features/test_cluster.py::test_one_worker_that_does_not_see_the_lake_is_enough",
+    ),
+    Mutation(
         "a part is put in place before it is whole",
         "data/features/parquet_parts.py",
         "pa.parquet.ParquetWriter(aside, schema",

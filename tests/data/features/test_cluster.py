@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pyarrow as pa
@@ -50,19 +51,30 @@ def spark_process(folder: Path, name: str, *arguments: str) -> Iterator[psutil.P
         process.wait(timeout=30)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[psutil.Popen]]]:
-    """Yields the URL of a master with two workers of one core, and the workers."""
+class Cluster(NamedTuple):
+    """A master with two workers of one core; executors of worker N work below folder/work-N."""
+
+    address: str
+    workers: list[psutil.Popen]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Yields the one cluster of these tests; the last of them kills a worker."""
+    folder = tmp_path_factory.mktemp("cluster")
     port, web = free_port(), ["--webui-port", "0"]
     address = f"spark://127.0.0.1:{port}"
     with ExitStack() as stack:
         master = ["--host", "127.0.0.1", "--port", str(port), *web]
-        stack.enter_context(spark_process(tmp_path, "master", MASTER, *master))
+        stack.enter_context(spark_process(folder, "master", MASTER, *master))
         wait_for(lambda: not refuses(address))
-        given = ["--host", "127.0.0.1", *web, "--cores", "1", "--memory", "1g", "--work-dir", str(tmp_path / "work")]
-        workers = [stack.enter_context(spark_process(tmp_path, f"worker-{n}", WORKER, *given, address)) for n in (1, 2)]
-        wait_for(lambda: (tmp_path / "master.log").read_text().count("Registering worker") == 2)
-        yield address, workers
+        workers = []
+        for n in (1, 2):
+            given = ["--host", "127.0.0.1", *web, "--cores", "1", "--memory", "1g", "--work-dir", f"{folder}/work-{n}"]
+            workers.append(stack.enter_context(spark_process(folder, f"worker-{n}", WORKER, *given, address)))
+        wait_for(lambda: (folder / "master.log").read_text().count("Registering worker") == 2)
+        yield Cluster(address, workers, folder)
 
 
 def wait_for(there: "type | object", seconds: float = 60) -> None:
@@ -88,18 +100,21 @@ def landed(tiny_config: PlatformConfig, spark: SparkSession) -> PlatformConfig:
     return tiny_config
 
 
-def start_job(config: PlatformConfig, folder: Path, master: str) -> subprocess.Popen[str]:
-    changed = config.changed(
-        runtime={
-            "spark_master": master,
-            "spark_conf": {"spark.executor.memory": "512m", "spark.sql.shuffle.partitions": 2},
-        }
-    )
+ENV = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1"}
+
+
+def written(config: PlatformConfig, folder: Path, master: str) -> Path:
+    settings = {"spark.executor.memory": "512m", "spark.sql.shuffle.partitions": 2}
+    changed = config.changed(runtime={"spark_master": master, "spark_conf": settings})
     path = folder / "cluster.yaml"
     path.write_text(yaml.safe_dump(changed.model_dump(mode="json")))
+    return path
+
+
+def start_job(config: PlatformConfig, folder: Path, master: str) -> subprocess.Popen[str]:
+    path = written(config, folder, master)
     command = [sys.executable, "-m", "jobs", "extract_features", "--day", DAY, "--config", str(path)]
-    env = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1"}
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def in_order(config: PlatformConfig, table: str) -> pa.Table:
@@ -108,23 +123,36 @@ def in_order(config: PlatformConfig, table: str) -> pa.Table:
     return rows.sort_by([(key, "ascending") for key in keys]).combine_chunks()
 
 
-def test_a_cluster_makes_the_features_of_one_machine_also_when_a_worker_is_killed(
-    landed: PlatformConfig, cluster: tuple[str, list[psutil.Popen]], tmp_path: Path
-):
-    extract_features.main(landed, day=landed.source.bootstrap_day)
-    expected = {table: in_order(landed, table) for table in TABLES}
-    address, workers = cluster
+ASK = """
+import sys, time
+from pathlib import Path
+from config import load_config
+from data.features.cluster import ClusterError, check_workers
+from data.features.spark import spark_session
 
-    job = start_job(landed, tmp_path, address)
-    wait_for(lambda: workers[0].children(recursive=True) or job.poll() is not None, 120)  # its executor
-    wait_for(lambda: list((tmp_path / "state").rglob("_staging/*_activity*")) or job.poll() is not None, 120)
-    for process in [*workers[0].children(recursive=True), workers[0]]:
-        process.kill()
-    _, errors = job.communicate(timeout=240)
-    assert job.returncode == 0, errors[-3000:]
-    for table in TABLES:
-        assert in_order(landed, table).equals(expected[table]), table
-        assert not list(storage.partition_folder(landed, table, landed.source.bootstrap_day).glob(".*"))
+spark = spark_session(load_config(sys.argv[1]))
+while spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() < 3:  # the driver and two executors
+    time.sleep(0.2)
+for folder in sys.argv[2:]:
+    try:
+        check_workers(spark, Path(folder))
+        print("seen")
+    except ClusterError as error:
+        print(error)
+"""
+
+
+def test_one_worker_that_does_not_see_the_lake_is_enough(tiny_config: PlatformConfig, cluster: Cluster, tmp_path: Path):
+    """A relative path is another folder for each worker, as a path is where a mount is missing."""
+    for worker, mounted in (("work-1", "half"), ("work-1", "whole"), ("work-2", "whole")):
+        (cluster.folder / worker / mounted).mkdir(parents=True)
+    command = [sys.executable, "-c", ASK, str(written(tiny_config, tmp_path, cluster.address))]
+    asked = [f"../../{mounted}" for mounted in ("whole", "half", "none")]
+    done = subprocess.run([*command, *asked], cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=150)
+    whole, half, none = done.stdout.splitlines()
+    assert whole == "seen"
+    for said, path in ((half, "../../half"), (none, "../../none")):
+        assert said.startswith("the lake is not mounted on ") and f": {path} is not there" in said
 
 
 def test_a_master_that_is_not_there_is_one_line(landed: PlatformConfig, tmp_path: Path):
@@ -149,6 +177,7 @@ def test_one_of_several_masters_is_enough():
     [
         ({"executor.memory": "1g"}, "Spark's settings begin with spark."),
         ({"spark.sql.session.timeZone": "Asia/Shanghai"}, "is the platform's own: all times are UTC"),
+        ({"spark.sql.timestampType": "TIMESTAMP_NTZ"}, "is the platform's own: timestamps are instants"),
         ({"spark.master": "yarn"}, "set runtime.spark_master"),
     ],
 )
@@ -156,3 +185,30 @@ def test_settings_of_spark_that_are_not_for_users(settings: dict[str, str], told
     with pytest.raises(ConfigError, match="spark_conf") as error:
         tiny_config.changed(runtime={"spark_conf": settings})
     assert told in str(error.value)
+
+
+def test_a_cluster_makes_the_features_of_one_machine_also_when_a_worker_is_killed(
+    landed: PlatformConfig, cluster: Cluster, tmp_path: Path
+):
+    extract_features.main(landed, day=landed.source.bootstrap_day)
+    expected = {table: in_order(landed, table) for table in TABLES}
+    for table in TABLES:
+        storage.drop_partition(landed, table, landed.source.bootstrap_day)
+
+    job = start_job(landed, tmp_path, cluster.address)
+    wait_for(lambda: writes_a_table(landed) or job.poll() is not None, 120)
+    for process in [*cluster.workers[0].children(recursive=True), cluster.workers[0]]:
+        process.kill()
+    assert job.poll() is None, "the job ended before the worker was killed"
+    _, errors = job.communicate(timeout=240)
+    assert job.returncode == 0, errors[-3000:]
+    assert "Lost executor" in errors, errors[-3000:]
+    for table in TABLES:
+        assert in_order(landed, table).equals(expected[table]), table
+        assert not list(storage.partition_folder(landed, table, landed.source.bootstrap_day).glob(".*"))
+
+
+def writes_a_table(config: PlatformConfig) -> bool:
+    """Whether a version of a table is begun: tasks run, and no table is committed yet."""
+    day = config.source.bootstrap_day
+    return any(folder.is_dir() for table in TABLES for folder in storage.partition_dir(config, table, day).glob("*"))
