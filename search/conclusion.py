@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -160,4 +161,4 @@ def final_file(study: Study, model: str, seed: int) -> Path:
 
 
 def _told(of: Interval) -> str:
-    return f"{of.low:+.4f} to {of.high:+.4f}"
+    return "not known from one" if isnan(of.low) else f"{of.low:+.4f} to {of.high:+.4f}"

@@ -78,6 +78,7 @@ def test_a_difference_that_may_be_chance_wins_nothing(study: Study, differ: floa
     # For other users of these trained weights it would be sure.
     assert first.difference.high < 0 and not first.over_seeds.high < 0
     assert concluded.winner is None and "nothing is better than the platform's own; trial 2" in concluded.verdict
+    assert "nan" not in concluded.verdict and ("over seeds not known from one" in concluded.verdict) == (seeds == 1)
 
 
 def test_what_was_trained_is_not_trained_again(study: Study) -> None:
