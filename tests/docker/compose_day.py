@@ -76,7 +76,7 @@ def main() -> int:
     try:
         if not os.environ.get("BUILT"):
             compose("build")
-        figures["build_s"] = round(time.monotonic() - started)
+            figures["build_s"] = round(time.monotonic() - started)
         started = time.monotonic()
         start()
         figures["start_s"] = round(time.monotonic() - started)
