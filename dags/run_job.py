@@ -135,7 +135,7 @@ def run_job(job: str, *, task_id: str = "", trigger_rule: str = "all_success", *
         trigger_rule: when the task may start, by the states of the tasks before it.
         options: the job's options besides `--day`, which plan_day decides; `day=None` for a job that has none.
     """
-    kubernetes = {"pod_template_file": os.environ.get("HEADWATER_GPU_POD")} if job in GPU_JOBS else {}
+    gpu_pod = os.environ.get("HEADWATER_GPU_POD") if job in GPU_JOBS else None
     if job != "plan_day":
         options = {"day": "{{ ti.xcom_pull(task_ids='plan_day')['day'] }}", **options}
     return JobOperator(
@@ -143,7 +143,7 @@ def run_job(job: str, *, task_id: str = "", trigger_rule: str = "all_success", *
         job=job,
         options=options,
         trigger_rule=trigger_rule,
-        executor_config={name: value for name, value in kubernetes.items() if value},
+        executor_config={"pod_template_file": gpu_pod} if gpu_pod else {},
         map_index_template=MAP_INDEX if "vertical" in options else None,
         doc_md=job_doc(job) + RERUN.format(job=job),
     )

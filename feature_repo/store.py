@@ -19,7 +19,7 @@ def open_store(config: PlatformConfig) -> FeatureStore:
     Raises:
         StoreError: a server that platform.yaml names for Feast does not answer.
     """
-    storage.check_feast(config)
+    storage.check_stores(config, *storage.FEAST_STORES)
     write_feature_store_yaml(config)
     return FeatureStore(str(storage.feature_repo_dir(config)))
 

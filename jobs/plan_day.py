@@ -32,7 +32,7 @@ def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force:
         ValueError: the day is outside the log, or the day before it lacks what all verticals share.
         StoreError: a server that platform.yaml names does not answer, so that the day could not end.
     """
-    storage.check_stores(config)
+    storage.check_stores(config, *storage.DAY_STORES)
     planned = _plan(config, day, logical_day, force)
     late = late_files(config, storage.committed_days(config, "events"))
     late.pop(date.fromisoformat(planned.get("day", "0001-01-01")), None)  # it is landed again now

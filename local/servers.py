@@ -12,7 +12,7 @@ from config import ROOT, PlatformConfig
 from feature_repo.store_file import write_feature_store_yaml
 from local import processes
 from local.ports import holder, is_free
-from local.services import POOLS, Server, admin_password, airflow_env, airflow_home, logs_dir, servers
+from local.services import POOLS, Server, admin_password, airflow_env, logs_dir, servers
 
 START_SECONDS = 240
 DEATHS = 3  # in a row: then a server is not started again
@@ -32,9 +32,9 @@ def start(config: PlatformConfig, say: Callable[[str], None] = print) -> None:
         ServerError: a port is taken by somebody else, or a server died or did not answer in time.
         StoreError: a server that platform.yaml names does not answer.
     """
-    storage.check_airflow(config)
-    storage.check_stores(config)
-    for folder in (airflow_home(config), logs_dir(config), storage.docs_dir(config), storage.mlflow_dir(config)):
+    storage.check_stores(config, *storage.STORES)
+    state = (storage.airflow_home(config), storage.docs_dir(config), storage.mlflow_dir(config))
+    for folder in (*state, logs_dir(config)):
         folder.mkdir(parents=True, exist_ok=True)
     admin_password(config)
     write_feature_store_yaml(config)
@@ -160,7 +160,7 @@ def _stop_other_sources(config: PlatformConfig, say: Callable[[str], None]) -> N
 
 def _migrate(config: PlatformConfig, say: Callable[[str], None]) -> None:
     """Creates or upgrades Airflow's database and its pools, once for each lock file and size of the pools."""
-    stamp = airflow_home(config) / "migrated"
+    stamp = storage.airflow_home(config) / "migrated"
     slots = str(config.runtime.parallel_tasks)
     pools = [["pools", "set", name, slots, what] for name, what in POOLS.items()]
     lock = (ROOT / "requirements/airflow.txt").read_bytes()

@@ -75,7 +75,7 @@ def airflow_url(config: PlatformConfig) -> str:
 
 def mlflow_url(config: PlatformConfig) -> str:
     """Returns the address of the MLflow UI: that of the tracking server, where platform.yaml names one."""
-    if _has_tracking_server(config):
+    if storage.has_tracking_server(config):
         return str(config.storage.mlflow).rstrip("/")
     return f"http://127.0.0.1:{config.runtime.mlflow_port}"
 
@@ -106,7 +106,7 @@ def servers(config: PlatformConfig) -> list[Server]:
         env=mlflow_env,
     )
     return [
-        *([] if _has_tracking_server(config) else [mlflow_server]),
+        *([] if storage.has_tracking_server(config) else [mlflow_server]),
         Server("docs", docs_command, lambda: _answers(docs_url(config)), port=runtime.docs_port, port_key="docs_port"),
         Server(
             "airflow-api-server",
@@ -134,7 +134,7 @@ def servers(config: PlatformConfig) -> list[Server]:
 
 def airflow_env(config: PlatformConfig) -> dict[str, str]:
     """Returns Airflow's settings, sized for one machine with few cores."""
-    home, port, tasks = airflow_home(config), config.runtime.airflow_port, config.runtime.parallel_tasks
+    home, port, tasks = storage.airflow_home(config), config.runtime.airflow_port, config.runtime.parallel_tasks
     secret = _secrets(config)
     env = AIRFLOW_SETTINGS | {
         "AIRFLOW_HOME": str(home),
@@ -163,10 +163,6 @@ def airflow_env(config: PlatformConfig) -> dict[str, str]:
     return env
 
 
-def _has_tracking_server(config: PlatformConfig) -> bool:
-    return (config.storage.mlflow or "").startswith("http")
-
-
 def _answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=5).status_code == requests.codes.ok
@@ -185,11 +181,6 @@ def _beats(config: PlatformConfig, component: str) -> bool:
 # --- where their state is -----------------------------------------------------------------------
 
 
-def airflow_home(config: PlatformConfig) -> Path:
-    """Returns the folder of Airflow's database and passwords."""
-    return storage.source_root(config) / "airflow"
-
-
 def logs_dir(config: PlatformConfig) -> Path:
     """Returns the folder of the servers' logs; the tasks' logs are below it."""
     return storage.source_root(config) / "logs"
@@ -197,14 +188,14 @@ def logs_dir(config: PlatformConfig) -> Path:
 
 def admin_password(config: PlatformConfig) -> str:
     """Returns the password of the Airflow user `admin`, made once."""
-    path = airflow_home(config) / "passwords.json"
+    path = storage.airflow_home(config) / "passwords.json"
     if not path.exists():
         _write_private(path, {ADMIN: secrets.token_urlsafe(12)})
     return str(json.loads(path.read_text())[ADMIN])
 
 
 def _secrets(config: PlatformConfig) -> dict[str, str]:
-    path = airflow_home(config) / "secrets.json"
+    path = storage.airflow_home(config) / "secrets.json"
     if not path.exists():
         _write_private(path, {name: secrets.token_urlsafe(64) for name in ("jwt_secret", "secret_key")})
     return dict(json.loads(path.read_text()))

@@ -60,6 +60,11 @@ def mlflow_dir(config: PlatformConfig) -> Path:
     return source_root(config) / "mlflow"
 
 
+def airflow_home(config: PlatformConfig) -> Path:
+    """Returns the folder of Airflow's passwords, and of its database where that is a file."""
+    return source_root(config) / "airflow"
+
+
 def docs_dir(config: PlatformConfig) -> Path:
     """Returns the folder of pages for people: run reports and Great Expectations' Data Docs."""
     return source_root(config) / "docs"

@@ -11,9 +11,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from config import SECRET, PlatformConfig
-from storage.places import feast_dir, mlflow_dir, source_root
+from storage.places import airflow_home, feast_dir, mlflow_dir
 
-STORES = ("mlflow", "feast_registry", "feast_online", "airflow")  # keys below `storage`
+FEAST_STORES = ("feast_registry", "feast_online")  # keys below `storage`
+DAY_STORES = ("mlflow", *FEAST_STORES)  # without them no day can end
+STORES = (*DAY_STORES, "airflow")
 TIMEOUT_S = 5  # to answer
 POSTGRES_PORT, REDIS_PORT = 5432, 6379
 
@@ -33,7 +35,7 @@ def mlflow_tracking_uri(config: PlatformConfig) -> str:
 def airflow_database(config: PlatformConfig) -> str:
     """Returns the URI of Airflow's database. It may hold a password: never log it."""
     if config.storage.airflow is None:
-        return f"sqlite:///{source_root(config) / 'airflow' / 'airflow.db'}"
+        return f"sqlite:///{airflow_home(config) / 'airflow.db'}"
     return _sqlalchemy(_revealed(config.storage.airflow), _schema(config, "airflow"))
 
 
@@ -82,42 +84,23 @@ def online_store_bytes(config: PlatformConfig) -> int | None:
     return path.stat().st_size if config.storage.feast_online is None and path.is_file() else None
 
 
-def check_mlflow(config: PlatformConfig) -> None:
-    """Makes sure that MLflow's server answers, and that the source has a schema there.
-
-    Raises:
-        StoreError: it does not.
-    """
-    _check(config, "mlflow")
+def has_tracking_server(config: PlatformConfig) -> bool:
+    """Says whether MLflow is a tracking server of its own, which then keeps artifacts, too."""
+    return (config.storage.mlflow or "").startswith("http")
 
 
-def check_feast(config: PlatformConfig) -> None:
-    """Makes sure that the servers of Feast's registry and online store answer, and that the source has a schema there.
+def check_stores(config: PlatformConfig, *keys: str) -> None:
+    """Makes sure that servers answer, and that the source has a schema there, before any work that needs them.
 
-    Raises:
-        StoreError: one does not.
-    """
-    _check(config, "feast_registry")
-    _check(config, "feast_online")
-
-
-def check_airflow(config: PlatformConfig) -> None:
-    """Makes sure that the server of Airflow's database answers, and that the source has a schema there.
-
-    Raises:
-        StoreError: it does not.
-    """
-    _check(config, "airflow")
-
-
-def check_stores(config: PlatformConfig) -> None:
-    """Makes sure that every server a day needs answers, before any of its work is done.
+    Args:
+        config: the platform.
+        keys: which of STORES; where platform.yaml names no server there is nothing to ask.
 
     Raises:
         StoreError: one does not.
     """
-    check_mlflow(config)
-    check_feast(config)
+    for key in keys:
+        _check(config, key)
 
 
 def kept_on_servers(config: PlatformConfig) -> list[str]:
@@ -127,7 +110,8 @@ def kept_on_servers(config: PlatformConfig) -> list[str]:
         url, schema = getattr(config.storage, key), _schema(config, key)
         if url is None:
             continue
-        part = {"postgresql": f"schema {schema}", "redis": f"keys of headwater_{config.data_source}"}
+        keys = f"keys of headwater_{config.data_source}"
+        part = {"postgresql": f"schema {schema}", "redis": keys, "rediss": keys}
         kept.append(f"storage.{key}: {part.get(urlsplit(url).scheme, 'everything')} at {_without_secrets(url)}")
     return kept
 

@@ -1,29 +1,33 @@
-"""Real Postgres and Redis servers for tests; where they are not installed, the test that asks says so and skips."""
+"""Real servers of stores for tests; where one is not installed, the test that asks for it says so and skips."""
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
+import requests
+
+from local.ports import free_ports
+from local.services import MLFLOW_SETTINGS
 
 PASSWORD = "canary-5f1c9e"  # whoever finds it in a file, a log or a result has found a leak
 SECRET = "HEADWATER_TEST_PASSWORD"  # the environment variable that holds it
-START_S = 30
+START_S, MLFLOW_START_S = 30, 90
 
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """Yields the URL of a Postgres server with its data below `folder`; its password is named by SECRET."""
     binaries = _postgres_binaries()
-    data, port = folder / "postgres", _free_port()
+    data, (port,) = folder / "postgres", free_ports(1)
     data.mkdir(parents=True)
     pwfile = folder / "postgres.password"
     pwfile.write_text(PASSWORD)
@@ -56,7 +60,7 @@ def redis_server(folder: Path) -> Iterator[str]:
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("redis-server is not installed (Debian: apt install redis-server)")
-    port = _free_port()
+    (port,) = free_ports(1)
     command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--requirepass", PASSWORD]
     url = f"redis://:{PASSWORD}@127.0.0.1:{port}"
 
@@ -68,6 +72,29 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def tracking_server(folder: Path) -> Iterator[str]:
+    """Yields the URL of an MLflow tracking server that passes artifacts on, as one machine serves several."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", folder / "proxied"]
+
+    def ready() -> None:
+        requests.get(f"{url}/health", timeout=2).raise_for_status()
+
+    with _server(
+        command,
+        ready,
+        requests.RequestException,
+        folder / "mlflow.log",
+        signal.SIGTERM,
+        env=MLFLOW_SETTINGS,
+        start_s=MLFLOW_START_S,
+    ):
+        yield url
+
+
+@contextmanager
 def _server(
     command: list[object],
     ready: Callable[[], None],
@@ -75,13 +102,17 @@ def _server(
     log: Path,
     stop: signal.Signals,
     user: str | None = None,
+    env: Mapping[str, str] | None = None,
+    start_s: float = START_S,
 ) -> Iterator[None]:
     with log.open("w") as output:
+        whole = [str(part) for part in command]
+        given = os.environ | dict(env or {})
         process = subprocess.Popen(
-            [str(part) for part in command], stdout=output, stderr=output, user=user, cwd="/", start_new_session=True
+            whole, stdout=output, stderr=output, user=user, cwd="/", env=given, start_new_session=True
         )
         try:
-            deadline = time.monotonic() + START_S
+            deadline = time.monotonic() + start_s
             while True:
                 try:
                     ready()
@@ -102,9 +133,3 @@ def _postgres_binaries() -> Path:
     if not folders:
         pytest.skip("Postgres is not installed (Debian: apt install postgresql)")
     return folders[-1]
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])

@@ -14,19 +14,16 @@ import storage
 from config import ROOT, PlatformConfig, Source, Vertical, load_config
 from data.sources import synthetic
 from jobs import (
-    check_quality,
     distill_vertical,
-    extract_features,
     ingest,
-    materialize_features,
     plan_day,
     promote_vertical,
     track_transfer,
-    train_foundation,
     write_report,
 )
 from serving.registry import CHAMPION, version_at
 from tests.synthetic_mapping import mapping_of
+from tests.tiny_days import shared_jobs
 from training.tracking import tracking_client
 
 pytestmark = pytest.mark.e2e
@@ -54,14 +51,6 @@ def write_log(folder: Path, whole: PlatformConfig, day: date, *changes: pl.Expr)
     rows = synthetic.read(whole, day).with_columns(*changes)
     for of, part in rows.group_by(pl.col("event_timestamp").dt.date()):
         part.write_parquet(folder / f"events-{of[0]}.parquet")
-
-
-def shared_jobs(config: PlatformConfig, day: date) -> None:
-    check_quality.main(config, day=day, stage="events")
-    extract_features.main(config, day=day)
-    check_quality.main(config, day=day, stage="features")
-    train_foundation.main(config, day=day)
-    materialize_features.main(config, day=day)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from feast import FeatureStore
 from mlflow import MlflowClient
 
 import storage
-from config import ROOT, PlatformConfig, load_config
+from config import PlatformConfig
 from data.batches.vertical import VerticalFeatures
 from data.batches.vertical_examples import vertical_examples
 from data.schema import FEATURE_SERVICE
@@ -41,7 +41,15 @@ from jobs import (
 from models.vertical.batch import History
 from serving.registry import CHALLENGER, CHAMPION, PREVIOUS, version_at
 from storage.tables import TABLES, names
-from tests.tiny_days import DAYS, VERTICAL, assert_online_is_offline, run_day, score_in_a_process_of_its_own
+from tests.tiny_days import (
+    DAYS,
+    VERTICAL,
+    assert_online_is_offline,
+    promote_by_hand,
+    run_day,
+    score_in_a_process_of_its_own,
+    tiny_platform,
+)
 from training.tracking import tracking_client
 from training.vertical.logged_rows import logged_rows
 
@@ -68,21 +76,13 @@ class Platform:
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("pipeline")
-    config = load_config(ROOT / "platform.yaml").changed(
-        data_source="synthetic",
-        sources={"synthetic": {"events_per_day": 2500, "bootstrap_days": 2}},
-        # A tiny log, tiny models: with so few clicks the kind that serves stays, whether it is the better one or not.
-        gates={"ne_tolerance": 0.5, "calibration": (0.1, 10.0), "min_eval_clicks": 10_000},
-        calibration={"vertical_models": True},
-        storage={"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")},
-    )
+    config = tiny_platform(folder).changed(calibration={"vertical_models": True})
     results: dict[tuple[str, date], dict[str, Any]] = {}
     for day in DAYS:
         # A setting that changes on the way: what is held out of a day must stay what it was.
         results |= run_day(config.changed(foundation_model={"eval_fraction": 0.5 if day == DAYS[1] else 0.2}), day)
-        if day == DAYS[0]:  # with so few clicks no candidate goes live first; by hand it does
-            name, version = storage.registered_model(VERTICAL), results["distill", day]["version"]
-            tracking_client(config).set_registered_model_alias(name, CHAMPION, version)
+        if day == DAYS[0]:
+            promote_by_hand(config, results["distill", day]["version"])
     yield Platform(config, results)
 
 

@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import storage
-from config import PlatformConfig
+from config import ROOT, PlatformConfig, load_config
 from data.schema import FEATURE_SERVICE
 from feature_repo.store import open_store
 from jobs import (
@@ -26,19 +27,43 @@ from jobs import (
     write_report,
 )
 from serving.registry import CHAMPION
+from training.tracking import tracking_client
 
 DAYS = [date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4)]  # the first covers two days of the log
 VERTICAL = "feed"
 
 
-def run_day(config: PlatformConfig, day: date) -> dict[tuple[str, date], dict[str, Any]]:
-    """Runs every job of a day; returns what each returned."""
-    results: dict[str, Any] = {"ingest": ingest.main(config, day=day)}
+def tiny_platform(folder: Path, **stores: str) -> PlatformConfig:
+    """Returns the shipped platform on a tiny synthetic log, kept in a folder and on the given stores."""
+    return load_config(ROOT / "platform.yaml").changed(
+        data_source="synthetic",
+        sources={"synthetic": {"events_per_day": 2500, "bootstrap_days": 2}},
+        # A tiny log, tiny models: with so few clicks the kind that serves stays, whether it is the better one or not.
+        gates={"ne_tolerance": 0.5, "calibration": (0.1, 10.0), "min_eval_clicks": 10_000},
+        storage={"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo"), **stores},
+    )
+
+
+def promote_by_hand(config: PlatformConfig, version: Any) -> None:
+    """Makes a version champion: with so few clicks the gate lets no candidate be the first."""
+    tracking_client(config).set_registered_model_alias(storage.registered_model(VERTICAL), CHAMPION, version)
+
+
+def shared_jobs(config: PlatformConfig, day: date) -> dict[str, Any]:
+    """Runs, on a day that is landed, what all verticals share; returns what training and materialising returned."""
     check_quality.main(config, day=day, stage="events")
     extract_features.main(config, day=day)
     check_quality.main(config, day=day, stage="features")
-    results["train_foundation"] = train_foundation.main(config, day=day)
-    results["materialize_features"] = materialize_features.main(config, day=day)
+    return {
+        "train_foundation": train_foundation.main(config, day=day),
+        "materialize_features": materialize_features.main(config, day=day),
+    }
+
+
+def run_day(config: PlatformConfig, day: date) -> dict[tuple[str, date], dict[str, Any]]:
+    """Runs every job of a day; returns what each returned."""
+    results: dict[str, Any] = {"ingest": ingest.main(config, day=day)}
+    results |= shared_jobs(config, day)
     results["distill"] = distill_vertical.main(config, day=day, vertical=VERTICAL)
     results["promote"] = promote_vertical.main(config, day=day, vertical=VERTICAL)
     results["track"] = track_transfer.main(config, day=day, verticals=VERTICAL)

@@ -50,7 +50,7 @@ def tracking_client(config: PlatformConfig) -> MlflowClient:
     Raises:
         StoreError: the server that platform.yaml names for MLflow does not answer.
     """
-    storage.check_mlflow(config)
+    storage.check_stores(config, "mlflow")
     storage.mlflow_dir(config).mkdir(parents=True, exist_ok=True)
     uri = storage.mlflow_tracking_uri(config)
     mlflow.set_tracking_uri(uri)
@@ -105,8 +105,7 @@ def experiment_named(config: PlatformConfig, client: MlflowClient, name: str) ->
             LOG.warning("the MLflow experiment %s was deleted; it is restored, with the runs deleted with it", name)
             client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
-    served = (config.storage.mlflow or "").startswith("http")
-    below = None if served else (storage.mlflow_dir(config) / "artifacts" / name).as_uri()
+    below = None if storage.has_tracking_server(config) else (storage.mlflow_dir(config) / "artifacts" / name).as_uri()
     return client.create_experiment(name, artifact_location=below)
 
 

@@ -1,53 +1,25 @@
 """Days whose MLflow, Feast registry and online store are on real servers: Postgres, Redis, a tracking server."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
-import requests
 
 import storage
-from config import ROOT, PlatformConfig, load_config
-from serving.registry import CHAMPION
-from tests.store_servers import PASSWORD, SECRET, postgres, redis_server
-from tests.tiny_days import DAYS, VERTICAL, assert_online_is_offline, run_day, score_in_a_process_of_its_own
+from config import PlatformConfig
+from tests.store_servers import PASSWORD, SECRET, postgres, redis_server, tracking_server
+from tests.tiny_days import (
+    DAYS,
+    VERTICAL,
+    assert_online_is_offline,
+    promote_by_hand,
+    run_day,
+    score_in_a_process_of_its_own,
+    tiny_platform,
+)
 from training.tracking import tracking_client
 
 pytestmark = pytest.mark.e2e
-
-
-@contextmanager
-def tracking_server(folder: Path) -> Iterator[str]:
-    """Yields the URL of an MLflow tracking server that passes artifacts on, as one machine serves several."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/proxied"]
-    env = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    log = folder / "mlflow.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=env)
-        try:
-            deadline = time.monotonic() + 90
-            while True:
-                try:
-                    requests.get(f"{url}/health", timeout=2).raise_for_status()
-                    break
-                except requests.RequestException:
-                    assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-                    time.sleep(0.3)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module", params=["postgres", "redis and a tracking server"])
@@ -63,17 +35,11 @@ def config(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         if request.param != "postgres":
             urls["feast_online"] = stack.enter_context(redis_server(servers))
             urls["mlflow"] = stack.enter_context(tracking_server(servers))
-        config = load_config(ROOT / "platform.yaml").changed(
-            data_source="synthetic",
-            sources={"synthetic": {"events_per_day": 2500, "bootstrap_days": 2}},
-            gates={"ne_tolerance": 0.5, "calibration": (0.1, 10.0), "min_eval_clicks": 10_000},
-            storage={"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo"), **urls},
-        )
+        config = tiny_platform(folder, **urls)
         for day in DAYS:
             distilled = run_day(config, day)["distill", day]
             if day == DAYS[0]:
-                name = storage.registered_model(VERTICAL)
-                tracking_client(config).set_registered_model_alias(name, CHAMPION, distilled["version"])
+                promote_by_hand(config, distilled["version"])
         yield config
 
 

@@ -72,6 +72,6 @@ def test_secrets_are_made_once_and_are_private(tiny_config: PlatformConfig) -> N
     assert password == services.admin_password(tiny_config)
     assert len(password) >= 16
     services.servers(tiny_config)
-    home = services.airflow_home(tiny_config)
+    home = storage.airflow_home(tiny_config)
     assert {oct(path.stat().st_mode & 0o777) for path in home.glob("*.json")} == {"0o600"}
     assert len(json.loads((home / "secrets.json").read_text())["jwt_secret"]) >= 64

@@ -3,8 +3,7 @@
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -15,6 +14,7 @@ from config import PlatformConfig
 from local import processes, servers, services
 from local.ports import free_ports
 from local.services import Server
+from tests.waiting import until
 
 BROKEN = [sys.executable, "-c", "import os; print('the disk is full', flush=True); os._exit(1)"]
 # A parent and its child, which holds the port and outlives it: so does MLflow's.
@@ -42,13 +42,6 @@ def config(tiny_config: PlatformConfig) -> Iterator[PlatformConfig]:
     services.logs_dir(tiny_config).mkdir(parents=True)
     yield tiny_config
     servers.stop(tiny_config)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def kill(config: PlatformConfig, name: str) -> None:

@@ -23,10 +23,8 @@ from jobs import (
     distill_vertical,
     extract_features,
     ingest,
-    materialize_features,
     promote_vertical,
     track_transfer,
-    train_foundation,
     write_report,
 )
 from jobs.check_quality import QualityError
@@ -34,6 +32,7 @@ from quality.intervals import PairedBootstrap
 from quality.metrics import evaluate, user_numbers
 from tests.newcomers_log import Log, frame, line
 from tests.synthetic_mapping import mapping_of
+from tests.tiny_days import shared_jobs
 from training.vertical.logged_rows import logged_rows
 
 # Users that are really called so: nobody's traffic is not theirs.
@@ -268,11 +267,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> I
     landed = {}
     for day in (BOOT, DAY):
         landed[day] = ingest.main(config, day=day)
-        check_quality.main(config, day=day, stage="events")
-        extract_features.main(config, day=day)
-        check_quality.main(config, day=day, stage="features")
-        train_foundation.main(config, day=day)
-        materialize_features.main(config, day=day)
+        shared_jobs(config, day)
         distill_vertical.main(config, day=day, vertical=VERTICAL)
         promote_vertical.main(config, day=day, vertical=VERTICAL)
         track_transfer.main(config, day=day, verticals=VERTICAL)

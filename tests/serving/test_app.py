@@ -2,10 +2,9 @@
 
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import Message
@@ -27,6 +26,7 @@ from serving.registry import CHAMPION, register
 from serving.request_scorer import Asked
 from serving.vertical_model import VerticalModel
 from tests.online_store import filled_store
+from tests.waiting import until
 from training.tracking import tracked_run, tracking_client
 
 NAME = storage.registered_model("feed")
@@ -74,13 +74,6 @@ class Door:
 
     def score(self, user: Any, *candidates: Any) -> tuple[int, Any, Message]:
         return self.ask("/score", {"user_id": user, "candidates": candidates})
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Asks again and again until something holds."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
 
 
 @pytest.fixture

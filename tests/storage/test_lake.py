@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,7 +13,8 @@ import pytest
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
 import storage
-from config import ROOT, PlatformConfig
+from config import PlatformConfig
+from tests.lake_process import lake_process
 
 DAY, NEXT = date(2026, 1, 2), date(2026, 1, 3)
 
@@ -134,7 +133,7 @@ for number in range(15):
             pa.parquet.write_table(pa.table({"a": [number] * 50}), folder / f"part-{part}.parquet")
 """
     seen = []
-    with _process(config, writing) as writer:
+    with lake_process(config, DAY, writing) as writer:
         while writer.poll() is None:
             rows = storage.read_partition(config, "events", DAY)["a"].to_pylist()
             assert len(rows) == 100 and len(set(rows)) == 1
@@ -152,7 +151,7 @@ def put(*_):
 storage.lake.FolderLake.put = storage.lake.S3Lake.put = put
 storage.write_partition(config, "events", DAY, pa.table({"a": [2]}))
 """
-    with _process(config, writing) as writer:
+    with lake_process(config, DAY, writing) as writer:
         assert writer.stdout and writer.stdout.readline() == "all but the manifest\n"
         os.kill(writer.pid, signal.SIGKILL)
     assert storage.read_partition(config, "events", DAY)["a"].to_pylist() == [1] and len(_versions(config)) == 2
@@ -180,21 +179,3 @@ def _versions(config: PlatformConfig) -> list[str]:
     lake = storage.lake.lake_of(config)
     found = lake.files.get_file_info(FileSelector(lake.full(f"events/ds={DAY}"), allow_not_found=True))
     return sorted(info.base_name for info in found if info.type is FileType.Directory)
-
-
-def _process(config: PlatformConfig, lines: str) -> subprocess.Popen[str]:
-    script = f"""
-import sys, time, datetime
-sys.path.insert(0, {str(ROOT)!r})
-import pyarrow as pa, pyarrow.parquet
-import storage
-from config import PlatformConfig
-config, DAY = PlatformConfig.model_validate_json(sys.stdin.read()), datetime.date.fromisoformat("{DAY}")
-{lines}
-"""
-    command = [sys.executable, "-c", script]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin
-    process.stdin.write(config.model_dump_json())
-    process.stdin.close()
-    return process

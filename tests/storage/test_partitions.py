@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -16,8 +14,9 @@ import pyarrow.parquet
 import pytest
 
 import storage
-from config import ROOT, PlatformConfig
+from config import PlatformConfig
 from data.schema import epoch_us
+from tests.lake_process import lake_process
 
 DAY = date(2026, 1, 2)  # the bootstrap day of tiny_config
 
@@ -121,7 +120,7 @@ with storage.commit_partition(config, "events", DAY) as folder:
     print("writing", flush=True)
     time.sleep(60)
 """
-    with _process(tiny_config, writing) as writer:
+    with lake_process(tiny_config, DAY, writing) as writer:
         assert writer.stdout and writer.stdout.readline() == "writing\n"
         os.kill(writer.pid, signal.SIGKILL)
     before = storage.read_manifest(tiny_config, "events", DAY)["version"]
@@ -177,7 +176,7 @@ for number in range(60):
             pa.parquet.write_table(pa.table({"a": [number] * 50}), folder / f"part-{part}.parquet")
 """
     seen = []
-    with _process(tiny_config, writing) as writer:
+    with lake_process(tiny_config, DAY, writing) as writer:
         while writer.poll() is None:
             rows = storage.read_partition(tiny_config, "events", DAY)["a"].to_pylist()
             assert len(rows) == 100 and len(set(rows)) == 1
@@ -218,7 +217,7 @@ for number in itertools.count():
     storage.write_partition(config, "events", DAY, pa.table({"a": [number] * 100}))
 """
     for attempt in range(4):
-        with _process(tiny_config, writing) as writer:
+        with lake_process(tiny_config, DAY, writing) as writer:
             assert writer.stdout and writer.stdout.readline() == "ready\n"
             time.sleep(0.05 + 0.013 * attempt)
             os.kill(writer.pid, signal.SIGKILL)
@@ -302,25 +301,6 @@ def _versions(config: PlatformConfig) -> list[str]:
     return sorted(path.name for path in storage.partition_dir(config, "events", DAY).iterdir() if path.is_dir())
 
 
-def _process(config: PlatformConfig, lines: str) -> subprocess.Popen[str]:
-    """Starts a process that runs some lines with `storage`, `config` and `DAY`."""
-    script = f"""
-import itertools, sys, time, datetime
-sys.path.insert(0, {str(ROOT)!r})
-import pyarrow as pa, pyarrow.parquet
-import storage
-from config import PlatformConfig
-config, DAY = PlatformConfig.model_validate_json(sys.stdin.read()), datetime.date.fromisoformat("{DAY}")
-{lines}
-"""
-    command = [sys.executable, "-c", script]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin
-    process.stdin.write(config.model_dump_json())
-    process.stdin.close()
-    return process
-
-
 def _in_process(config: PlatformConfig, lines: str) -> None:
-    with _process(config, lines) as process:
+    with lake_process(config, DAY, lines) as process:
         assert process.wait() == 0

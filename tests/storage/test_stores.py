@@ -70,7 +70,7 @@ def test_a_server_that_is_down_is_one_line_without_the_password(scheme: str, tin
     key = {"postgresql": "feast_registry", "redis": "feast_online", "http": "mlflow"}[scheme]
     url = f"{scheme}://me:${{{SECRET}}}@127.0.0.1:9/{'db' if scheme != 'redis' else 0}"
     with pytest.raises(storage.StoreError) as error:
-        storage.check_stores(tiny_config.changed(storage={key: url}))
+        storage.check_stores(tiny_config.changed(storage={key: url}), *storage.STORES)
     told = str(error.value)
     assert told.startswith(f"storage.{key}: {scheme}://127.0.0.1:9/") and "cannot be used: " in told
     assert PASSWORD not in told and "\n" not in told
@@ -82,9 +82,9 @@ def test_a_wrong_password_is_told_without_it(
     with postgres(tmp_path / "servers") as database:
         monkeypatch.setenv(SECRET, "another")
         with pytest.raises(storage.StoreError, match=r"storage\.mlflow: .*password authentication failed"):
-            storage.check_mlflow(tiny_config.changed(storage={"mlflow": database}))
+            storage.check_stores(tiny_config.changed(storage={"mlflow": database}), "mlflow")
     with redis_server(tmp_path) as cache, pytest.raises(storage.StoreError, match=r"storage\.feast_online: .*invalid"):
-        storage.check_feast(tiny_config.changed(storage={"feast_online": cache}))
+        storage.check_stores(tiny_config.changed(storage={"feast_online": cache}), "feast_online")
 
 
 def test_two_sources_share_a_database_without_seeing_each_other(tiny_config: PlatformConfig, tmp_path: Path):
@@ -93,7 +93,7 @@ def test_two_sources_share_a_database_without_seeing_each_other(tiny_config: Pla
         other = one.changed(data_source="movielens")
         for config in (one, other):
             experiment_named(config, tracking_client(config), f"of_{config.data_source}")
-        storage.check_airflow(one)
+        storage.check_stores(one, "airflow")
         names = {e.name for e in tracking_client(one).search_experiments()}
         assert names == {"Default", "of_synthetic"}
         with create_engine(storage.airflow_database(one)).connect() as connection:
@@ -103,9 +103,9 @@ def test_two_sources_share_a_database_without_seeing_each_other(tiny_config: Pla
 
 
 def test_what_outlives_the_folder_is_named(tiny_config: PlatformConfig):
-    config = tiny_config.changed(storage={"mlflow": URL, "feast_online": "redis://cache.example"})
+    config = tiny_config.changed(storage={"mlflow": URL, "feast_online": "rediss://cache.example"})
     assert storage.kept_on_servers(config) == [
         "storage.mlflow: schema mlflow_synthetic at postgresql://db.example:6543/platform",
-        "storage.feast_online: keys of headwater_synthetic at redis://cache.example",
+        "storage.feast_online: keys of headwater_synthetic at rediss://cache.example",
     ]
     assert storage.kept_on_servers(tiny_config) == []

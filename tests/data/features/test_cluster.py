@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,16 +21,12 @@ from config import ROOT, ConfigError, PlatformConfig
 from data.features.cluster import ClusterError, check_master
 from data.features.java import java_home
 from jobs import extract_features, ingest
+from local.ports import free_ports
+from tests.waiting import until
 
 DAY = "2026-01-02"
 TABLES = ("examples", "user_activity", "item_activity")
 MASTER, WORKER = "org.apache.spark.deploy.master.Master", "org.apache.spark.deploy.worker.Worker"
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 @contextmanager
@@ -63,25 +58,18 @@ class Cluster(NamedTuple):
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yields the one cluster of these tests; the last of them kills a worker."""
     folder = tmp_path_factory.mktemp("cluster")
-    port, web = free_port(), ["--webui-port", "0"]
+    (port,), web = free_ports(1), ["--webui-port", "0"]
     address = f"spark://127.0.0.1:{port}"
     with ExitStack() as stack:
         master = ["--host", "127.0.0.1", "--port", str(port), *web]
         stack.enter_context(spark_process(folder, "master", MASTER, *master))
-        wait_for(lambda: not refuses(address))
+        until(lambda: not refuses(address))
         workers = []
         for n in (1, 2):
             given = ["--host", "127.0.0.1", *web, "--cores", "1", "--memory", "1g", "--work-dir", f"{folder}/work-{n}"]
             workers.append(stack.enter_context(spark_process(folder, f"worker-{n}", WORKER, *given, address)))
-        wait_for(lambda: (folder / "master.log").read_text().count("Registering worker") == 2)
+        until(lambda: (folder / "master.log").read_text().count("Registering worker") == 2)
         yield Cluster(address, workers, folder)
-
-
-def wait_for(there: "type | object", seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not there():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.2)
 
 
 def refuses(address: str) -> bool:
@@ -196,7 +184,7 @@ def test_a_cluster_makes_the_features_of_one_machine_also_when_a_worker_is_kille
         storage.drop_partition(landed, table, landed.source.bootstrap_day)
 
     job = start_job(landed, tmp_path, cluster.address)
-    wait_for(lambda: writes_a_table(landed) or job.poll() is not None, 120)
+    until(lambda: writes_a_table(landed) or job.poll() is not None, 120)
     for process in [*cluster.workers[0].children(recursive=True), cluster.workers[0]]:
         process.kill()
     assert job.poll() is None, "the job ended before the worker was killed"

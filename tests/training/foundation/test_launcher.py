@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from config import ROOT, FoundationTraining, PlatformConfig, load_config
 from data.batches.foundation import Examples
 from data.sources import source_schema
 from jobs import train_foundation
+from local.ports import free_ports
 from models.foundation.foundation_model import CodedOutput
 from tests.clean_tables import clean_tables, write_tables
 from training.foundation.launcher import _described, run_in_group
@@ -195,12 +195,6 @@ def platform_file(config: PlatformConfig, path: Path, **changes: Any) -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def two_machines(endpoint: str, **more: Any) -> dict[str, Any]:
     return {"training": {"nodes": 2, "rendezvous": endpoint, **more}}
 
@@ -231,7 +225,9 @@ def error_of(run: subprocess.CompletedProcess[str]) -> str:
 def test_two_machines_of_one_process_make_the_model_of_one_machine_with_two(
     config: PlatformConfig, undisturbed: str, tmp_path: Path
 ):
-    file = platform_file(config, tmp_path / "platform.yaml", foundation_model=two_machines(f"127.0.0.1:{free_port()}"))
+    file = platform_file(
+        config, tmp_path / "platform.yaml", foundation_model=two_machines(f"127.0.0.1:{free_ports(1)[0]}")
+    )
     runs = on_each_machine(file, file)
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr + runs[1].stderr
     results = [json.loads(run.stdout.splitlines()[-1]) for run in runs]
@@ -243,7 +239,7 @@ def test_two_machines_of_one_process_make_the_model_of_one_machine_with_two(
 def test_a_machine_without_the_lake_is_named_before_any_work_is_done(
     config: PlatformConfig, tmp_path: Path, copied: bool
 ):
-    model = two_machines(f"127.0.0.1:{free_port()}")
+    model = two_machines(f"127.0.0.1:{free_ports(1)[0]}")
     elsewhere = tmp_path / "elsewhere"
     if copied:
         shutil.copytree(config.storage.root, elsewhere)
@@ -282,6 +278,6 @@ def test_of_several_ranks_that_died_the_one_that_caused_it_is_named(exit_codes: 
     ],
 )
 def test_machines_that_do_not_meet_say_so_after_the_stated_time(host: str, error: str):
-    settings = FoundationTraining(nodes=2, rendezvous=f"{host}:{free_port()}", rendezvous_minutes=0.02)
+    settings = FoundationTraining(nodes=2, rendezvous=f"{host}:{free_ports(1)[0]}", rendezvous_minutes=0.02)
     with pytest.raises(RuntimeError, match=error):
         run_in_group(["this"], settings, name="nobody else")
