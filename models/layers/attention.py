@@ -5,7 +5,33 @@ B: batch, L: positions, d: width, D: width of a head, n: learned queries
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
+
+SHORT = 128  # keys; with more, torch's fused attention is as fast even where oneDNN multiplies, and needs less memory
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
+    """Computes scaled dot-product attention.
+
+    On CPUs torch's fused attention multiplies many blocks of a few rows, for which oneDNN (see
+    `training.foundation.cpu`) is slow: over short sequences plain products take a fraction of its time
+    (`benchmarks.speed.attention`).
+
+    Args:
+        query: (B, heads, n, D).
+        key: (B, heads, L, D).
+        value: (B, heads, L, D).
+        allowed: True where a query may read a key, one at least for each query; broadcasts to (B, heads, n, L).
+
+    Returns:
+        (B, heads, n, D).
+    """
+    onednn = query.device.type == "cpu" and torch.get_float32_matmul_precision() == "medium"
+    if onednn and key.shape[-2] < SHORT:
+        with sdpa_kernel(SDPBackend.MATH):
+            return scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+    return scaled_dot_product_attention(query, key, value, attn_mask=allowed)
 
 
 def rotate(x: Tensor, positions: Tensor) -> Tensor:
@@ -47,7 +73,7 @@ class SelfAttention(nn.Module):
         query, key, value = (_heads(chunk, self.num_heads) for chunk in self.query_key_value(x).chunk(3, dim=-1))
         if positions is not None:
             query, key = rotate(query, positions), rotate(key, positions)
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        attended = attend(query, key, value, mask[:, None, None, :])
         return self.output(attended.transpose(1, 2).flatten(2))
 
 
@@ -65,7 +91,7 @@ class AttentionPooling(nn.Module):
         """Maps (B, L, d) to (B, n, d); mask: True where a key may be read, (B, L), one at least in each row."""
         key, value = (_heads(chunk, self.num_heads) for chunk in self.key_value(x).chunk(2, dim=-1))
         query = _heads(self.queries, self.num_heads).expand(x.shape[0], -1, -1, -1)  # (B, heads, n, D)
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        attended = attend(query, key, value, mask[:, None, None, :])
         return self.output(attended.transpose(1, 2).flatten(2))
 
 

@@ -12,9 +12,10 @@ token, P: values that slot and candidate share, Q: width of the candidate, D: mo
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import linear
 
 from models.layers.activation_unit import LocalActivationUnit
+from models.layers.attention import attend
 from models.layers.mlp import mlp
 
 
@@ -170,7 +171,7 @@ class MultiInterest(HistoryEncoder):
         """Maps (B, L, 3D) to (B, heads, L, D/heads)."""
         chunks = query_key_value.chunk(3, dim=-1)
         q, k, v = (chunk.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for chunk in chunks)
-        return scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        return attend(q, k, v, allowed)
 
 
 HISTORY_ENCODERS: dict[str, type[HistoryEncoder]] = {

@@ -1,6 +1,6 @@
 """Runs one contestant in this process and prints what it took, one line of JSON.
 
-`python -m benchmarks.speed.fm_training_contestants NAME --rows N --steps N [--warmup N] [--held-out N]`
+`python -m benchmarks.speed.fm_training_contestants NAME --rows N --steps N [--warmup N] [--windows N] [--held-out N]`
 """
 
 import argparse
@@ -31,18 +31,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, required=True, help="on the clock")
     parser.add_argument("--warmup", type=int, default=3, help="steps before the clock starts")
+    parser.add_argument("--windows", type=int, default=1, help="times the clock measures so many steps")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--dim", type=int, default=16, help="of an embedding")
     parser.add_argument("--held-out", type=int, default=0, help="batches to score after learning")
     a = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
-    task = Task(rows=a.rows, batch=a.batch, fields=a.fields, ids=a.ids, seed=a.seed)
+    task = Task(rows=a.rows, batch=a.batch, fields=a.fields, ids=a.ids, seed=a.seed, device=a.device, dim=a.dim)
     entry = ENTRIES[a.name]
     if entry.onednn:
         use_cpu(threads=1)
     with ExitStack() as stack:
         contestant = import_module(f"{__package__}.{entry.module}").build(task, entry.variant, stack)
-        result: dict[str, Any] = clock(contestant, task, steps=a.steps, warmup=a.warmup)
-        result |= {"dense_parameters": contestant.dense_parameters, "peak_gb": _peak_bytes() / 1e9}
+        windows = [clock(contestant, task, steps=a.steps, warmup=0 if n else a.warmup) for n in range(a.windows)]
+        result: dict[str, Any] = windows[0] | {"windows_s": [window["wall_s"] for window in windows]}
+        result |= {"dense_parameters": contestant.dense_parameters, "peak_gb": _peak_bytes(a.device) / 1e9}
         if a.held_out:
             result |= _quality(contestant, task, a.held_out)
     print(json.dumps(result), flush=True)
@@ -70,8 +74,10 @@ def _quality(contestant: Contestant, task: Task, batches: int) -> dict[str, floa
     return {"ne": normalized_entropy(labels, scores), "ne_of_hidden_model": normalized_entropy(labels, best)}
 
 
-def _peak_bytes() -> int:
-    """Reads the most memory this process has had (VmHWM; getrusage counts its parent's memory too)."""
+def _peak_bytes(device: str) -> int:
+    """Reads the most memory this process has had: VmHWM (getrusage counts its parent's memory too), or the GPU's."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 

@@ -44,7 +44,7 @@ GRADIENT_CLIP_NORM = 10.0
 
 def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     """Makes the contestant; its process group ends with the stack."""
-    device = stack.enter_context(process_group(Runtime(device="cpu", torch_threads=1)))
+    device = stack.enter_context(process_group(Runtime(device=task.device, torch_threads=1)))
     torch.manual_seed(task.seed)
     names = feature_names(task)
     rows = NumEmbeddings(user_id=task.rows, item_id=task.rows, other=task.rows)
@@ -63,10 +63,11 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     optimizer = torch.optim.Adam(dense, lr=sizes.LEARNING_RATE, fused=True)
 
     def prepare(batch: Batch) -> tuple[FoundationBatch, Tensor]:
-        return foundation_batch(batch, names), torch.from_numpy(batch.labels)
+        features = foundation_batch(batch, names)
+        return FoundationBatch(*(part.to(device) for part in features)), torch.from_numpy(batch.labels).to(device)
 
     def logits(batch: FoundationBatch) -> Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=variant.endswith(HALF)):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=variant.endswith(HALF)):
             return model(batch).logits.float()
 
     def step(prepared: tuple[FoundationBatch, Tensor]) -> None:

@@ -25,7 +25,7 @@ HELD_OUT = 1_000_000_000  # number of the first held-out batch
 
 @dataclass(frozen=True)
 class Task:
-    """Sizes of the data."""
+    """Sizes of the data, and where a model learns it."""
 
     rows: int  # of every table
     batch: int = 4096  # examples
@@ -34,6 +34,7 @@ class Task:
     dim: int = 16  # of an embedding
     ids: Literal["zipf", "uniform"] = "zipf"
     seed: int = 0
+    device: Literal["cpu", "cuda"] = "cpu"  # cuda: ours and torchrec's alone
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from benchmarks.speed.fm_training_contestants.task import Batch, Task
 def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     """Makes the contestant; it has one variant, and nothing to close."""
     torch.manual_seed(task.seed)
+    device = torch.device(task.device)
     names = [f"field_{index}" for index in range(task.fields)]
     tables = FusedEmbeddingBagCollection(
         tables=[
@@ -28,7 +29,7 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
         ],
         optimizer_type=RowWiseAdagrad,
         optimizer_kwargs={"lr": sizes.EMBEDDING_LEARNING_RATE},
-        device=torch.device("cpu"),
+        device=device,
     )
     for weight in tables.fused_optimizer().params.values():
         torch.nn.init.uniform_(weight, -(task.rows**-0.5), task.rows**-0.5)  # as its sharded tables begin
@@ -39,7 +40,7 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
         over_arch_layer_sizes=[*sizes.MLP, 1],
         dcn_num_layers=sizes.CROSS_LAYERS,
         dcn_low_rank_dim=sizes.CROSS_RANK,
-    )
+    ).to(device)
     fused = {id(p) for p in tables.parameters()}
     dense = [p for p in model.parameters() if id(p) not in fused]
     optimizer = torch.optim.Adam(dense, lr=sizes.LEARNING_RATE, fused=True)
@@ -47,8 +48,8 @@ def build(task: Task, variant: str, stack: ExitStack) -> Contestant:
     def prepare(batch: Batch) -> tuple[Tensor, KeyedJaggedTensor, Tensor]:
         values = torch.from_numpy(batch.ids.T.reshape(-1))
         lengths = torch.ones(len(values), dtype=torch.int32)
-        sparse = KeyedJaggedTensor(keys=names, values=values, lengths=lengths)
-        return torch.from_numpy(batch.dense), sparse, torch.from_numpy(batch.labels)
+        sparse = KeyedJaggedTensor(keys=names, values=values, lengths=lengths).to(device)
+        return torch.from_numpy(batch.dense).to(device), sparse, torch.from_numpy(batch.labels).to(device)
 
     def step(prepared: tuple[Tensor, KeyedJaggedTensor, Tensor]) -> None:
         model.train()
