@@ -67,9 +67,9 @@ def _measure(length: int, repeats: int) -> dict[str, dict[str, float]]:
 
 def _call(x: Tensor, allowed: Tensor, backend: SDPBackend) -> float:
     began = time.process_time()
-    parts = (part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in x.chunk(3, dim=-1))
+    query, key, value = (part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in x.chunk(3, dim=-1))
     with sdpa_kernel(backend):
-        attended = scaled_dot_product_attention(*parts, attn_mask=allowed)
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=allowed)
     attended.sum().backward()
     return time.process_time() - began
 

@@ -32,9 +32,12 @@ def agreement(scores: Array, truth: Array, flops: Array | None = None) -> dict[s
 
 
 def difference(one: Array, other: Array, truth: Array) -> dict[str, float]:
-    """Computes how much greater |ρ| of `one` with the truth is than that of `other`, with a 90 % bootstrap interval."""
+    """Computes how much greater ρ of `one` with the truth is than that of `other`, with a 90 % bootstrap interval.
+
+    Scores that order the models the wrong way round have a negative ρ: a search that follows them picks the worst.
+    """
     rows = _drawn(len(truth))
-    return _interval(np.abs(spearman(one, truth, rows)) - np.abs(spearman(other, truth, rows)), 90)
+    return _interval(spearman(one, truth, rows) - spearman(other, truth, rows), 90)
 
 
 def kendall(one: Array, other: Array, rows: npt.NDArray[np.int64]) -> Array:

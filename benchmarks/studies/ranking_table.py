@@ -222,11 +222,16 @@ def _log(a: argparse.Namespace, work: Path) -> ProgressiveLog:
 def _rows(work: Path, *, kept: bool) -> list[Row]:
     """Returns the trainings that the work folder has, and those of the kept table beside them."""
     rows = [row for path in sorted(work.glob("runs*.jsonl")) for row in finished(path)]
-    if kept and TABLE.exists():
-        there = {_name(row) for row in rows}
-        with TABLE.open(newline="") as file:
-            rows += [row for line in csv.DictReader(file) if _name(row := _read(line)) not in there]
-    return rows
+    there = {_name(row) for row in rows}
+    return rows + [row for row in (kept_table() if kept else []) if _name(row) not in there]
+
+
+def kept_table() -> list[Row]:
+    """Reads the table's trainings; none where there is no table."""
+    if not TABLE.exists():
+        return []
+    with TABLE.open(newline="") as file:
+        return [_read(line) for line in csv.DictReader(file)]
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -1,19 +1,20 @@
 """Do scores of a supernet, warmed on a share of a log, tell which models will be good? SiGeo (arXiv:2311.13169).
 
-    python -m benchmarks.studies.sigeo --kuairand ~/KuaiRand-Pure/data --table FOLDER
+    python -m benchmarks.studies.sigeo --kuairand ~/KuaiRand-Pure/data
 
-Models are the architectures of the ranking table (`ranking_table.py`), trained there over the whole log. A supernet is
+Models are architectures of the kept ranking table (`ranking_table.py`), trained there over the whole log. A supernet is
 warmed on the newest 0, 1, 10 or 100 % of the days before the judged ones; then every architecture is scored with what
 it inherits: the terms of SiGeo, and its loss on validation batches. Beside them stand proxies that need no warming.
 
 The truth is an architecture's NE over the judged days, less the mean of all models with its recipe, averaged over the
-recipes in which it was trained. `--table` is the work folder of the ranking table, finished or not. Only the report
-reads it, so `--report` may be called again when it has grown.
+recipes in which it was trained; `truth_between_recipes` is the correlation of two recipes' values of the same
+architecture. Only the report reads the table, so `--report` may be called again when it has grown. What is picked is
+compared with picking by chance: `by_chance` is the share of random picks that are as good.
 """
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ import torch
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.rank_agreement import agreement, difference, kendall
-from benchmarks.studies.ranking_table import Cell, cells
+from benchmarks.studies.ranking_table import Cell, cells, kept_table
 from benchmarks.studies.supernet_log import RECIPE, StudyLog, study_log
 from search.space import Array
 from search.spaces.ranking import RankingSpace
@@ -36,8 +37,11 @@ SHARES = (0.0, 0.01, 0.1, 1.0)
 ARCHITECTURES = 80  # that are scored: those which the ranking table trains first
 VALIDATION_BATCHES = 32
 LEAST = 60  # models whose result is kept
+LEAST_PAIRED = 4  # models of two recipes, for a correlation
 PUBLISHED_SHARE = 0.4  # of one-shot's compute, by the abstract: 60 % less
 PICKED = 5  # models that a search would train
+RANDOM_PICKS = 10_000
+CHANCE = 0.05  # a pick is better than by chance if fewer random ones are as good
 OF_SHAPE = ("parameters", "flops", "synflow", "zico of an own network")
 
 
@@ -58,7 +62,6 @@ def main() -> None:
     """Warms and scores what is missing, then reports what there is."""
     parser = study_parser(__doc__, seeds=3, quick="six models on a small log against made-up truths; nothing is kept")
     parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
-    parser.add_argument("--table", type=Path, help="work folder of ranking_table")
     a = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)
@@ -79,17 +82,13 @@ def main() -> None:
             describe=lambda run: f"warm {run.share:.0%}",
             minutes=a.minutes,
         )
-    if a.quick:
-        truth = {key: float(n) for n, key in enumerate(chosen)}
-    else:
-        tables = [row for path in sorted(a.table.glob("**/runs*.jsonl")) for row in finished(path)]
-        truth = final_ne(tables, space)
+    truth = {key: [float(n)] for n, key in enumerate(chosen)} if a.quick else final_ne(kept_table(), space)
     found = figures(finished(runs), truth)
     whole = not a.quick and a.minutes == float("inf") and found["models"] >= LEAST
     report(
         "sigeo",
         found,
-        command="python -m benchmarks.studies.sigeo --kuairand FOLDER --table FOLDER",
+        command="python -m benchmarks.studies.sigeo --kuairand FOLDER",
         packages=["torch", "scipy"],
         keep=whole,
     )
@@ -127,8 +126,8 @@ def score(log: StudyLog, of_log: Log, chosen: dict[str, Cell], run: Warm) -> Row
     return {"scores": scores, "warming": spent, "scoring": scored, "validation": validated}
 
 
-def final_ne(rows: list[Row], space: RankingSpace) -> dict[str, float]:
-    """Returns the truth of every architecture that the table has; see the module.
+def final_ne(rows: list[Row], space: RankingSpace) -> dict[str, list[float]]:
+    """Returns every architecture's NE less the mean of its recipe's models, a value a recipe; see the module.
 
     Args:
         rows: of the table.
@@ -144,10 +143,10 @@ def final_ne(rows: list[Row], space: RankingSpace) -> dict[str, float]:
         mean = float(np.mean([ne for _, ne in models]))
         for key, ne in models:
             values.setdefault(key, []).append(ne - mean)
-    return {key: float(np.mean(of_model)) for key, of_model in values.items()}
+    return values
 
 
-def figures(rows: list[Row], truth: dict[str, float]) -> dict[str, Any]:
+def figures(rows: list[Row], truth: dict[str, list[float]]) -> dict[str, Any]:
     """Computes everything the study reports.
 
     Args:
@@ -155,10 +154,11 @@ def figures(rows: list[Row], truth: dict[str, float]) -> dict[str, Any]:
         truth: of the table's architectures.
     """
     names = [key for key in rows[0]["scores"] if key in truth]
-    final = np.array([truth[name] for name in names])
+    final = np.array([np.mean(truth[name]) for name in names])
     result: dict[str, Any] = {
         "models": len(names),
         "ne_spread": round(float(final.std()), 5),
+        "truth_between_recipes": _between_recipes([truth[name] for name in names]),
         "warm": {},
         "needs_no_warming": {},
     }
@@ -196,10 +196,10 @@ def figures(rows: list[Row], truth: dict[str, float]) -> dict[str, Any]:
     for name in OF_SHAPE if cold else ():
         result["needs_no_warming"][name] = agreement(of(cold[0], name), -final, flops)
     if 0.0 in mean and 0.1 in mean and len(names) > 3:
-        result["loss_10_less_cold"] = difference(mean[0.1]["loss"], mean[0.0]["loss"], final)
-        result["sigeo_10_less_cold"] = difference(mean[0.1]["sigeo"], mean[0.0]["sigeo"], final)
-        result["sigeo_10_less_loss"] = difference(mean[0.1]["sigeo"], mean[0.1]["loss"], final)
-        result["sigeo_10_less_flops"] = difference(mean[0.1]["sigeo"], flops, final)
+        result["loss_10_less_cold"] = difference(mean[0.1]["loss"], mean[0.0]["loss"], -final)
+        result["sigeo_10_less_cold"] = difference(mean[0.1]["sigeo"], mean[0.0]["sigeo"], -final)
+        result["sigeo_10_less_loss"] = difference(mean[0.1]["sigeo"], mean[0.1]["loss"], -final)
+        result["sigeo_10_less_flops"] = difference(mean[0.1]["sigeo"], flops, -final)
     if 1.0 in mean:
         result["one_shot"] = _against_one_shot(rows, mean, final)
     result["directions"] = _directions(result)
@@ -217,6 +217,7 @@ def _directions(result: dict[str, Any]) -> dict[str, str]:
 
     one_shot = result.get("one_shot", {})
     enough = one_shot.get("least_compute_share_that_equals")
+    told = one_shot.get("by_chance", 1.0) < CHANCE
     return {
         "the loss ranks better after 10 % of the log than cold": outcome("loss_10_less_cold"),
         "SiGeo ranks better after 10 % of the log than cold": outcome("sigeo_10_less_cold"),
@@ -224,6 +225,8 @@ def _directions(result: dict[str, Any]) -> dict[str, str]:
         "SiGeo after 10 % ranks better than FLOPs": outcome("sigeo_10_less_flops"),
         "SiGeo picks as well as one-shot at 40 % of its compute": "not measured"
         if not one_shot
+        else "not told: one-shot's own pick is no better than chance"
+        if not told
         else "holds"
         if enough is not None and enough <= PUBLISHED_SHARE
         else "fails",
@@ -242,12 +245,14 @@ def _against_one_shot(rows: list[Row], mean: dict[float, dict[str, Array]], fina
     picked = _picked(mean[1.0]["validation loss"], final)
     result: dict[str, Any] = {"picked_ne": round(picked, 5), "random_ne": round(float(final.mean()), 5)}
     result["best_ne"] = round(float(np.sort(final)[:PICKED].mean()), 5)
+    result["by_chance"] = _by_chance(picked, final)
     enough = None
     for share in sorted(mean, reverse=True):
         ne = _picked(mean[share]["sigeo"], final)
         compute = float(spent[share][0] + spent[share][1]) / one_shot
         result[f"{share:.0%}"] = {
             "sigeo_picked_ne": round(ne, 5),
+            "by_chance": _by_chance(ne, final),
             "compute_share": round(compute, 3),
             "of_it_warming": round(float(spent[share][0]) / one_shot, 3),
         }
@@ -260,6 +265,22 @@ def _against_one_shot(rows: list[Row], mean: dict[float, dict[str, Array]], fina
 def _picked(scores: Array, final: Array) -> float:
     """Returns the mean truth of the models with the highest scores."""
     return float(final[np.argsort(-scores, kind="stable")[:PICKED]].mean())
+
+
+def _by_chance(ne: float, final: Array) -> float:
+    """Returns the share of random picks whose mean truth is no worse."""
+    rng = np.random.default_rng(0)
+    drawn = rng.permuted(np.tile(final, (RANDOM_PICKS, 1)), axis=1)[:, :PICKED].mean(1)
+    return round(float((drawn <= ne + 1e-12).mean()), 3)
+
+
+def _between_recipes(values: list[list[float]]) -> float | None:
+    """Returns the correlation of two recipes' values of the same model, over all pairs; None of fewer than 4 models."""
+    pairs = [pair for of_model in values for pair in permutations(of_model, 2)]
+    if sum(len(of_model) > 1 for of_model in values) < LEAST_PAIRED:
+        return None
+    one, other = np.array(pairs).T
+    return round(float(np.corrcoef(one, other)[0, 1]), 3)
 
 
 def _best_tenth_found(scores: Array, final: Array) -> float:

@@ -19,6 +19,7 @@ def test_agreement_is_scipys_and_a_better_score_is_told_apart():
     assert found["spearman"]["mean"] == pytest.approx(spearmanr(good, truth).statistic, abs=1e-3)
     assert found["kendall"]["low"] < found["kendall"]["mean"] < found["kendall"]["high"]
     assert difference(good, bad, truth)["low"] > 0
+    assert difference(-good, bad, truth)["high"] < 0  # the wrong way round is worse than none
     assert agreement(good[:3], truth[:3]) is None
 
 
@@ -58,7 +59,7 @@ def test_a_models_truth_is_free_of_its_recipes():
     ]
     recipe = {row["cell"]["first_embeddings"] for row in rows}
     truth = sigeo.final_ne([row | {"cell": row["cell"] | {"first_embeddings": min(recipe)}} for row in rows], space)
-    assert sorted(truth.values()) == pytest.approx([-0.01, 0.01])
+    assert sorted(truth.values()) == [pytest.approx([-0.01, -0.01]), pytest.approx([0.01, 0.01])]
 
 
 def test_sigeo_reports_what_its_scores_tell():
@@ -79,12 +80,16 @@ def test_sigeo_reports_what_its_scores_tell():
         {"share": share, "seed": 0, "scores": scores(noise)} | spent | {"warming": 100 * share}
         for share, noise in ((0.0, 1e3), (0.1, 0.1), (1.0, 0.1))
     ]
-    found = sigeo.figures(rows, {name: float(n) for n, name in enumerate(names)})
+    found = sigeo.figures(rows, {name: [float(n), n + 0.5] for n, name in enumerate(names)})
     assert found["warm"]["10%"]["loss"]["of_seeds_mean"]["kendall"]["mean"] > 0.9
     assert found["warm"]["10%"]["loss"]["best_tenth_found"] == 1
     assert found["directions"]["the loss ranks better after 10 % of the log than cold"] == "holds"
     shares = {"compute_share": pytest.approx(11 / 130, abs=1e-3), "of_it_warming": pytest.approx(10 / 130, abs=1e-3)}
-    assert found["one_shot"]["10%"] == {"sigeo_picked_ne": 2.0} | shares
+    assert found["one_shot"]["10%"] == {"sigeo_picked_ne": 2.25, "by_chance": pytest.approx(1 / 792, abs=2e-3)} | shares
+    assert found["truth_between_recipes"] == pytest.approx(
+        np.corrcoef([n + d for n in range(12) for d in (0, 0.5)], [n + d for n in range(12) for d in (0.5, 0)])[0, 1],
+        abs=1e-3,
+    )
     assert found["directions"]["SiGeo picks as well as one-shot at 40 % of its compute"] == "holds"
     assert found["needs_no_warming"]["flops"]["kendall"]["mean"] == -1
 
@@ -138,3 +143,16 @@ def test_dist_dnas_runs_name_their_models_before_they_are_compared():
     dense = dist_dnas.densest(of)
     rng = np.random.default_rng(0)
     assert of.space.cost(dense) >= max(of.space.cost(of.sample(rng)) for _ in range(100))
+
+
+def test_a_pick_that_is_no_better_than_chance_proves_nothing():
+    names = [str(n) for n in range(12)]
+    of_model = dict.fromkeys(Terms._fields, 0.0) | dict.fromkeys(sigeo.OF_SHAPE, 1.0)
+    spent = {"seed": 0, "warming": 10.0, "scoring": 1.0, "validation": 30.0}
+    rows = [
+        {"share": share, "scores": {name: of_model | {"validation": -n} for n, name in enumerate(names)}} | spent
+        for share in (0.0, 0.1, 1.0)
+    ]
+    found = sigeo.figures(rows, {name: [float(n)] for n, name in enumerate(names)})  # one-shot picks the worst
+    assert found["one_shot"]["picked_ne"] == 9 and found["one_shot"]["by_chance"] == 1
+    assert found["directions"]["SiGeo picks as well as one-shot at 40 % of its compute"].startswith("not told")
