@@ -4,7 +4,8 @@
 
 Days of the synthetic log run through Airflow's API in docker/compose.yaml; then the three doors and /score are asked.
 While the second day runs, a Spark worker and Redis are killed; the day must end well, and running it again undisturbed
-must give the same tables. `COMPOSE` (default `docker compose`) and `ENGINE` (`docker`) name the tools; with `BUILT`
+must give the same tables. With `AIRFLOW_EXECUTOR=CeleryExecutor` a Celery worker runs the jobs, and the Redis that is
+killed is its broker, too. `COMPOSE` (default `docker compose`) and `ENGINE` (`docker`) name the tools; with `BUILT`
 set, images are those there are, and with `KEEP` all stays up. The stores' images are those of the compose file unless
 its variables say otherwise. Needs the ports of the compose file.
 """
@@ -32,6 +33,8 @@ COMPOSE = [*shlex.split(os.environ.get("COMPOSE", "docker compose"))]
 ENGINE = os.environ.get("ENGINE", "docker")
 FILES = ["-f", str(ROOT / "docker/compose.yaml"), "-f", str(ROOT / "tests/docker/compose.tiny.yaml")]
 PROJECT = "headwater-test"
+CELERY = os.environ.get("AIRFLOW_EXECUTOR") == "CeleryExecutor"
+PROFILES = ["--profile", "celery"] if CELERY else []
 VERTICAL = "feed"
 SETTINGS = {
     "HEADWATER_SOURCE": "synthetic",
@@ -104,7 +107,8 @@ def main() -> int:
         if not os.environ.get("KEEP"):
             compose("down", "--volumes")
     whole = bool(figures["survived_kills"] and figures.get("no_secret_found"))
-    report("compose", figures, command="make compose-test", packages=["pyspark", "mlflow", "feast"], keep=whole)
+    result, command = ("compose_celery", "AIRFLOW_EXECUTOR=CeleryExecutor ") if CELERY else ("compose", "")
+    report(result, figures, command=f"{command}make compose-test", packages=["pyspark", "mlflow", "feast"], keep=whole)
     return 0 if whole else 1
 
 
@@ -118,7 +122,12 @@ def start() -> None:
     if engine("inspect", "-f", "{{.State.ExitCode}}", name("airflow-init")).strip() != "0":
         raise Failed(f"airflow-init failed:\n{engine('logs', name('airflow-init'))}")
     described = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]
-    compose("up", "-d", "--no-deps", *(s for s in described if s not in first and "profiles" not in described[s]))
+    compose(
+        "up",
+        "-d",
+        "--no-deps",
+        *(s for s in described if s not in first and (CELERY or "profiles" not in described[s])),
+    )
     wait("MLflow", 420, lambda: requests.get("http://127.0.0.1:5000/health", timeout=5).text)
     wait("Airflow", 420, lambda: requests.get("http://127.0.0.1:8080/api/v2/version", timeout=5).text)
 
@@ -257,7 +266,7 @@ def engine(*command: str) -> str:
 
 def compose(*command: str) -> None:
     """Runs a command of compose on the platform's files."""
-    whole, env = [*COMPOSE, "-p", PROJECT, *FILES, *command], os.environ | SETTINGS
+    whole, env = [*COMPOSE, *PROFILES, "-p", PROJECT, *FILES, *command], os.environ | SETTINGS
     if subprocess.run(whole, env=env, cwd=ROOT, stdout=sys.stderr, check=False).returncode:
         raise Failed(f"compose {' '.join(command)} failed")
 

@@ -1,83 +1,36 @@
 """Features computed on a standalone cluster: a master and two workers, as processes of this machine."""
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-import psutil
 import pyarrow as pa
-import pyspark
 import pytest
 import yaml
 from pyspark.sql import SparkSession
 
 import storage
+from benchmarks.speed.standalone_cluster import Cluster, standalone_cluster
 from config import ROOT, ConfigError, PlatformConfig
-from data.features.cluster import ClusterError, check_master
+from data.features.cluster import check_master
 from data.features.java import java_home
 from jobs import extract_features, ingest
-from local.ports import free_ports
 from tests.waiting import until
 
 DAY = "2026-01-02"
 TABLES = ("examples", "user_activity", "item_activity")
-MASTER, WORKER = "org.apache.spark.deploy.master.Master", "org.apache.spark.deploy.worker.Worker"
-
-
-@contextmanager
-def spark_process(folder: Path, name: str, *arguments: str) -> Iterator[psutil.Popen]:
-    """Starts a part of the cluster; ends it with all that it started."""
-    log = folder / f"{name}.log"
-    env = os.environ | {"JAVA_HOME": str(java_home(folder)), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_NO_DAEMONIZE": "1"}
-    command = [str(Path(pyspark.__file__).parent / "bin" / "spark-class"), *arguments]
-    with log.open("w") as output:
-        process = psutil.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
-    try:
-        yield process
-    finally:
-        if process.is_running():
-            for each in [*process.children(recursive=True), process]:
-                each.kill()
-        process.wait(timeout=30)
-
-
-class Cluster(NamedTuple):
-    """A master with two workers of one core; executors of worker N work below folder/work-N."""
-
-    address: str
-    workers: list[psutil.Popen]
-    folder: Path
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yields the one cluster of these tests; the last of them kills a worker."""
-    folder = tmp_path_factory.mktemp("cluster")
-    (port,), web = free_ports(1), ["--webui-port", "0"]
-    address = f"spark://127.0.0.1:{port}"
-    with ExitStack() as stack:
-        master = ["--host", "127.0.0.1", "--port", str(port), *web]
-        stack.enter_context(spark_process(folder, "master", MASTER, *master))
-        until(lambda: not refuses(address))
-        workers = []
-        for n in (1, 2):
-            given = ["--host", "127.0.0.1", *web, "--cores", "1", "--memory", "1g", "--work-dir", f"{folder}/work-{n}"]
-            workers.append(stack.enter_context(spark_process(folder, f"worker-{n}", WORKER, *given, address)))
-        until(lambda: (folder / "master.log").read_text().count("Registering worker") == 2)
-        yield Cluster(address, workers, folder)
-
-
-def refuses(address: str) -> bool:
-    try:
-        check_master(address)
-    except ClusterError:
-        return True
-    return False
+    with standalone_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -91,8 +44,8 @@ def landed(tiny_config: PlatformConfig, spark: SparkSession) -> PlatformConfig:
 ENV = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1"}
 
 
-def written(config: PlatformConfig, folder: Path, master: str) -> Path:
-    settings = {"spark.executor.memory": "512m", "spark.sql.shuffle.partitions": 2}
+def written(config: PlatformConfig, folder: Path, master: str, *, memory: str = "512m") -> Path:
+    settings = {"spark.executor.memory": memory, "spark.sql.shuffle.partitions": 2}
     changed = config.changed(runtime={"spark_master": master, "spark_conf": settings})
     path = folder / "cluster.yaml"
     path.write_text(yaml.safe_dump(changed.model_dump(mode="json")))
@@ -141,6 +94,31 @@ def test_one_worker_that_does_not_see_the_lake_is_enough(tiny_config: PlatformCo
     assert whole == "seen"
     for said, path in ((half, "../../half"), (none, "../../none")):
         assert said.startswith("the lake is not mounted on ") and f": {path} is not there" in said
+
+
+STARVED = """
+import sys
+from pathlib import Path
+from config import load_config
+from data.features import cluster
+from data.features.spark import spark_session
+
+cluster.WORKERS_S = 3
+config = load_config(sys.argv[1])
+try:
+    cluster.check_workers(spark_session(config), Path("/"))
+except cluster.ClusterError as error:
+    print(error)
+"""
+
+
+def test_a_cluster_without_room_for_an_executor_is_one_line(
+    tiny_config: PlatformConfig, cluster: Cluster, tmp_path: Path
+):
+    path = written(tiny_config, tmp_path, cluster.address, memory="64g")
+    command = [sys.executable, "-c", STARVED, str(path)]
+    done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith(f"no executor of {cluster.address} took a task within 3 s"), done.stderr[-2000:]
 
 
 def test_a_master_that_is_not_there_is_one_line(landed: PlatformConfig, tmp_path: Path):
@@ -194,6 +172,21 @@ def test_a_cluster_makes_the_features_of_one_machine_also_when_a_worker_is_kille
     for table in TABLES:
         assert in_order(landed, table).equals(expected[table]), table
         assert not list(storage.partition_folder(landed, table, landed.source.bootstrap_day).glob(".*"))
+
+
+def test_spark_submit_runs_the_job_as_documented(landed: PlatformConfig, cluster: Cluster, tmp_path: Path):
+    """The command of docs/operations.md, with this machine's addresses."""
+    page = (ROOT / "docs/operations.md").read_text()
+    (shape,) = re.findall(r"^(PYTHONPATH=\. spark-submit .+)$", page, re.MULTILINE)
+    path = written(landed, tmp_path, cluster.address)
+    command = shape.replace("spark://spark-master:7077", cluster.address).replace("2026-03-04", DAY)
+    env = ENV | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HEADWATER_CONFIG": str(path)}
+    env |= {"JAVA_HOME": str(java_home(tmp_path))}
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["rows"]["examples"] == len(in_order(landed, "examples")) > 0
+    assert any((cluster.folder / "work-2").glob("app-*"))
 
 
 def writes_a_table(config: PlatformConfig) -> bool:
