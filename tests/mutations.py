@@ -41,6 +41,29 @@ class Mutation(NamedTuple):
 
 MUTATIONS = [
     Mutation(
+        "short histories take the fused kernel where oneDNN multiplies",
+        "models/layers/attention.py",
+        "if onednn and key.shape[-2] < SHORT:",
+        "if onednn and key.shape[-2] < 0:",
+        "tests/models/layers/test_attention.py",
+    ),
+    Mutation(
+        "attention reads what it may not",
+        "models/layers/attention.py",
+        """        with sdpa_kernel(SDPBackend.MATH):
+            return scaled_dot_product_attention(query, key, value, attn_mask=allowed)""",
+        """        with sdpa_kernel(SDPBackend.MATH):
+            return scaled_dot_product_attention(query, key, value)""",
+        "tests/models/layers/test_attention.py",
+    ),
+    Mutation(
+        "scores that rank the wrong way round are praised",
+        "benchmarks/studies/rank_agreement.py",
+        "_interval(spearman(one, truth, rows) - spearman(other, truth, rows), 90)",
+        "_interval(abs(spearman(one, truth, rows)) - abs(spearman(other, truth, rows)), 90)",
+        "tests/benchmarks/studies/test_supernet_studies.py",
+    ),
+    Mutation(
         "two sources share the tables of a database",
         "storage/stores.py",
         """return f"{key.partition('_')[0]}_{config.data_source}\"""",
