@@ -23,6 +23,7 @@ from search.space import Categorical, Params, Space, Value
 Array = npt.NDArray[np.float64]
 OWN = ROOT / "benchmarks" / "tables" / "ranking_kuairand.csv"
 OBJECTIVE = "ne"  # column of the own table before which the choices stand
+LEAST = 1000  # models of the own table: searching a part of it for the best 0.02 % would be no search
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,17 @@ def nas_bench_graph(work: Path, data_set: str) -> Table:
     )
 
 
-def own(path: Path = OWN) -> Table | None:
-    """Reads the platform's own table; None where it was not made yet.
+def own(path: Path = OWN, *, least: int = 1) -> Table | None:
+    """Reads the platform's own table.
 
     The columns before `ne` are choices, `flops` is the cost; rows with equal choices are trainings with several seeds.
+
+    Args:
+        path: of the table.
+        least: models.
+
+    Returns:
+        None where the table was not made yet, or has fewer models.
     """
     if not path.exists():
         return None
@@ -157,6 +165,8 @@ def own(path: Path = OWN) -> Table | None:
     by_values: dict[tuple[Value, ...], list[dict[str, str]]] = {}
     for row in rows:
         by_values.setdefault(tuple(_value(row[name]) for name in names), []).append(row)
+    if len(by_values) < least:
+        return None
     return Table(
         tuple(_choice(name, {values[n] for values in by_values}) for n, name in enumerate(names)),
         list(by_values),
@@ -169,7 +179,7 @@ TABLES: dict[str, Callable[[Path], Table | None]] = {
     "nas_bench_201_imagenet": lambda work: nas_bench_201(work, "imagenet"),
     "hpolib_protein": lambda work: hpolib(work, "protein_structure"),
     "nas_bench_graph_arxiv": lambda work: nas_bench_graph(work, "arxiv"),
-    "own": lambda work: own(),
+    "own": lambda work: own(least=LEAST),
 }
 
 NUMPY_SCALARS = {

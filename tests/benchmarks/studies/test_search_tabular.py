@@ -127,6 +127,7 @@ def test_the_own_table_s_choices_are_its_columns_before_ne(tmp_path):
         "kind,width,rate,same,ne,flops,seconds\n"
         "dcn,8,0.1,1,0.9,10,3\ndcn,8,0.1,1,0.8,10,3\ndnn,32,0.01,1,0.7,40,3\ndnn,16,0.01,1,0.6,20,3\n"
     )
+    assert own(path, least=1000) is None
     table = own(path)
     assert table.choices == (
         Categorical("kind", ("dcn", "dnn")),
