@@ -71,7 +71,7 @@ def main(
         return float(row_losses(rows["label"].to_numpy(), model.predict(rows)).mean())
 
     counts = np.array([len(of_cell) for of_cell in labels], np.float64)
-    found = average(log_loss, _places(len(days), parts), counts, budget=budget, seed=seed)
+    found = average(log_loss, places(len(days), parts), counts, budget=budget, seed=seed)
     rate = everything.mean()
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
     low, high = (bound / entropy for bound in found.interval)
@@ -95,7 +95,7 @@ def _version(client: MlflowClient, name: str, number: str) -> ModelVersion:
     return found
 
 
-def _places(days: int, parts: int) -> Array:
+def places(days: int, parts: int) -> Array:
     """Returns where each part lies, by day and by time of the day, in [0, 1], (days · parts, 2)."""
     day, part = np.divmod(np.arange(days * parts), parts)
     return np.stack([day / max(days - 1, 1), part / max(parts - 1, 1)], 1)

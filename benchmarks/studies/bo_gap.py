@@ -7,7 +7,8 @@ trials, f the best of all, f* the optimum; 1 is all the way (arXiv:1909.04568, 2
 same functions and seeds, by sign tests and by the mean difference. A run in which a method had no answer of its own is
 left out and counted. `two_step_less_log_ei` is the mean GAP of looking two steps ahead less the greedy one's.
 
-Every run is one line of `runs.jsonl` in the work folder; a study that was stopped continues where it was.
+Every run is one line of `runs.jsonl` in the work folder; a study that was stopped continues where it was. Figures are
+of complete seeds alone, and kept from five of them on.
 """
 
 import shutil
@@ -21,11 +22,11 @@ import numpy as np
 import torch
 from botorch.test_functions import Ackley, Branin, Bukin, DropWave, EggHolder, Hartmann, Shekel
 from botorch.test_functions.synthetic import SyntheticTestFunction
-from scipy.stats import binomtest
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
-from benchmarks.studies.search_tabular.results import paired_bootstrap
+from benchmarks.studies.complete_seeds import ENOUGH, complete_seeds
+from benchmarks.studies.paired import Found, compared
 from search.bayes.binoculars import Binoculars
 from search.bayes.improvement import Improvement
 from search.bayes.knowledge_gradient import KnowledgeGradient
@@ -76,7 +77,7 @@ class Run:
 
 
 def main() -> None:
-    """Makes the runs that are missing, then reports what there is."""
+    """Makes the runs that are missing, then reports the complete seeds."""
     a = study_parser(__doc__, seeds=20, quick="one seed, d trials; figures are not kept").parse_args()
     torch.set_num_threads(1)  # the processes are too small to share
     work = a.work / ("bo_gap_quick" if a.quick else "bo_gap")
@@ -94,14 +95,13 @@ def main() -> None:
             describe=str,
             minutes=a.minutes,
         )
-    wanted = {tuple(run.key.values()) for run in planned}
-    made = [row for row in finished(work / "runs.jsonl") if tuple(row[name] for name in planned[0].key) in wanted]
+    rows, seeds = complete_seeds(planned, finished(work / "runs.jsonl"))
     report(
         "bo_gap",
-        figures(made),
-        command=f"python -m benchmarks.studies.bo_gap --seeds {a.seeds}",
+        {"seeds": seeds, **figures(rows)},
+        command=f"python -m benchmarks.studies.bo_gap --seeds {seeds}",
         packages=["torch", "botorch", "gpytorch"],
-        keep=not a.quick and len(made) == len(planned),
+        keep=not a.quick and seeds >= ENOUGH,
     )
 
 
@@ -157,7 +157,7 @@ def gap(function: str, objectives: list[float]) -> float | None:
 
 def figures(rows: list[Row]) -> dict[str, Any]:
     """Computes mean GAPs, differences between methods on the same functions and seeds, and what a decision costs."""
-    gaps = {
+    gaps: Found = {
         (row["function"], row["method"], row["seed"]): found
         for row in rows
         if not row["fallbacks"] and (found := gap(row["function"], row["objectives"])) is not None
@@ -171,17 +171,14 @@ def figures(rows: list[Row]) -> dict[str, Any]:
             for function in FUNCTIONS
         },
         **{
-            f"{one}_less_{other}": compared
+            f"{one}_less_{other}": pairs
             for one, other in product(LOOK_AHEAD, ("ei", "log_ei"))
-            if (compared := _compared(gaps, one, other))
+            if (pairs := compared(gaps, FUNCTIONS, one, other))
         },
     }
 
 
-Gaps = dict[tuple[str, str, int], float]
-
-
-def _of_method(rows: list[Row], gaps: Gaps, method: str) -> dict[str, Any]:
+def _of_method(rows: list[Row], gaps: Found, method: str) -> dict[str, Any]:
     of = [row for row in rows if row["method"] == method]
     decisions = sum(row["decisions"] for row in of)
     return {
@@ -190,28 +187,9 @@ def _of_method(rows: list[Row], gaps: Gaps, method: str) -> dict[str, Any]:
     }
 
 
-def _mean(gaps: Gaps, functions: list[str], method: str) -> float | None:
+def _mean(gaps: Found, functions: list[str], method: str) -> float | None:
     of = [found for (function, name, _), found in gaps.items() if function in functions and name == method]
     return round(float(np.mean(of)), 4) if of else None
-
-
-def _compared(gaps: Gaps, one: str, other: str) -> dict[str, Any] | None:
-    """Compares two methods on the same functions and seeds: the mean difference, and a sign test of who is better."""
-    by_function = [
-        [
-            found - gaps[function, other, seed]
-            for (function, method, seed), found in gaps.items()
-            if function == name and method == one and (function, other, seed) in gaps
-        ]
-        for name in FUNCTIONS
-    ]
-    difference = paired_bootstrap(by_function)
-    if difference is None:
-        return None
-    pairs = [pair for of in by_function for pair in of]
-    better, worse = sum(pair > 0 for pair in pairs), sum(pair < 0 for pair in pairs)
-    p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
-    return {**difference, "better": better, "worse": worse, "sign_test_p": round(p, 5)}
 
 
 if __name__ == "__main__":

@@ -1,16 +1,21 @@
-"""Averages of functions over 400 cells from 10 to 40 of them: who errs least, and whether the error bars hold.
+"""Averages over many cells from 10 to 40 of them: who errs least, and whether the error bars hold.
 
     python -m benchmarks.studies.quadrature --seeds 20
 
-Functions are Genz's families and a mixture of two peaks, on points of the unit square, each drawn by the seed. The
-rule of the next cell: BINOCULARS, the cell of which least is known, any cell; with a plain process and with one of the
-root of the values (WSABI-L). With a plain process, what is known does not depend on the values but through its refitted
-lengths, so BINOCULARS can hardly differ from looking where least is known: a control. `error` is the median of |found -
-exact| / |exact|; `covered` the share of 95 % intervals that hold the exact average.
+Functions are Genz's families and a mixture of two peaks, on 400 points of the unit square, each drawn by the seed.
+`days_of_ne` is the case of `estimate_ne`: the NE of a foundation model over 21 days after those it learnt, in 8 parts a
+day, by vertical; the log is generated and the same for all seeds, the model and what is drawn are not.
 
-Every run is one line of `runs.jsonl` in the work folder; a study that was stopped continues where it was.
+The rule of the next cell: BINOCULARS, the cell of which least is known, any cell; with a plain process and with one of
+the root of the values (WSABI-L). With a plain process, what is known does not depend on the values but through its
+refitted lengths, so BINOCULARS can hardly differ from looking where least is known: a control. `error` is the median of
+|found - exact| / |exact|; `covered` the share of 95 % intervals that hold the exact average.
+
+Every run is one line of `runs.jsonl` in the work folder; a study that was stopped continues where it was. Figures are
+of complete seeds alone, and kept from five of them on.
 """
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,10 +24,13 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from scipy.stats import binomtest, qmc
+from scipy.stats import qmc
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
+from benchmarks.studies.complete_seeds import ENOUGH, complete_seeds
+from benchmarks.studies.days_of_ne import Cells, Log, days_of_ne
+from benchmarks.studies.paired import signs
 from search.bayes.quadrature import Rule, average, known
 from search.space import Array
 from search.trials import Row, execute, finished
@@ -43,6 +51,8 @@ FUNCTIONS: dict[str, Drawn] = {
         np.exp(-((2 * a * (x - u)) ** 2).sum(1)) + 0.5 * np.exp(-((3 * a * (x - u[::-1])) ** 2).sum(1)) + 0.01
     ),
 }
+DAYS = {f"days_of_{vertical}": vertical for vertical in ("feed", "search", "video")}
+QUICK_LOG = {"learnt": 1, "scored": 2, "events": 900}
 
 
 @dataclass(frozen=True)
@@ -61,8 +71,9 @@ class Run:
 
 
 def main() -> None:
-    """Makes the runs that are missing, then reports what there is."""
+    """Makes the runs that are missing, then reports the complete seeds."""
     a = study_parser(__doc__, seeds=20, quick="one seed, 10 cells; figures are not kept").parse_args()
+    logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)  # the processes are too small to share
     work = a.work / ("quadrature_quick" if a.quick else "quadrature")
     if a.quick:
@@ -70,48 +81,55 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     planned = list(runs(1 if a.quick else a.seeds))
     budgets = QUICK_BUDGETS if a.quick else BUDGETS
+    log = Log(work / "log", **QUICK_LOG) if a.quick else Log(work / "log")
     if not a.report:
         execute(
             planned,
             work / "runs.jsonl",
-            lambda run: estimates(run, budgets),
+            lambda run: estimates(run, cells(run, log), budgets),
             total=len(planned),
             describe=str,
             minutes=a.minutes,
         )
-    wanted = {tuple(run.key.values()) for run in planned}
-    made = [row for row in finished(work / "runs.jsonl") if tuple(row[name] for name in planned[0].key) in wanted]
+    rows, seeds = complete_seeds(planned, finished(work / "runs.jsonl"))
     report(
         "quadrature",
-        figures(made, budgets),
-        command=f"python -m benchmarks.studies.quadrature --seeds {a.seeds}",
+        {"seeds": seeds, **figures(rows, budgets)},
+        command=f"python -m benchmarks.studies.quadrature --seeds {seeds}",
         packages=["torch", "botorch", "gpytorch"],
-        keep=not a.quick and len(made) == len(planned),
+        keep=not a.quick and seeds >= ENOUGH,
     )
 
 
 def runs(seeds: int) -> Iterator[Run]:
     """Yields everything with the first seed, then with the next."""
-    for seed, function, warped, rule in product(range(seeds), FUNCTIONS, (False, True), RULES):
+    for seed, function, warped, rule in product(range(seeds), (*FUNCTIONS, *DAYS), (False, True), RULES):
         yield Run(function, rule, warped, seed)
 
 
-def estimates(run: Run, budgets: tuple[int, ...] = BUDGETS) -> Row:
-    """Estimates a function's average.
+def cells(run: Run, log: Log) -> Cells:
+    """Draws the function of a run, or computes what the model of its seed loses in each part of the log's days."""
+    if run.function in DAYS:
+        return days_of_ne(log, run.seed)[DAYS[run.function]]
+    rng = np.random.default_rng(run.seed)
+    x = qmc.Sobol(2, rng=rng).random(512)[:CELLS]
+    values = FUNCTIONS[run.function](x, rng.uniform(2, 6, 2), rng.uniform(0.2, 0.8, 2))
+    return Cells(x, values, np.ones(CELLS))
+
+
+def estimates(run: Run, of: Cells, budgets: tuple[int, ...] = BUDGETS) -> Row:
+    """Estimates the average of some cells.
 
     A batch is planned for the largest budget; what was known on the way is computed from the cells until there.
 
     Returns:
         By budget: `error`, relative to the exact average, and `covered`, whether the interval held it.
     """
-    rng = np.random.default_rng(run.seed)
-    x = qmc.Sobol(2, rng=rng).random(512)[:CELLS]
-    values = FUNCTIONS[run.function](x, rng.uniform(2, 6, 2), rng.uniform(0.2, 0.8, 2))
-    exact, weights = float(values.mean()), np.ones(CELLS)
+    exact = float(np.average(of.values, weights=of.weights))
     whole = average(
-        lambda cell: float(values[cell]),
-        x,
-        weights,
+        lambda cell: float(of.values[cell]),
+        of.x,
+        of.weights,
         budget=max(budgets),
         rule=run.rule,
         warped=run.warped,
@@ -119,20 +137,28 @@ def estimates(run: Run, budgets: tuple[int, ...] = BUDGETS) -> Row:
     )
     row: Row = {}
     for budget in budgets:
-        found = known(x, weights, whole.cells[:budget], whole.values[:budget], warped=run.warped, seed=run.seed)
+        found = known(of.x, of.weights, whole.cells[:budget], whole.values[:budget], warped=run.warped, seed=run.seed)
         low, high = found.interval
         row[str(budget)] = {"error": abs(found.mean - exact) / abs(exact), "covered": low <= exact <= high}
     return row
 
 
 def figures(rows: list[Row], budgets: tuple[int, ...] = BUDGETS) -> dict[str, Any]:
-    """Computes errors by rule and budget, and sign tests of BINOCULARS on the same functions and seeds."""
+    """Computes errors by rule and budget, and sign tests of BINOCULARS on the same cells and seeds."""
+    return {
+        "runs": len(rows),
+        **_of_rows([row for row in rows if row["function"] in FUNCTIONS], budgets),
+        "days_of_ne": _of_rows([row for row in rows if row["function"] in DAYS], budgets),
+    }
+
+
+def _of_rows(rows: list[Row], budgets: tuple[int, ...]) -> dict[str, Any]:
     errors = {
         (row["function"], row["seed"], row["warped"], row["rule"], budget): row[str(budget)]
         for row in rows
         for budget in budgets
     }
-    found: dict[str, Any] = {"runs": len(rows)}
+    found: dict[str, Any] = {}
     for warped, name in ((False, "plain"), (True, "warped")):
         found[name] = {rule: {str(budget): _of(errors, warped, rule, budget) for budget in budgets} for rule in RULES}
         for other in RULES[1:]:
@@ -156,14 +182,13 @@ def _of(errors: Errors, warped: bool, rule: str, budget: int) -> dict[str, float
 
 
 def _signs(errors: Errors, warped: bool, other: str, budget: int) -> dict[str, float]:
-    pairs = [
-        (row["error"], errors[(*key[:2], warped, other, budget)]["error"])
-        for key, row in errors.items()
-        if key[2:] == (warped, "binoculars", budget) and (*key[:2], warped, other, budget) in errors
-    ]
-    better, worse = sum(a < b for a, b in pairs), sum(a > b for a, b in pairs)
-    p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
-    return {"better": better, "worse": worse, "sign_test_p": round(p, 5)}
+    return signs(
+        [
+            errors[(*key[:2], warped, other, budget)]["error"] - row["error"]
+            for key, row in errors.items()
+            if key[2:] == (warped, "binoculars", budget) and (*key[:2], warped, other, budget) in errors
+        ]
+    )
 
 
 if __name__ == "__main__":

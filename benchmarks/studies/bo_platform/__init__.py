@@ -1,0 +1,1 @@
+"""Bayesian optimization over pools of trained settings."""

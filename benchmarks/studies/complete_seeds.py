@@ -1,0 +1,32 @@
+"""Which seeds of a study are complete: a stopped study reports those alone, so every method has the same runs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+
+from search.trials import Row
+
+ENOUGH = 5  # complete seeds of a result that is kept
+
+
+class Seeded(Protocol):
+    """A run with a seed."""
+
+    @property
+    def seed(self) -> int:
+        """Returns the seed."""
+        ...
+
+    @property
+    def key(self) -> dict[str, object]:
+        """Returns what names the run in the file of results."""
+        ...
+
+
+def complete_seeds(planned: Sequence[Seeded], rows: Sequence[Row]) -> tuple[list[Row], int]:
+    """Returns the rows of the seeds of which every planned run is there, and how many such seeds there are."""
+    seed_of = {tuple(run.key.values()): run.seed for run in planned}
+    of_run = {key: row for row in rows if (key := tuple(row[name] for name in planned[0].key)) in seed_of}
+    wanted, made = Counter(seed_of.values()), Counter(seed_of[key] for key in of_run)
+    complete = {seed for seed, runs in wanted.items() if made[seed] == runs}
+    return [row for key, row in of_run.items() if seed_of[key] in complete], len(complete)
