@@ -38,12 +38,13 @@ COMPONENTS = ("fwd_compute", "fwd_comms", "bwd_compute", "bwd_comms", "prefetch_
 Result = dict[str, Any]
 
 
-def plan(gpus: int, *, total_rows: int = TOTAL_ROWS) -> Result:
+def plan(gpus: int, *, total_rows: int = TOTAL_ROWS, sharding: str | None = None) -> Result:
     """Describes the planner's best plan for so many GPUs, by its own estimates.
 
     Args:
         gpus: in hosts of GPUS_OF_A_HOST.
         total_rows: of all tables together.
+        sharding: the one that the planner may choose, such as `row_wise`; None: any.
     """
     plans: list[list[ShardingOption]] = []
 
@@ -62,7 +63,7 @@ def plan(gpus: int, *, total_rows: int = TOTAL_ROWS) -> Result:
         topology=_topology(gpus),
         batch_size=BATCH_OF_A_GPU,
         storage_reservation=FixedPercentageStorageReservation(0.15),
-        constraints={"table_1": ParameterConstraints(pooling_factors=[float(HISTORY)])},
+        constraints=_constraints(sharding),
         callbacks=[keep],
         stats=[],
     )
@@ -72,6 +73,15 @@ def plan(gpus: int, *, total_rows: int = TOTAL_ROWS) -> Result:
     except PlannerError as error:
         return {"fits": False, "reason": str(error).strip().splitlines()[0]}
     return _described(plans[-1], gpus) | {"planning_s": round(time.perf_counter() - before, 1)}
+
+
+def _constraints(sharding: str | None) -> dict[str, ParameterConstraints]:
+    allowed = None if sharding is None else [sharding]
+    looked_up = {"table_1": [float(HISTORY)]}
+    return {
+        f"table_{n}": ParameterConstraints(sharding_types=allowed, pooling_factors=looked_up.get(f"table_{n}", [1.0]))
+        for n in range(TABLES)
+    }
 
 
 def table_rows(total: int = TOTAL_ROWS) -> list[int]:

@@ -14,6 +14,7 @@ continues where it was. Without `--seeds`, every size is run once.
 
 import shutil
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 from benchmarks.placement import DIM, TOTAL_ROWS, plan
@@ -26,7 +27,8 @@ from search.trials import Row, execute, finished
 
 SIZES = (40_000, 80_000, 160_000)  # events a day
 QUICK_SIZES = (2000,)
-GPUS, QUICK_GPUS = (64, 128, 256, 512, 1024), (8,)
+GPUS, QUICK_GPUS = (64, 128, 256), (8,)
+SHARDINGS = ("row_wise", None)
 PACKAGES = ["torch", "torchrec", "pyspark", "feast", "great-expectations", "polars", "pyarrow", "duckdb"]
 
 
@@ -36,6 +38,7 @@ class Placement:
 
     gpus: int
     table_rows: int
+    sharding: str | None = None  # the one the planner may choose; None: any
 
     @property
     def key(self) -> dict[str, object]:
@@ -53,7 +56,8 @@ def main() -> None:
     target = Target()
     table_rows = TOTAL_ROWS if a.quick else int(target.parameters / DIM)
     runs = planned(QUICK_SIZES if a.quick else SIZES, a.seeds)
-    placements = [Placement(gpus, table_rows) for gpus in (QUICK_GPUS if a.quick else GPUS)]
+    counts = QUICK_GPUS if a.quick else GPUS
+    placements = [Placement(gpus, table_rows, sharding) for sharding, gpus in product(SHARDINGS, counts)]
     if not a.report:
         execute(
             runs,
@@ -66,14 +70,15 @@ def main() -> None:
         execute(placements, work / "plans.jsonl", _place, total=len(placements), describe=str, minutes=a.minutes)
     wanted = {(run.events_per_day, run.repeat) for run in runs}
     made = [row for row in finished(work / "runs.jsonl") if (row["events_per_day"], row["repeat"]) in wanted]
-    plans = [row for row in finished(work / "plans.jsonl") if row["table_rows"] == table_rows]
+    asked = {tuple(placement.key.values()) for placement in placements}
+    plans = [row for row in finished(work / "plans.jsonl") if tuple(row[name] for name in placements[0].key) in asked]
     whole = len(made) == len(runs) and len(plans) == len(placements)
     command = f"python -m benchmarks.studies.scale --seeds {a.seeds}"
     report("scale", figures(made, plans, target), command=command, packages=PACKAGES, keep=not a.quick and whole)
 
 
 def _place(placement: Placement) -> Row:
-    return plan(placement.gpus, total_rows=placement.table_rows)
+    return plan(placement.gpus, total_rows=placement.table_rows, sharding=placement.sharding)
 
 
 if __name__ == "__main__":

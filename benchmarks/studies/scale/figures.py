@@ -57,7 +57,9 @@ PAID = (  # steps whose core-hours add up to a day; the FM's are a GPU's
     "read_back",
     "distill_vertical",
 )
-TABLES: dict[str, Callable[[Target], tuple[float, float]]] = {  # rows a day, and elements of a full history
+# Rows a day, and elements of a full history; 0: there is none, or, in vertical_examples, it is as short as measured, as
+# nothing else tells a first day, whose features are null, from the next.
+TABLES: dict[str, Callable[[Target], tuple[float, float]]] = {
     "events": lambda t: (t.impressions, 0),
     "examples": lambda t: (t.impressions, t.history_length),
     "user_activity": lambda t: (t.users, t.history_length),
@@ -65,23 +67,31 @@ TABLES: dict[str, Callable[[Target], tuple[float, float]]] = {  # rows a day, an
     "fm_outputs": lambda t: (t.impressions, 0),
     "user_fm_history": lambda t: (t.users, t.served_history_length),
     "item_fm_embedding": lambda t: (t.ads, 0),
-    "vertical_examples": lambda t: (t.impressions, t.served_history_length),
+    "vertical_examples": lambda t: (t.impressions, 0),
 }
 
 
 def figures(rows: list[Row], plans: list[Row], target: Target) -> dict[str, Any]:
     """Computes lines from the runs, and from them and the plans what the target load takes."""
     lines = {step: _lines(_of_step(rows, step), past=len(of.units(target)) > 1) for step, of in STEPS.items()}
-    tables = {table: _table_line([t for row in rows for t in row["tables"] if t["table"] == table]) for table in TABLES}
+    tables = {
+        table: _table_line(
+            [one for row in rows for one in row["tables"] if one["table"] == table], histories=of(target)[1] > 0
+        )
+        for table, of in TABLES.items()
+    }
     stores = [row["online_store"] for row in rows]
     store = line([one["bytes"] for one in stores], [one["rows"] for one in stores])
     steps = {step: _at_target(lines[step], of, target) for step, of in STEPS.items()}
-    bytes_of = {name: _kept(_table_bytes(tables[name], *of(target), target), target) for name, of in TABLES.items()}
+    bytes_of = {name: _kept(_table_bytes(tables[name], *of(target)), target) for name, of in TABLES.items()}
     rows_of_tables = target.parameters / DIM
     bytes_of["fm_snapshots"] = _kept(target.parameters * BYTES_OF_A_PARAMETER + rows_of_tables * BYTES_OF_A_ROW, target)
     online_bytes = store.fixed + store.slopes[0] * (target.users + target.ads)
     online = {"tb": _round(online_bytes / 1e12)} | _rounded(asdict(in_memory(online_bytes, target)))
-    placed = {str(row["gpus"]): _placed(row, target) for row in plans}
+    placed = {
+        name: {str(row["gpus"]): _placed(row, target) for row in plans if row["sharding"] == sharding}
+        for name, sharding in (("free", None), ("row_wise", "row_wise"))
+    }
     served = _served(target)
     return {
         "events_per_day": sorted({row["events_per_day"] for row in rows}),
@@ -97,7 +107,7 @@ def figures(rows: list[Row], plans: list[Row], target: Target) -> dict[str, Any]
         "planner": placed,
         "serving": served,
         "of_the_code": _of_the_code(target),
-        "a_day": _total(steps, bytes_of, online, placed, served),
+        "a_day": _total(steps, bytes_of, online, placed["free"], served),
     }
 
 
@@ -121,9 +131,16 @@ def _lines(of: list[Row], *, past: bool) -> Lines:
 
 
 def _at_target(lines: Lines, of: Step, target: Target) -> dict[str, Any]:
-    """Computes core-hours, machines and money of a step; and, of one process, the days of one core and its memory."""
+    """Computes core-hours, machines and money of a step; and, of one process, the days of one core and its memory.
+
+    `at_most` is what it takes if a row of an earlier day costs as much as one of the day.
+    """
     units = of.units(target)
     found = _rounded(asdict(work(lines.cpu.at(*units), target)))
+    found["known"] = lines.cpu.slopes[0] > 0  # False: what rows add is lost in the noise
+    if len(units) > 1:  # what earlier rows add is small here, so badly known, and many times as much at the target
+        most = work(lines.cpu.fixed + lines.cpu.slopes[0] * sum(units), target)
+        found |= {"core_hours_at_most": _round(most.core_hours), "usd_at_most": _round(most.usd)}
     if of.one_process:
         found["days_of_one_core"] = _round(found["core_hours"] / 24)
     if of.holds:
@@ -166,23 +183,24 @@ def _exponent(second: list[Row], name: str) -> float | None:
     return None if found is None else _round(found)
 
 
-def _table_line(of: list[Row]) -> Line:
+def _table_line(of: list[Row], *, histories: bool) -> Line:
     """Fits bytes = fixed + by row · rows + by element · elements of histories.
 
-    Where rows have no history, the second day alone is fitted: of the first the FM has scored only a half.
+    Where these are not looked at, the second day alone is fitted: of the first the FM has scored only a half.
     """
-    if not any(one["elements"] for one in of):
-        of = [one for one in of if one["day"] == str(DAYS[-1])]
-    return line([one["bytes"] for one in of], [one["rows"] for one in of], [one["elements"] for one in of])
+    if histories:
+        return line([one["bytes"] for one in of], [one["rows"] for one in of], [one["elements"] for one in of])
+    of = [one for one in of if one["day"] == str(DAYS[-1])]
+    return line([one["bytes"] for one in of], [one["rows"] for one in of])
 
 
-def _table_bytes(of: Line, rows: float, elements: float, target: Target) -> float:
-    return of.at(rows, rows * elements)
+def _table_bytes(of: Line, rows: float, elements: float) -> float:
+    return of.at(rows, rows * elements) if elements else of.at(rows)
 
 
 def _described_table(of: Line) -> dict[str, float]:
-    by_row, by_element = of.slopes
-    return {"per_row": _round(by_row), "per_element": _round(by_element), "off_by": _round(of.worst)}
+    by_element = {"per_element": _round(of.slopes[1])} if len(of.slopes) > 1 else {}
+    return {"per_row": _round(of.slopes[0])} | by_element | {"off_by": _round(of.worst)}
 
 
 def _kept(size: float, target: Target) -> dict[str, float]:
@@ -191,7 +209,7 @@ def _kept(size: float, target: Target) -> dict[str, float]:
 
 def _placed(plan: Row, target: Target) -> dict[str, Any]:
     """Adds to the planner's plan what a pass over the day takes with it: embedding work only."""
-    found = {name: value for name, value in plan.items() if name != "gpus"}
+    found = {name: value for name, value in plan.items() if name not in ("gpus", "table_rows", "sharding")}
     if found["fits"]:
         speed: Gpus = gpus(plan["gpus"], step_ms=plan["step_ms"], batch_of_a_gpu=BATCH_OF_A_GPU, target=target)
         found |= {"millions_a_s": _round(speed.examples_per_s / MILLION), "hours": _round(speed.hours)}
@@ -240,6 +258,7 @@ def _total(
         "gpus": fewest,
         "core_hours": _round(sum(steps[step]["core_hours"] for step in PAID)),
         "tb_written": _round(sum(of["tb_a_day"] for of in tables.values())),
+        "usd_of_steps_at_most": _round(sum(steps[step].get("usd_at_most", steps[step]["usd"]) for step in PAID)),
         "usd": usd | {"all": _round(sum(part for part in usd.values() if part is not None))},
     }
 

@@ -128,12 +128,17 @@ def run_of(rows):
 
 
 def test_the_target_follows_from_the_lines():
-    plans = [{"gpus": 64, "fits": False, "reason": "no room"}, {"gpus": 128, "fits": True, "step_ms": 4.096}]
+    plans = [
+        {"gpus": 64, "sharding": None, "fits": False, "reason": "no room"},
+        {"gpus": 128, "sharding": None, "fits": True, "step_ms": 4.096},
+        {"gpus": 64, "sharding": "row_wise", "fits": True, "step_ms": 40.96},
+    ]
     found = figures([run_of(rows) for rows in (10_000, 20_000, 40_000)], plans, Target())
     # 10¹¹ rows are 10⁶ processor seconds, the 29 days before them 2.9 · 10⁶
     ingest, extract = found["steps"]["ingest"], found["steps"]["extract_features"]
     assert ingest["core_hours"] == pytest.approx(1e6 / 3600, rel=0.005) and ingest["machines"] == 3
     assert extract["core_hours"] == pytest.approx(3.9e6 / 3600, rel=0.005) and "days_of_one_core" not in extract
+    assert extract["core_hours_at_most"] == pytest.approx(30e6 / 3600, rel=0.005)  # 30 days at 10 s a million
     assert ingest["days_of_one_core"] == pytest.approx(1e6 / 86400, rel=0.005)
     assert ingest["memory_tb_of_one_process"] == 5.0  # 10¹¹ · 50 bytes
     assert ingest["rows_that_fit_a_machine"] == pytest.approx((0.512e12 - 1e8) / 50, rel=0.005)
@@ -143,9 +148,10 @@ def test_the_target_follows_from_the_lines():
     assert found["tables"]["fm_snapshots"]["tb_a_day"] == pytest.approx(4.06, rel=0.005)  # and 1/64 for the optimizer
     assert found["online"]["tb"] == 2.2 and found["online"]["machines"] == 5  # 2000 bytes of 1.1 · 10⁹ entities
     # 128 · 4096 examples in 4.096 ms are 128 million a second: 10¹¹ take 781 s
-    plan = found["planner"]["128"]
+    plan = found["planner"]["free"]["128"]
     assert (plan["millions_a_s"], plan["hours"]) == (128, 0.217)
     assert plan["usd"] == pytest.approx(0.217 * 128 * 2.5, rel=0.01)
+    assert found["planner"]["row_wise"]["64"]["millions_a_s"] == 6.4
     assert found["a_day"]["gpus"] == 128 and found["a_day"]["usd"]["foundation_model"] == pytest.approx(139, rel=0.01)
 
 
