@@ -25,8 +25,8 @@ from benchmarks.studies.scale.figures import figures
 from benchmarks.studies.scale.target import Target
 from search.trials import Row, execute, finished
 
-SIZES = (40_000, 80_000, 160_000)  # events a day
-QUICK_SIZES = (2000,)
+SIZES = (40_000, 80_000, 160_000, 320_000)  # events a day
+QUICK_SIZES = (5000,)
 GPUS, QUICK_GPUS = (64, 128, 256), (8,)
 SHARDINGS = ("row_wise", None)
 PACKAGES = ["torch", "torchrec", "pyspark", "feast", "great-expectations", "polars", "pyarrow", "duckdb"]
