@@ -21,22 +21,9 @@ from rich.console import Console
 from torch import nn
 from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torchrec import EmbeddingBagCollection, EmbeddingBagConfig
-from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.model_parallel import DistributedModelParallel
-from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints
-from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
-from torchrec.distributed.planner.types import (
-    HardwareConfig,
-    KernelConfig,
-    Perf,
-    PlannerError,
-    ShardingOption,
-    Topology,
-    TopologyFactory,
-    TrainerConfig,
-)
 
+from benchmarks.placement import assumptions, plan
 from benchmarks.report import report
 from benchmarks.speed.fm_training_contestants import task as sizes
 from benchmarks.speed.fm_training_contestants.platform_network import DCNV2, feature_names, foundation_batch
@@ -50,15 +37,6 @@ from training.foundation.parallel import dense_parameters, process_group, shard
 CONSOLE = Console(stderr=True)
 TOLERANCE = 1e-4  # between the two loss curves
 GPUS = (8, 64, 128)
-GPUS_OF_A_HOST = 8
-HBM_BYTES = 80 * 10**9
-# An H100 host, in the planner's bytes per millisecond: HBM 3.35 TB/s, NVLink 450 GB/s, network 50 GB/s a GPU.
-HBM_BANDWIDTH, NVLINK_BANDWIDTH, NETWORK_BANDWIDTH = 3.35e9, 450e6, 50e6
-PCIE_BANDWIDTH = 55e6
-TABLES, DIM, TOTAL_ROWS = 26, 64, 1_000_000_000
-BATCH_OF_A_GPU = 4096
-HISTORY = 50  # ids that an example looks up in the second-largest table, the items'; elsewhere one
-COMPONENTS = ("fwd_compute", "fwd_comms", "bwd_compute", "bwd_comms", "prefetch_compute", "input_dist_comms")
 
 Result = dict[str, Any]
 
@@ -77,9 +55,9 @@ def main() -> None:
         _train(Task(rows=a.rows, fields=8, dim=16), steps=a.steps, path=a.rank_to)
         return
     steps, rows, repeats, gpus = (5, 1000, 1, GPUS[:1]) if a.quick else (a.steps, a.rows, a.repeats, GPUS)
-    figures = _two_ranks(steps=steps, rows=rows, repeats=repeats) | {"simulated": {}, "simulated_on": _assumptions()}
+    figures = _two_ranks(steps=steps, rows=rows, repeats=repeats) | {"simulated": {}, "simulated_on": assumptions()}
     for count in gpus:
-        figures["simulated"][str(count)] = result = _plan(count)
+        figures["simulated"][str(count)] = result = plan(count)
         CONSOLE.print(f"{count} GPUs: {result}")
     command = f"python -m benchmarks.speed.sharding --repeats {repeats} --steps {steps} --rows {rows}"
     report("sharding", figures, command=command, packages=["torch", "torchrec", "fbgemm-gpu-cpu"], keep=not a.quick)
@@ -183,101 +161,6 @@ def _placed(model: nn.Module, ranks: int) -> list[set[str]]:
 def _share(batch: Batch, rank: int, ranks: int) -> Batch:
     mine = slice(rank * len(batch.labels) // ranks, (rank + 1) * len(batch.labels) // ranks)
     return Batch(batch.ids[mine], batch.dense[mine], batch.labels[mine], batch.chances[mine])
-
-
-def _plan(gpus: int) -> Result:
-    """Describes the planner's best plan for so many GPUs, by its own estimates."""
-    plans: list[list[ShardingOption]] = []
-
-    def keep(plan: list[ShardingOption]) -> list[ShardingOption]:
-        plans.append(plan)
-        return plan
-
-    tables = EmbeddingBagCollection(
-        tables=[
-            EmbeddingBagConfig(name=f"table_{n}", embedding_dim=DIM, num_embeddings=rows, feature_names=[f"field_{n}"])
-            for n, rows in enumerate(table_rows())
-        ],
-        device=torch.device("meta"),
-    )
-    planner = EmbeddingShardingPlanner(
-        topology=_topology(gpus),
-        batch_size=BATCH_OF_A_GPU,
-        storage_reservation=FixedPercentageStorageReservation(0.15),
-        constraints={"table_1": ParameterConstraints(pooling_factors=[float(HISTORY)])},
-        callbacks=[keep],
-        stats=[],
-    )
-    before = time.perf_counter()
-    try:
-        planner.plan(nn.ModuleDict({"tables": tables}), [EmbeddingBagCollectionSharder()])
-    except PlannerError as error:
-        return {"fits": False, "reason": str(error).strip().splitlines()[0]}
-    return _described(plans[-1], gpus) | {"planning_s": round(time.perf_counter() - before, 1)}
-
-
-def table_rows() -> list[int]:
-    """Returns the rows of each table, in proportion to 1/n for the n-th, TOTAL_ROWS together."""
-    shares = 1 / np.arange(1, TABLES + 1)
-    return [int(rows) for rows in TOTAL_ROWS * shares / shares.sum()]
-
-
-def _topology(gpus: int) -> Topology:
-    return TopologyFactory.create_topology(
-        TrainerConfig(world_size=gpus, local_world_size=GPUS_OF_A_HOST),
-        HardwareConfig(
-            hbm_cap_bytes=HBM_BYTES,
-            ddr_cap_bytes=200 * 10**9,
-            hbm_mem_bw=HBM_BANDWIDTH,
-            hbm_to_ddr_mem_bw=PCIE_BANDWIDTH,
-            intra_host_bw=NVLINK_BANDWIDTH,
-            inter_host_bw=NETWORK_BANDWIDTH,
-        ),
-        KernelConfig(compute_device="cuda", use_hardware_based_bandwidth=True),
-    )
-
-
-def _described(plan: list[ShardingOption], gpus: int) -> Result:
-    """Describes a plan: its step is the slowest rank's, and the bottleneck what that rank spends most on."""
-    nothing = Perf(0.0, 0.0, 0.0, 0.0)
-    perf, hbm, by_table = [nothing] * gpus, [0] * gpus, [dict[str, float]() for _ in range(gpus)]
-    for option in plan:
-        for piece in option.shards:
-            assert piece.rank is not None and piece.perf is not None and piece.storage is not None
-            perf[piece.rank] += piece.perf
-            hbm[piece.rank] += piece.storage.hbm
-            by_table[piece.rank][option.name] = by_table[piece.rank].get(option.name, 0.0) + piece.perf.total
-    totals = [p.total for p in perf]
-    slowest = int(np.argmax(totals))
-    table, spent = max(by_table[slowest].items(), key=lambda item: item[1])
-    component = max(COMPONENTS, key=lambda name: getattr(perf[slowest], name))
-    sharded = [f"{option.sharding_type}/{option.compute_kernel}" for option in plan]
-    return {
-        "fits": True,
-        "step_ms": round(max(totals), 3),
-        "imbalance": round(max(totals) / float(np.mean(totals)), 3),
-        "most_hbm_gb": round(max(hbm) / 1e9, 1),
-        "bottleneck": f"{component}, {table}",
-        "bottleneck_share": round(getattr(perf[slowest], component) / totals[slowest], 3),
-        "bottleneck_table_share": round(spent / totals[slowest], 3),
-        "tables_by_sharding": {kind: sharded.count(kind) for kind in sorted(set(sharded))},
-    }
-
-
-def _assumptions() -> Result:
-    return {
-        "tables": TABLES,
-        "dim": DIM,
-        "rows": sum(table_rows()),
-        "largest_table_rows": table_rows()[0],
-        "batch_of_a_gpu": BATCH_OF_A_GPU,
-        "ids_in_table_1": HISTORY,
-        "gpus_of_a_host": GPUS_OF_A_HOST,
-        "hbm_gb": HBM_BYTES / 1e9,
-        "hbm_gb_per_s": HBM_BANDWIDTH / 1e6,
-        "nvlink_gb_per_s": NVLINK_BANDWIDTH / 1e6,
-        "network_gb_per_s": NETWORK_BANDWIDTH / 1e6,
-    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What a day costs at 10⁹ users: every step measured here, small, and calculated there."""
