@@ -12,7 +12,7 @@ refitted lengths, so BINOCULARS can hardly differ from looking where least is kn
 |found - exact| / |exact|; `covered` the share of 95 % intervals that hold the exact average.
 
 Every run is one line of `runs.jsonl` in the work folder; a study that was stopped continues where it was. Figures are
-of complete seeds alone, and kept from five of them on.
+of complete seeds alone, and kept from five of them on; the days' seeds are counted for themselves.
 """
 
 import logging
@@ -71,7 +71,7 @@ class Run:
 
 
 def main() -> None:
-    """Makes the runs that are missing, then reports the complete seeds."""
+    """Makes the runs that are missing, then reports the complete seeds of the functions, and those of the days."""
     a = study_parser(__doc__, seeds=20, quick="one seed, 10 cells; figures are not kept").parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)  # the processes are too small to share
@@ -91,10 +91,13 @@ def main() -> None:
             describe=str,
             minutes=a.minutes,
         )
-    rows, seeds = complete_seeds(planned, finished(work / "runs.jsonl"))
+    made = finished(work / "runs.jsonl")
+    functions, seeds = complete_seeds([run for run in planned if run.function in FUNCTIONS], made)
+    days, seeds_of_days = complete_seeds([run for run in planned if run.function in DAYS], made)
+    of_days = figures(days, budgets) if a.quick or seeds_of_days >= ENOUGH else {}
     report(
         "quadrature",
-        {"seeds": seeds, **figures(rows, budgets)},
+        {"seeds": seeds, **figures(functions, budgets), "days_of_ne": {"seeds": seeds_of_days, **of_days}},
         command=f"python -m benchmarks.studies.quadrature --seeds {seeds}",
         packages=["torch", "botorch", "gpytorch"],
         keep=not a.quick and seeds >= ENOUGH,
@@ -145,20 +148,12 @@ def estimates(run: Run, of: Cells, budgets: tuple[int, ...] = BUDGETS) -> Row:
 
 def figures(rows: list[Row], budgets: tuple[int, ...] = BUDGETS) -> dict[str, Any]:
     """Computes errors by rule and budget, and sign tests of BINOCULARS on the same cells and seeds."""
-    return {
-        "runs": len(rows),
-        **_of_rows([row for row in rows if row["function"] in FUNCTIONS], budgets),
-        "days_of_ne": _of_rows([row for row in rows if row["function"] in DAYS], budgets),
-    }
-
-
-def _of_rows(rows: list[Row], budgets: tuple[int, ...]) -> dict[str, Any]:
     errors = {
         (row["function"], row["seed"], row["warped"], row["rule"], budget): row[str(budget)]
         for row in rows
         for budget in budgets
     }
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"runs": len(rows)}
     for warped, name in ((False, "plain"), (True, "warped")):
         found[name] = {rule: {str(budget): _of(errors, warped, rule, budget) for budget in budgets} for rule in RULES}
         for other in RULES[1:]:

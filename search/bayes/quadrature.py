@@ -48,7 +48,7 @@ class Average:
     def interval(self) -> tuple[float, float]:
         """Returns the 95 % interval: Student's t of as many values, as the process's scale was learnt from them.
 
-        How much of the truth it holds with few cells, benchmarks/studies/quadrature.py asks; it is not shown yet.
+        With few cells it holds the truth too seldom: docs/results/bayesian.md.
         """
         half = half_width(self.deviation, max(len(self.cells) - 1, 1))
         return self.mean - half, self.mean + half
