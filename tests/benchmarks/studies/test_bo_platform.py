@@ -98,12 +98,14 @@ def test_a_seed_is_done_before_the_next_and_a_changed_pool_is_searched_again():
 def test_a_grid_is_read_without_its_gaps_and_the_own_table_where_it_is(tmp_path, monkeypatch):
     (tmp_path / "svm_on_grid.csv").write_text("1,2,0.5\n3,2,NaN\n2,4,0.25\n2,2,0.75\n")
     assert sorted(grid(tmp_path / "svm_on_grid.csv").objectives.values()) == [0.25, 0.5, 0.75]
-    monkeypatch.setattr(of_pools, "own", lambda: None)
+    monkeypatch.setattr(of_pools, "own", lambda least: None)
     assert "grid_svm_3" in pools(tmp_path, tmp_path) and "ranking_kuairand" not in pools(tmp_path, tmp_path)
     assert "grid_svm_3" not in pools(tmp_path, None)
     table = tmp_path / "table.csv"
     table.write_text("kind,width,ne,flops\na,1,0.9,5\nb,2,0.8,6\na,1,0.7,5\n")
-    monkeypatch.setattr(of_pools, "own", lambda: own(table))
+    monkeypatch.setattr(of_pools, "own", lambda least: own(table, least=least))
+    assert "ranking_kuairand" not in pools(tmp_path, None)  # it has no thousand models yet
+    monkeypatch.setattr(of_pools, "LEAST", 2)
     pool = pools(tmp_path, None)["ranking_kuairand"]()
     assert pool.optimum == pytest.approx(0.8) and pool.dimensions == 2 and len(pool.objectives) == 2
 
