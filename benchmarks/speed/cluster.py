@@ -79,7 +79,7 @@ def main() -> None:
     report("cluster", figures, command=command, packages=["torch", "torchrec", "pyspark"], keep=not a.quick)
 
 
-def run(path: Path, job: str, env: dict[str, str] | None = None) -> Result:
+def run(path: Path, job: str) -> Result:
     """Runs a job of the day as a process of its own.
 
     Returns:
@@ -92,7 +92,7 @@ def run(path: Path, job: str, env: dict[str, str] | None = None) -> Result:
     done = subprocess.run(
         [sys.executable, "-m", "jobs", job, "--day", str(DAY), "--config", str(path)],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "SPARK_LOCAL_IP": "127.0.0.1"} | (env or {}),
+        env=os.environ | {"OMP_NUM_THREADS": "1", "SPARK_LOCAL_IP": "127.0.0.1"},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -145,8 +145,7 @@ def _training(one: Path, two: Path, repeats: int) -> Result:
 
 def _s3(work: Path, local: Path, events: int) -> Result:
     """Runs the jobs with the lake in a bucket; says whether tables have the content of those in the folder."""
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    os.environ.update(keys)
+    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     with _bucket() as address:
         path = _platform(work, "bucket", events, lake=address)
         seconds = {job: round(run(path, job)["wall"], 1) for job in ("ingest", "extract_features", "train_foundation")}

@@ -14,7 +14,7 @@ from data.features.java import java_home
 from local.ports import free_ports
 
 MASTER, WORKER = "org.apache.spark.deploy.master.Master", "org.apache.spark.deploy.worker.Worker"
-WORKERS = 2
+WORKERS, MEMORY = 2, "1g"  # what a worker may give to executors
 START_S = 60
 
 
@@ -27,12 +27,11 @@ class Cluster(NamedTuple):
 
 
 @contextmanager
-def standalone_cluster(folder: Path, *, memory: str = "1g") -> Iterator[Cluster]:
+def standalone_cluster(folder: Path) -> Iterator[Cluster]:
     """Starts a cluster; ends it with all that it started.
 
     Args:
         folder: for logs and the executors' work.
-        memory: that a worker may give to executors.
 
     Raises:
         TimeoutError: the workers do not register; the master's log is in the folder.
@@ -45,7 +44,7 @@ def standalone_cluster(folder: Path, *, memory: str = "1g") -> Iterator[Cluster]
         _wait_for(folder / "master.log", "Starting Spark master", 1)
         workers = []
         for n in range(1, WORKERS + 1):
-            size = ["--cores", "1", "--memory", memory, "--work-dir", f"{folder}/work-{n}"]
+            size = ["--cores", "1", "--memory", MEMORY, "--work-dir", f"{folder}/work-{n}"]
             workers.append(stack.enter_context(_process(folder, f"worker-{n}", WORKER, *given, *size, address)))
         _wait_for(folder / "master.log", "Registering worker", WORKERS)
         yield Cluster(address, workers, folder)

@@ -215,22 +215,23 @@ def _directions(result: dict[str, Any]) -> dict[str, str]:
             return "not measured"
         return "holds" if measured["low"] > 0 else "fails" if measured["high"] < 0 else "not separated"
 
-    one_shot = result.get("one_shot", {})
-    enough = one_shot.get("least_compute_share_that_equals")
-    told = one_shot.get("by_chance", 1.0) < CHANCE
     return {
         "the loss ranks better after 10 % of the log than cold": outcome("loss_10_less_cold"),
         "SiGeo ranks better after 10 % of the log than cold": outcome("sigeo_10_less_cold"),
         "SiGeo ranks better than the loss alone, both after 10 %": outcome("sigeo_10_less_loss"),
         "SiGeo after 10 % ranks better than FLOPs": outcome("sigeo_10_less_flops"),
-        "SiGeo picks as well as one-shot at 40 % of its compute": "not measured"
-        if not one_shot
-        else "not told: one-shot's own pick is no better than chance"
-        if not told
-        else "holds"
-        if enough is not None and enough <= PUBLISHED_SHARE
-        else "fails",
+        "SiGeo picks as well as one-shot at 40 % of its compute": _cheaper(result.get("one_shot")),
     }
+
+
+def _cheaper(one_shot: dict[str, Any] | None) -> str:
+    """Says whether SiGeo picks as well as one-shot for the published share of its compute."""
+    if one_shot is None:
+        return "not measured"
+    if one_shot["by_chance"] >= CHANCE:
+        return "not told: one-shot's own pick is no better than chance"
+    enough = one_shot["least_compute_share_that_equals"]
+    return "holds" if enough is not None and enough <= PUBLISHED_SHARE else "fails"
 
 
 def _against_one_shot(rows: list[Row], mean: dict[float, dict[str, Array]], final: Array) -> dict[str, Any]:
