@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from botorch.posteriors import GPyTorchPosterior
 from torch import Tensor
 
 from quality.seed_intervals import half_width
@@ -46,9 +45,9 @@ class Average:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Returns the 95 % interval: Student's t of as many values, as the process's scale was learnt from them.
+        """Returns the 95 % interval, by Student's t.
 
-        With few cells it holds the truth too seldom: docs/results/bayesian.md.
+        How often it holds the truth: docs/results/bayesian.md.
         """
         half = half_width(self.deviation, max(len(self.cells) - 1, 1))
         return self.mean - half, self.mean + half
@@ -109,7 +108,7 @@ def known(
 ) -> Average:
     """Computes what some cells' values say of the average; those that were evaluated are known exactly.
 
-    Fewer than two, or values that are all the same, have a deviation of NaN or of 0: they say nothing of the others.
+    A single one has a deviation of NaN: it says nothing of the others. Values that are all the same have one of 0.
     """
     shares = weights / weights.sum()
     exact = float(np.dot(shares[list(cells)], values))
@@ -177,7 +176,12 @@ def _drawn(weights: Array, rng: np.random.Generator) -> int:
 
 
 def _believed(x: Array, cells: Sequence[int], values: Sequence[float], warped: bool, seed: int) -> tuple[Array, Array]:
-    """Computes mean, (n,), and covariance, (n, n), of all cells' values, with what a cell has of its own."""
+    """Computes mean, (n,), and covariance, (n, n), of all cells' values, with what a cell has of its own.
+
+    The fitted process gives correlations; its mean and its scale are not taken for known, but integrated out under
+    vague priors, so the values follow Student's t with k - 1 degrees of freedom (O'Hagan, "Bayes-Hermite quadrature",
+    1991, section 2).
+    """
     y = torch.tensor(values, dtype=torch.float64)
     lowest = FLOOR * float(y.min())
     y, shift, spread = standardized((2 * (y - lowest)).sqrt() if warped else y)
@@ -186,13 +190,32 @@ def _believed(x: Array, cells: Sequence[int], values: Sequence[float], warped: b
         warnings.simplefilter("ignore")  # BoTorch warns of every start that it could not climb from
         torch.default_generator.manual_seed(seed)
         model = fitted_process(points[list(cells)], y, [])
-        posterior = model.posterior(points, observation_noise=True)
-        assert isinstance(posterior, GPyTorchPosterior)
-        mean = _numbers(posterior.mean.squeeze(-1)) * spread + shift
-        cov = _numbers(posterior.distribution.covariance_matrix) * spread**2
+        cov = _numbers(model.covar_module(points).to_dense()) + float(model.likelihood.noise) * np.eye(len(x))
+    mean, cov = _mean_and_scale_unknown(cov, list(cells), _numbers(y))
+    mean, cov = mean * spread + shift, cov * spread**2
     if warped:
         return lowest + mean**2 / 2, cov * np.outer(mean, mean)
     return mean, cov
+
+
+def _mean_and_scale_unknown(cov: Array, cells: list[int], y: Array) -> tuple[Array, Array]:
+    """Computes mean, (n,), and squared scale, (n, n), of all cells once some are known.
+
+    Args:
+        cov: of all cells before, up to its scale, (n, n).
+        cells: that are known, k.
+        y: their values, (k,).
+    """
+    ones = np.ones(len(cells))
+    of_known = cov[np.ix_(cells, cells)]
+    weights = np.linalg.solve(of_known, np.column_stack([ones, y, cov[cells]]))  # (k, 2 + n)
+    of_ones, of_y, of_all = weights[:, 0], weights[:, 1], weights[:, 2:]
+    precision = float(ones @ of_ones)  # of the process's mean
+    level = float(ones @ of_y) / precision
+    mean = level + cov[:, cells] @ (of_y - level * of_ones)
+    scale = max(float((y - level) @ (of_y - level * of_ones)), 0.0) / (len(cells) - 1)
+    beside = 1 - of_all.T @ ones  # how much of each cell hangs on the mean
+    return mean, scale * (cov - cov[:, cells] @ of_all + np.outer(beside, beside) / precision)
 
 
 def _numbers(of: Tensor) -> Array:
