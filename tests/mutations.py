@@ -829,6 +829,20 @@ MUTATIONS = [
         "tests/search/bayes/test_quadrature.py",
     ),
     Mutation(
+        "a process's mean is known",
+        "search/bayes/quadrature.py",
+        " + np.outer(beside, beside) / precision)",
+        ")",
+        "tests/search/bayes/test_quadrature.py",
+    ),
+    Mutation(
+        "a process's scale is learnt from one value more",
+        "search/bayes/quadrature.py",
+        "0.0) / (len(cells) - 1)",
+        "0.0) / len(cells)",
+        "tests/search/bayes/test_quadrature.py",
+    ),
+    Mutation(
         "a slow decision's fallback has no tag",
         "search/samplers/bayesian.py",
         "slow = True",

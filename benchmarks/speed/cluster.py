@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 from pyarrow.fs import FileSystem
 from rich.console import Console
 
 import storage
+from benchmarks.platform_file import forget_settings, platform_file
 from benchmarks.report import report
 from benchmarks.speed.standalone_cluster import standalone_cluster
 from config import ROOT, PlatformConfig, load_config
@@ -41,6 +41,7 @@ CONSOLE = Console(stderr=True)
 DAY = date(2026, 1, 1)  # the bootstrap day
 TABLES = ("examples", "user_activity", "item_activity")
 BUCKET = "headwater"
+ALONE = {"device": "cpu", "spark_master": "local[2]"}
 
 Result = dict[str, Any]
 
@@ -53,18 +54,19 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="(default 3)")
     a = parser.parse_args()
     events, repeats = (2000, 1) if a.quick else (a.events, a.repeats)
-    for name in [name for name in os.environ if name.startswith("HEADWATER_")]:
-        del os.environ[name]
+    forget_settings()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        local = _platform(work, "local", events)
+        kept = work / "local"
+        local = platform_file(work, events, name="local", state=kept, runtime=ALONE)
         run(local, "ingest")
         with standalone_cluster(work) as cluster:
             settings = {"spark.executor.memory": "900m", "spark.sql.shuffle.partitions": 2}
             workers = {"spark_master": cluster.address, "spark_conf": settings}
-            on_workers = _platform(work, "workers", events, runtime=workers, root="local")
+            on_workers = platform_file(work, events, name="workers", state=kept, runtime=ALONE | workers)
             spark, equal = _features(local, on_workers, repeats)
-        ranks = _platform(work, "ranks", events, root="local", foundation_model={"training": {"processes": 2}})
+        two = {"training": {"processes": 2}}
+        ranks = platform_file(work, events, name="ranks", state=kept, runtime=ALONE, foundation_model=two)
         training = _training(local, ranks, repeats)
         in_bucket = _s3(work, local, events)
     figures: Result = {
@@ -103,22 +105,6 @@ def run(path: Path, job: str) -> Result:
     return json.loads(done.stdout.splitlines()[-1]) | {"wall": wall}
 
 
-def _platform(
-    work: Path, name: str, events: int, *, root: str | None = None, lake: str = "", **changed: dict[str, Any]
-) -> Path:
-    """Writes a platform file; `root`: whose state it shares."""
-    state = work / (root or name)
-    config = load_config(ROOT / "platform.yaml").changed(
-        data_source="synthetic",
-        sources={"synthetic": {"events_per_day": events, "bootstrap_days": 1}},
-        storage={"root": str(state / "state"), "feature_repo": str(state / "feature_repo"), "lake": lake},
-    )
-    config = config.changed(runtime={"device": "cpu", "spark_master": "local[2]"}).changed(**changed)
-    path = work / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    return path
-
-
 def _features(local: Path, workers: Path, repeats: int) -> tuple[Result, bool]:
     """Computes the features in both ways in turn; returns seconds by stage, and whether they are always the same."""
     runs: dict[str, list[Result]] = {"local": [], "workers": []}
@@ -147,7 +133,8 @@ def _s3(work: Path, local: Path, events: int) -> Result:
     """Runs the jobs with the lake in a bucket; says whether tables have the content of those in the folder."""
     os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     with _bucket() as address:
-        path = _platform(work, "bucket", events, lake=address)
+        kept = work / "bucket"
+        path = platform_file(work, events, name="bucket", state=kept, runtime=ALONE, storage={"lake": address})
         seconds = {job: round(run(path, job)["wall"], 1) for job in ("ingest", "extract_features", "train_foundation")}
         of = load_config(path)
         equal = all(_in_order(of, table).equals(_in_order(load_config(local), table)) for table in TABLES)

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import psutil
-import yaml
 from rich.console import Console
 from safetensors.numpy import load_file
 
 import storage
+from benchmarks.platform_file import forget_settings, platform_file
 from benchmarks.report import report
 from config import ROOT, PlatformConfig, load_config
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=40_000, help="of a day (default 40000)")
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config = _platform(Path(folder), events=20_000 if a.quick else a.events)
+        config = _in_use(Path(folder), events=20_000 if a.quick else a.events)
         for job in ("ingest", "extract_features"):
             _start(job).wait()
         kept = {name: Path(folder) / name for name in ("before", "killed", "after")}
@@ -68,19 +68,14 @@ def main() -> None:
     report("elastic", figures, command=command, packages=["torch", "torchrec", "fbgemm-gpu-cpu"], keep=not a.quick)
 
 
-def _platform(work: Path, *, events: int) -> PlatformConfig:
+def _in_use(work: Path, *, events: int) -> PlatformConfig:
     """Puts a platform whose foundation model trains in two processes in use, here and in the jobs."""
-    tree = yaml.safe_load((ROOT / "platform.yaml").read_text())
-    tree["data_source"] = "synthetic"
-    tree["sources"]["synthetic"] |= {"events_per_day": events, "bootstrap_days": 1}
-    tree["storage"] |= {"root": str(work / "state"), "feature_repo": str(work / "feature_repo")}
-    tree["runtime"]["device"] = "cpu"
-    tree["foundation_model"]["optimizer"]["batch_size"] = BATCH
-    tree["foundation_model"]["training"] = {"processes": 2, "checkpoint_minutes": CHECKPOINT_MINUTES}
-    path = work / "platform.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    for name in [name for name in os.environ if name.startswith("HEADWATER_")]:
-        del os.environ[name]
+    forget_settings()
+    model = {
+        "optimizer": {"batch_size": BATCH},
+        "training": {"processes": 2, "checkpoint_minutes": CHECKPOINT_MINUTES},
+    }
+    path = platform_file(work, events, runtime={"device": "cpu"}, foundation_model=model)
     os.environ |= {"HEADWATER_CONFIG": str(path), "OMP_NUM_THREADS": "1"}
     return load_config()
 

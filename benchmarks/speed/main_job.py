@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
+from benchmarks.platform_file import forget_settings, platform_file
 from benchmarks.report import report
 from config import ROOT, PlatformConfig, load_config
 from local import services
@@ -27,6 +27,7 @@ from local.ports import free_ports
 from local.run import DAG_ID
 
 SAMPLE_SECONDS = 1.0
+QUICK_EVENTS = 1000
 SPINE = "verticals."  # tasks before the fan-out, and the report, run one after another
 
 
@@ -67,8 +68,12 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=8, help="after the bootstrap day; the last is reported (default 8)")
     arguments = parser.parse_args()
     source, days = ("synthetic", 1) if arguments.quick else (arguments.source, arguments.days)
+    forget_settings()
     with tempfile.TemporaryDirectory() as folder:
-        path = _write_config(Path(folder), source, quick=arguments.quick)
+        airflow, mlflow, docs = free_ports(3)
+        ports = {"airflow_port": airflow, "mlflow_port": mlflow, "docs_port": docs}
+        events = QUICK_EVENTS if arguments.quick else None
+        path = platform_file(Path(folder), events, data_source=source, runtime=ports)
         config = load_config(path)
         figures = _measure(config, path, days=days)
     command = f"python -m benchmarks.speed.main_job --source {source} --days {days}"
@@ -76,22 +81,8 @@ def main() -> None:
     report("main_job", figures, command=command, packages=packages, keep=not arguments.quick)
 
 
-def _write_config(folder: Path, source: str, *, quick: bool) -> Path:
-    tree = yaml.safe_load((ROOT / "platform.yaml").read_text())
-    tree["data_source"] = source
-    tree["storage"] |= {"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")}
-    airflow, mlflow, docs = free_ports(3)
-    tree["runtime"] |= {"airflow_port": airflow, "mlflow_port": mlflow, "docs_port": docs}
-    if quick:
-        tree["sources"]["synthetic"] |= {"events_per_day": 1000, "bootstrap_days": 1}
-        tree["sources"]["synthetic"]["verticals"] = {"all": {}}
-    path = folder / "platform.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    return path
-
-
 def _measure(config: PlatformConfig, path: Path, *, days: int) -> dict[str, Any]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith("HEADWATER_")} | {"HEADWATER_CONFIG": str(path)}
+    env = os.environ | {"HEADWATER_CONFIG": str(path)}
     memory = PeakMemory(path)
     memory.start()
     try:

@@ -33,6 +33,7 @@ from feast import FeatureStore
 from rich.console import Console
 
 import storage
+from benchmarks.platform_file import forget_settings, platform_file
 from benchmarks.report import report
 from benchmarks.speed.serving_load import GRACE_S
 from config import ROOT, PlatformConfig, load_config
@@ -143,15 +144,13 @@ def main() -> None:
 
 def _platform(work: Path) -> tuple[PlatformConfig, dict[str, str]]:
     """Returns a platform with a champion, and the environment of its processes; runs the jobs where there is none."""
-    tree = yaml.safe_load((ROOT / "platform.yaml").read_text())
-    tree["data_source"] = "synthetic"
-    tree["storage"] |= {"root": str(work / "state"), "feature_repo": str(work / "feature_repo")}
     path, done = work / "platform.yaml", work / "done"
-    text = yaml.safe_dump(tree)
-    env = {k: v for k, v in os.environ.items() if not k.startswith("HEADWATER_")}
-    env |= {"HEADWATER_CONFIG": str(path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    forget_settings()
+    work.mkdir(parents=True, exist_ok=True)
+    text = platform_file(work).read_text()
+    env = os.environ | {"HEADWATER_CONFIG": str(path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     log = work / "jobs.log"
-    if not done.exists() or path.read_text() != text:
+    if not done.exists() or done.read_text() != text:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         path.write_text(text)
@@ -162,7 +161,7 @@ def _platform(work: Path) -> tuple[PlatformConfig, dict[str, str]]:
                 subprocess.run(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT, check=True)
         client, name = tracking_client(load_config(path)), storage.registered_model(VERTICAL)
         client.set_registered_model_alias(name, CHAMPION, client.get_model_version_by_alias(name, CHALLENGER).version)
-        done.touch()
+        done.write_text(text)
     config = load_config(path)
     env |= {"MLFLOW_TRACKING_URI": storage.mlflow_tracking_uri(config), "MLFLOW_DISABLE_TELEMETRY": "true"}
     return config, env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

@@ -7,11 +7,10 @@ trials, f the best of all, f* the optimum; 1 is all the way (arXiv:1909.04568, 2
 same functions and seeds, by sign tests and by the mean difference. A run in which a method had no answer of its own is
 left out and counted. `two_step_less_log_ei` is the mean GAP of looking two steps ahead less the greedy one's.
 
-Every run is one line of `runs.jsonl` in the work folder; a study that was stopped continues where it was. Figures are
-of complete seeds alone, and kept from five of them on.
+Every run is one line of `runs.jsonl` in the work folder and, at the end, of `benchmarks/tables/bo_gap_runs.jsonl`, from
+which a study goes on. Figures are of complete seeds alone, and kept from five of them on.
 """
 
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from botorch.test_functions.synthetic import SyntheticTestFunction
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.complete_seeds import ENOUGH, complete_seeds
+from benchmarks.studies.kept_runs import make_runs
 from benchmarks.studies.paired import Found, compared
 from search.bayes.binoculars import Binoculars
 from search.bayes.improvement import Improvement
@@ -35,7 +35,7 @@ from search.samplers.bayesian import Bayesian
 from search.samplers.random import random_search
 from search.space import Params, Real, Space
 from search.trial import FALLBACK, Ask, Question, Trial
-from search.trials import Row, execute, finished
+from search.trials import Row
 
 FIRST, THEN = 2, 10  # trials by dimension: the same for all methods, and those that a method chooses
 FUNCTIONS: dict[str, SyntheticTestFunction] = {
@@ -80,22 +80,8 @@ def main() -> None:
     """Makes the runs that are missing, then reports the complete seeds."""
     a = study_parser(__doc__, seeds=20, quick="one seed, d trials; figures are not kept").parse_args()
     torch.set_num_threads(1)  # the processes are too small to share
-    work = a.work / ("bo_gap_quick" if a.quick else "bo_gap")
-    if a.quick:
-        shutil.rmtree(work, ignore_errors=True)  # nothing of the last look is used again
-    work.mkdir(parents=True, exist_ok=True)
-    planned = list(runs(1 if a.quick else a.seeds))
-    if not a.report:
-        then = QUICK_THEN if a.quick else THEN
-        execute(
-            planned,
-            work / "runs.jsonl",
-            lambda run: search(run, then=then),
-            total=len(planned),
-            describe=str,
-            minutes=a.minutes,
-        )
-    rows, seeds = complete_seeds(planned, finished(work / "runs.jsonl"))
+    planned, then = list(runs(1 if a.quick else a.seeds)), QUICK_THEN if a.quick else THEN
+    rows, seeds = complete_seeds(planned, make_runs(a, "bo_gap", planned, lambda run: search(run, then=then)))
     report(
         "bo_gap",
         {"seeds": seeds, **figures(rows)},
@@ -115,9 +101,21 @@ def search(run: Run, *, then: int = THEN) -> Row:
     """Makes a search.
 
     Returns:
-        `objectives` of the trials in their order, `fallbacks` among them, `seconds` of wall-clock and `cpu_seconds` of
-        all decisions together, and how many there were.
+        `gap`, None where the first trials had found the optimum; `fallbacks` among the trials; `cpu_seconds` of all
+        `decisions` together.
     """
+    began = time.process_time()
+    history = trials(run, then=then)
+    return {
+        "gap": gap(run.function, [trial.objective for trial in history if trial.objective is not None]),
+        "fallbacks": sum(FALLBACK in trial.tags for trial in history),
+        "cpu_seconds": time.process_time() - began,
+        "decisions": then * FUNCTIONS[run.function].dim,
+    }
+
+
+def trials(run: Run, *, then: int) -> list[Trial]:
+    """Makes the trials of a search, in their order."""
     function = FUNCTIONS[run.function]
     decision, d = METHODS[run.method], function.dim
     space = Space(tuple(Real(f"x{n}", float(low), float(high)) for n, (low, high) in enumerate(function._bounds)))
@@ -131,16 +129,9 @@ def search(run: Run, *, then: int = THEN) -> Row:
 
     tried(Bayesian(Improvement(), first=FIRST * d)(Question(space, (), FIRST * d, total, run.seed)))
     sampler = random_search if decision is None else Bayesian(decision, first=FIRST * d)
-    began, cpu_began = time.monotonic(), time.process_time()
     while len(history) < total:
         tried(sampler(Question(space, tuple(history), 1, total - len(history), run.seed)))
-    return {
-        "objectives": [trial.objective for trial in history],
-        "fallbacks": sum(FALLBACK in trial.tags for trial in history),
-        "seconds": time.monotonic() - began,
-        "cpu_seconds": time.process_time() - cpu_began,
-        "decisions": then * d,
-    }
+    return history
 
 
 def value(function: SyntheticTestFunction, params: Params) -> float:
@@ -158,9 +149,9 @@ def gap(function: str, objectives: list[float]) -> float | None:
 def figures(rows: list[Row]) -> dict[str, Any]:
     """Computes mean GAPs, differences between methods on the same functions and seeds, and what a decision costs."""
     gaps: Found = {
-        (row["function"], row["method"], row["seed"]): found
+        (row["function"], row["method"], row["seed"]): row["gap"]
         for row in rows
-        if not row["fallbacks"] and (found := gap(row["function"], row["objectives"])) is not None
+        if not row["fallbacks"] and row["gap"] is not None
     }
     return {
         "runs": len(rows),

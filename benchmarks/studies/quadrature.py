@@ -11,12 +11,12 @@ the root of the values (WSABI-L). With a plain process, what is known does not d
 refitted lengths, so BINOCULARS can hardly differ from looking where least is known: a control. `error` is the median of
 |found - exact| / |exact|; `covered` the share of 95 % intervals that hold the exact average.
 
-Every run is one line of `runs.jsonl` in the work folder; a study that was stopped continues where it was. Figures are
-of complete seeds alone, and kept from five of them on; the days' seeds are counted for themselves.
+Every run is one line of `runs.jsonl` in the work folder and, at the end, of `benchmarks/tables/quadrature_runs.jsonl`,
+from which a study goes on. Figures are of complete seeds alone, and kept from five of them on; the days' seeds are
+counted for themselves.
 """
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -30,10 +30,11 @@ from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.complete_seeds import ENOUGH, complete_seeds
 from benchmarks.studies.days_of_ne import Cells, Log, days_of_ne
+from benchmarks.studies.kept_runs import make_runs
 from benchmarks.studies.paired import signs
 from search.bayes.quadrature import Rule, average, known
 from search.space import Array
-from search.trials import Row, execute, finished
+from search.trials import Row
 
 CELLS, BUDGETS = 400, (10, 20, 40)
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -75,23 +76,10 @@ def main() -> None:
     a = study_parser(__doc__, seeds=20, quick="one seed, 10 cells; figures are not kept").parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)  # the processes are too small to share
-    work = a.work / ("quadrature_quick" if a.quick else "quadrature")
-    if a.quick:
-        shutil.rmtree(work, ignore_errors=True)  # nothing of the last look is used again
-    work.mkdir(parents=True, exist_ok=True)
     planned = list(runs(1 if a.quick else a.seeds))
     budgets = QUICK_BUDGETS if a.quick else BUDGETS
-    log = Log(work / "log", **QUICK_LOG) if a.quick else Log(work / "log")
-    if not a.report:
-        execute(
-            planned,
-            work / "runs.jsonl",
-            lambda run: estimates(run, cells(run, log), budgets),
-            total=len(planned),
-            describe=str,
-            minutes=a.minutes,
-        )
-    made = finished(work / "runs.jsonl")
+    log = Log(a.work / "days_of_ne_quick", **QUICK_LOG) if a.quick else Log(a.work / "days_of_ne")
+    made = make_runs(a, "quadrature", planned, lambda run: estimates(run, cells(run, log), budgets))
     functions, seeds = complete_seeds([run for run in planned if run.function in FUNCTIONS], made)
     days, seeds_of_days = complete_seeds([run for run in planned if run.function in DAYS], made)
     of_days = figures(days, budgets) if a.quick or seeds_of_days >= ENOUGH else {}

@@ -12,11 +12,10 @@ the best of the first rows, f the best of all, f* the best of the pool. Where th
 says nothing and is not counted. Over a pool `log_ei` asks for what `ei` asks for, so there is one of them. A run in
 which a method had no answer of its own is left out and counted. A figure is of complete seeds alone.
 
-Every run is one line of `runs.jsonl` in the work folder; a study that was stopped continues where it was. A pool that
-has changed since is searched again.
+Every run is one line of `runs.jsonl` in the work folder and, at the end, of `benchmarks/tables/bo_platform_runs.jsonl`,
+from which a study goes on. A pool that has changed since is searched again.
 """
 
-import shutil
 from functools import cache
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from benchmarks.studies.bo_platform.results import figures
 from benchmarks.studies.bo_platform.searches import THEN, runs, search
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.complete_seeds import ENOUGH, complete_seeds
-from search.trials import execute, finished
+from benchmarks.studies.kept_runs import make_runs
 
 QUICK_THEN, QUICK_POOLS = 1, 2
 
@@ -39,10 +38,6 @@ def main() -> None:
     parser.add_argument("--grids", type=Path, help="folder of the paper's grids, such as svm_on_grid.csv")
     a = parser.parse_args()
     torch.set_num_threads(1)  # the processes are too small to share
-    work = a.work / ("bo_platform_quick" if a.quick else "bo_platform")
-    if a.quick:
-        shutil.rmtree(work, ignore_errors=True)  # nothing of the last look is used again
-    work.mkdir(parents=True, exist_ok=True)
     there = pools(a.work, a.grids)
     names = list(there)[:QUICK_POOLS] if a.quick else list(there)
 
@@ -51,16 +46,9 @@ def main() -> None:
         return there[name]()
 
     planned = list(runs(1 if a.quick else a.seeds, {name: len(pool(name).objectives) for name in names}))
-    if not a.report:
-        execute(
-            planned,
-            work / "runs.jsonl",
-            lambda run: search(run, pool(run.pool), then=QUICK_THEN if a.quick else THEN),
-            total=len(planned),
-            describe=str,
-            minutes=a.minutes,
-        )
-    rows, seeds = complete_seeds(planned, finished(work / "runs.jsonl"))
+    then = QUICK_THEN if a.quick else THEN
+    made = make_runs(a, "bo_platform", planned, lambda run: search(run, pool(run.pool), then=then))
+    rows, seeds = complete_seeds(planned, made)
     report(
         "bo_platform",
         {"seeds": seeds, "pools": {name: _told(pool(name)) for name in names}, **figures(rows)},

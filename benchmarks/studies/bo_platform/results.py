@@ -13,24 +13,18 @@ from search.trials import Row
 PAIRS = (*product((*LOOK_AHEAD, "knowledge_gradient"), ("ei",)), ("ei", "random"))
 
 
-def gap(row: Row) -> float | None:
-    """Computes how much of the way to the best row was gone; None where the first rows held it."""
-    first, best, optimum = min(row["objectives"][: row["first"]]), min(row["objectives"]), row["optimum"]
-    return (first - best) / (first - optimum) if first > optimum else None
-
-
 def figures(rows: list[Row]) -> dict[str, Any]:
     """Computes all figures; runs with a fallback, and those that began at the best row, are not among the GAPs."""
     of_pools = list(dict.fromkeys(row["pool"] for row in rows))
     gaps: Found = {
-        (row["pool"], row["method"], row["seed"]): found
+        (row["pool"], row["method"], row["seed"]): row["gap"]
         for row in rows
-        if not row["fallbacks"] and (found := gap(row)) is not None
+        if not row["fallbacks"] and row["gap"] is not None
     }
     return {
         "runs": len(rows),
         "left_out": {m: n for m in METHODS if (n := sum(r["fallbacks"] > 0 for r in rows if r["method"] == m))},
-        "began_at_the_best": sum(gap(row) is None for row in rows),
+        "began_at_the_best": sum(row["gap"] is None for row in rows),
         "methods": {method: _of_method(rows, gaps, method) for method in METHODS},
         "by_pool": {pool: {method: _mean(gaps, [pool], method) for method in METHODS} for pool in of_pools},
         **{f"{one}_less_{other}": pairs for one, other in PAIRS if (pairs := compared(gaps, of_pools, one, other))},

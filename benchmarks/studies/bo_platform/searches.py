@@ -46,9 +46,29 @@ def search(run: Run, pool: Pool, *, then: int = THEN) -> Row:
     """Makes a search.
 
     Returns:
-        `objectives` of the trials in their order, how many of them were the `first`, the `optimum` of the pool,
-        `fallbacks`, and `cpu_seconds` of all `decisions` together.
+        `gap`, None where the first rows held the best one; `fallbacks` among the trials; `cpu_seconds` of all
+        `decisions` together.
     """
+    assert pool.space.catalogue is not None  # read before the clock starts
+    began = time.process_time()
+    history = trials(run, pool, then=then)
+    objectives = [trial.objective for trial in history if trial.objective is not None]
+    return {
+        "gap": gap(objectives, FIRST * pool.dimensions, pool.optimum),
+        "fallbacks": sum(FALLBACK in trial.tags for trial in history),
+        "cpu_seconds": time.process_time() - began,
+        "decisions": then,
+    }
+
+
+def gap(objectives: list[float], first: int, optimum: float) -> float | None:
+    """Computes how much of the way to the best row was gone; None where the first rows held it."""
+    found = min(objectives[:first])
+    return (found - min(objectives)) / (found - optimum) if found > optimum else None
+
+
+def trials(run: Run, pool: Pool, *, then: int) -> list[Trial]:
+    """Makes the trials of a search, in their order."""
     first = FIRST * pool.dimensions
     total = first + then
     history: list[Trial] = []
@@ -61,15 +81,6 @@ def search(run: Run, pool: Pool, *, then: int = THEN) -> Row:
     tried(random_search(Question(pool.space, (), first, total, run.seed)))
     decision = METHODS[run.method]
     sampler = random_search if decision is None else Bayesian(decision, first=first)
-    assert pool.space.catalogue is not None  # read before the clock starts
-    began = time.process_time()
     while len(history) < total:
         tried(sampler(Question(pool.space, tuple(history), 1, total - len(history), run.seed)))
-    return {
-        "objectives": [trial.objective for trial in history],
-        "first": first,
-        "optimum": pool.optimum,
-        "fallbacks": sum(FALLBACK in trial.tags for trial in history),
-        "cpu_seconds": time.process_time() - began,
-        "decisions": then,
-    }
+    return history

@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.placement import DIM, TOTAL_ROWS, plan
+from benchmarks.platform_file import forget_settings
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.scale.day import planned, two_days
@@ -49,6 +50,7 @@ class Placement:
 def main() -> None:
     """Makes the runs and plans that are missing, then reports what there is."""
     a = study_parser(__doc__, seeds=1, quick="one tiny size, 8 GPUs; figures are not kept").parse_args()
+    forget_settings()
     work: Path = a.work / ("scale_quick" if a.quick else "scale")
     if a.quick:
         shutil.rmtree(work, ignore_errors=True)  # nothing of the last look is used again

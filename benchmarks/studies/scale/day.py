@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-import yaml
 
 import storage
+from benchmarks.platform_file import platform_file
 from benchmarks.studies.scale.watched import Watched, folder_bytes, watch
-from config import ROOT, PlatformConfig, load_config
+from config import PlatformConfig, load_config
 from search.trials import Row
 
 DAYS = (date(2026, 1, 1), date(2026, 1, 2))
@@ -59,7 +59,8 @@ def two_days(run: Run, folder: Path) -> Row:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    path = _platform_file(run, folder)
+    gates = {"calibration": [0.1, 10.0]}  # what a tiny log teaches must not stop the day
+    path = platform_file(folder, run.events_per_day, runtime={"device": "cpu"}, gates=gates)
     config = load_config(path)
     steps = list(_steps(config, path))
     made = {
@@ -69,19 +70,6 @@ def two_days(run: Run, folder: Path) -> Row:
     }
     shutil.rmtree(folder)
     return made
-
-
-def _platform_file(run: Run, folder: Path) -> Path:
-    """Writes the shipped platform on the synthetic source, kept in a folder, on CPUs."""
-    tree = yaml.safe_load((ROOT / "platform.yaml").read_text())
-    tree["data_source"] = "synthetic"
-    tree["sources"]["synthetic"] |= {"events_per_day": run.events_per_day, "bootstrap_days": 1}
-    tree["storage"] |= {"root": str(folder / "state"), "feature_repo": str(folder / "feature_repo")}
-    tree["runtime"]["device"] = "cpu"
-    tree["gates"]["calibration"] = [0.1, 10.0]  # what a tiny log teaches must not stop the day
-    path = folder / "platform.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    return path
 
 
 def _steps(config: PlatformConfig, path: Path) -> Iterator[dict[str, Any]]:
@@ -116,7 +104,7 @@ def _job(path: Path, name: str, day: date, *options: str) -> Watched:
 
 
 def _python(path: Path, *command: str) -> Watched:
-    env = {k: v for k, v in os.environ.items() if not k.startswith("HEADWATER_")} | {"HEADWATER_CONFIG": str(path)}
+    env = os.environ | {"HEADWATER_CONFIG": str(path)}
     return watch([sys.executable, "-m", *command], env=env)
 
 

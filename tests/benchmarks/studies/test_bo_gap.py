@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.studies.bo_gap import FUNCTIONS, METHODS, Run, figures, gap, runs, search
+from benchmarks.studies.bo_gap import FUNCTIONS, METHODS, Run, figures, gap, runs, search, trials
 
 
 def row(method, reached, *, seed=0, fallbacks=0):
@@ -10,7 +10,7 @@ def row(method, reached, *, seed=0, fallbacks=0):
         "function": "branin",
         "method": method,
         "seed": seed,
-        "objectives": [10.0, 12.0, 11.0, 10.0, reached],
+        "gap": reached,
         "fallbacks": fallbacks,
         "cpu_seconds": 2.0,
         "decisions": 4,
@@ -26,9 +26,8 @@ def test_the_gap_is_the_share_of_the_way_to_the_optimum():
 
 
 def test_methods_are_compared_on_the_same_seeds_without_their_fallbacks():
-    optimum = FUNCTIONS["branin"].optimal_value
-    rows = [row("two_step", optimum, seed=seed) for seed in range(6)] + [row("log_ei", 10.0, seed=s) for s in range(5)]
-    rows += [row("two_step", 10.0, seed=9, fallbacks=1), row("log_ei", optimum, seed=9)]
+    rows = [row("two_step", 1.0, seed=seed) for seed in range(6)] + [row("log_ei", 0.0, seed=s) for s in range(5)]
+    rows += [row("two_step", 0.0, seed=9, fallbacks=1), row("log_ei", 1.0, seed=9), row("log_ei", None, seed=8)]
     found = figures(rows)
     compared = found["two_step_less_log_ei"]
     assert (compared["mean"], compared["pairs"], compared["better"], compared["worse"]) == (1.0, 5, 5, 0)
@@ -39,10 +38,12 @@ def test_methods_are_compared_on_the_same_seeds_without_their_fallbacks():
 
 
 def test_every_method_begins_with_the_same_trials():
-    made = [search(Run("branin", method, 3), then=1) for method in ("random", "ei", "two_step")]
-    assert all(len(of["objectives"]) == 6 and of["fallbacks"] == 0 and of["decisions"] == 2 for of in made)
-    assert made[0]["objectives"][:4] == made[1]["objectives"][:4] == made[2]["objectives"][:4]
-    assert made[0]["objectives"][4:] != made[1]["objectives"][4:]
+    made = [trials(Run("branin", method, 3), then=1) for method in ("random", "ei", "two_step")]
+    assert all(len(of) == 6 for of in made) and made[0][:4] == made[1][:4] == made[2][:4]
+    assert [trial.params for trial in made[0][4:]] != [trial.params for trial in made[1][4:]]
+    row = search(Run("branin", "ei", 3), then=1)
+    assert row["gap"] == gap("branin", [trial.objective for trial in made[1]])
+    assert (row["fallbacks"], row["decisions"]) == (0, 2) and row["cpu_seconds"] > 0
 
 
 def test_a_seed_is_done_before_the_next():

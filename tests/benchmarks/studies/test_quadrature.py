@@ -61,7 +61,7 @@ def test_a_quick_look_has_days_of_ne_and_keeps_nothing(tmp_path, monkeypatch):
     assert (found["seeds"], found["runs"]) == (1, 2 * len(RULES))
     assert (found["days_of_ne"]["seeds"], found["days_of_ne"]["runs"]) == (1, 2 * len(RULES))
     assert found["days_of_ne"]["plain"]["binoculars"]["10"]["error"] < 0.2
-    of = days_of_ne(Log(tmp_path / "quadrature_quick" / "log", **quadrature.QUICK_LOG), 0)
+    of = days_of_ne(Log(tmp_path / "days_of_ne_quick", **quadrature.QUICK_LOG), 0)
     assert list(of) == list(DAYS.values())
     assert sum(one.weights.sum() for one in of.values()) == 2 * 900 and len(of["feed"].x) == 2 * PARTS
     assert all(0.5 < np.average(one.values, weights=one.weights) < 2 for one in of.values())
