@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     module = importlib.import_module(f"jobs.{argv[0]}")
     options = vars(_parser(argv[0], module).parse_args(argv[1:]))
+    os.nice(getattr(module, "NICENESS", 0))  # here, as it cannot be taken back
     try:
         with _platform_file(options.pop("config")):
             result = module.main(load_config(), **options)

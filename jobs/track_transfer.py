@@ -10,7 +10,6 @@ is nothing to learn from: it says so.
 """
 
 import logging
-import os
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -28,7 +27,7 @@ from training.vertical.logged_rows import learnt_and_judged
 
 LOG = logging.getLogger("headwater.track_transfer")
 LEARNT_ROWS = 10_000  # newest ones that each VM learns: about half a minute of one core for the five
-NICENESS = 10  # the next day's jobs come first
+NICENESS = 10  # of a process that runs the job: the next day's jobs come first
 
 
 def main(config: PlatformConfig, *, day: date, verticals: str = "") -> dict[str, Any]:
@@ -48,7 +47,6 @@ def main(config: PlatformConfig, *, day: date, verticals: str = "") -> dict[str,
     """
     asked = verticals.split(",") if verticals else config.verticals
     of_each = {vertical: config.of_vertical(vertical) for vertical in asked}
-    os.nice(NICENESS)
     torch.set_num_threads(1)  # a VM's batches are too small to share
     gain, untracked = {}, {}
     for vertical, own in of_each.items():

@@ -35,6 +35,17 @@ def test_the_last_line_is_strict_json(job: ModuleType, capsys: pytest.CaptureFix
     assert result == expected
 
 
+def test_a_job_that_others_do_not_wait_for_lets_them_go_first(job: ModuleType, monkeypatch: pytest.MonkeyPatch):
+    from jobs import track_transfer
+
+    asked: list[int] = []
+    monkeypatch.setattr(command_line.os, "nice", asked.append)  # it could not be taken back
+    job.main = lambda config: None
+    assert command_line.main(["ingest"]) == 0 and asked == [0]
+    job.NICENESS = track_transfer.NICENESS
+    assert command_line.main(["ingest"]) == 0 and asked == [0, 10]
+
+
 def test_a_failure_is_one_clear_line(job: ModuleType, capsys: pytest.CaptureFixture):
     def main(config, *, day: date) -> None:
         raise ValueError("the log has no day like this")
