@@ -16,7 +16,7 @@ from config import ROOT
 def job(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A job of this test's own, in place of ingest."""
     module = ModuleType("jobs.ingest")
-    monkeypatch.setattr(command_line.importlib, "import_module", lambda name: module)
+    monkeypatch.setitem(sys.modules, "jobs.ingest", module)
     return module
 
 
