@@ -6,6 +6,9 @@ Every method may spend the FLOPs of 24 trainings of a mean model: a trained exam
 scored one one. What a search with a supernet leaves of it goes into training what it proposes, the best first. All
 models are trained alike, over the whole log; by the first judged days the front of NE and FLOPs is chosen, by the last
 ones it is reported (Rankitect, arXiv:2311.08430, compares sampling, one-shot and DNAS so).
+
+Every run is one line of `runs.jsonl` in the work folder and, at the end, of a file beside the kept tables, from which
+the study goes on. Figures are kept once all seeds are complete.
 """
 
 import logging
@@ -19,6 +22,7 @@ import torch
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
+from benchmarks.studies.kept_runs import kept_runs
 from benchmarks.studies.rank_agreement import agreement
 from benchmarks.studies.ranking_table import train
 from benchmarks.studies.supernet_log import StudyLog, study_log
@@ -31,7 +35,7 @@ from search.supernet.dnas import DNAS
 from search.supernet.learner import inherited_loss
 from search.supernet.one_shot import OneShot
 from search.supernet.options import Options
-from search.supernet.proposal import Log, Proposer, trained
+from search.supernet.proposal import Log, Proposal, Proposer, trained
 from search.trial import Question, Sampler, Trial
 from search.trials import Row, execute, finished
 
@@ -91,26 +95,25 @@ def main() -> None:
     a = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)
-    work = a.work / ("search_methods_quick" if a.quick else "search_methods")
-    work.mkdir(parents=True, exist_ok=True)
     log = study_log(a.work, kuairand=a.kuairand, quick=a.quick)
-    study = Study(log, work / "runs.jsonl", trainings=4 if a.quick else TRAININGS)
     seeds = 1 if a.quick else a.seeds
-    if not a.report:
-        execute(
-            study.planned(seeds),
-            study.path,
-            study.run,
-            total=seeds * len([*SAMPLERS, *PROPOSERS]) * study.trainings,
-            describe=lambda run: f"{run.method}, seed {run.seed}",
-            minutes=a.minutes,
-        )
+    with kept_runs(a, "search_methods", ("method", "seed", "number")) as path:
+        study = Study(log, path, trainings=4 if a.quick else TRAININGS)
+        if not a.report:
+            execute(
+                study.planned(seeds),
+                path,
+                study.run,
+                total=seeds * len([*SAMPLERS, *PROPOSERS]) * study.trainings,
+                describe=lambda run: f"{run.method}, seed {run.seed}",
+                minutes=a.minutes,
+            )
     report(
         "search_methods",
         figures(finished(study.path)) | {"budget_flops": study.budget},
         command=f"python -m benchmarks.studies.search_methods --kuairand FOLDER --seeds {a.seeds}",
         packages=["torch", "scipy"],
-        keep=not a.quick and a.minutes == float("inf"),
+        keep=not a.quick and study.complete(seeds),
     )
 
 
@@ -153,6 +156,11 @@ class Study:
                         break
                     yield Run(method, seed, number, params)
 
+    def complete(self, seeds: int) -> bool:
+        """Returns whether no planned run is missing."""
+        made = [{name: row[name] for name in ("method", "seed", "number")} for row in finished(self.path)]
+        return all(run.key in made for run in self.planned(seeds))
+
     def run(self, run: Run) -> Row:
         """Makes a proposal, or trains."""
         options = self.log.options
@@ -162,11 +170,20 @@ class Study:
             return {"params": dict(run.params), "spent": spent, **figures}
         most = 10 * self.trainings
         proposal = PROPOSERS[run.method](options, self.of_log, count=most, seed=run.seed)
-        ranked = [proposed.params for proposed in proposal.ranked]
-        row: Row = {"ranked": ranked, "spent": proposal.compute}
+        row: Row = {"ranked": self._affordable(proposal), "spent": proposal.compute}
         if run.method == "one_shot":
             row["witnesses"] = self._witnessed(run.seed)
         return row
+
+    def _affordable(self, proposal: Proposal) -> list[dict[str, Value]]:
+        """Returns the best proposed models, as many as the rest of the budget trains."""
+        spent, best = proposal.compute, []
+        for proposed in proposal.ranked:
+            spent += trained(self.log.options.space.cost(proposed.params), self.rows)
+            if spent > self.budget:
+                break
+            best.append(proposed.params)
+        return best
 
     def _next(self, method: str, seed: int, made: Sequence[Row]) -> dict[str, Value] | None:
         """Returns the next model to train; None where there is none."""

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from benchmarks.studies import kept_runs
+from benchmarks.studies import kept_runs as module
 from benchmarks.studies.bo_gap import Run
-from benchmarks.studies.kept_runs import make_runs
+from benchmarks.studies.kept_runs import kept_runs
+from search.trials import execute, finished
 
 PLANNED = [Run("branin", method, seed) for seed in (0, 1) for method in ("ei", "random")]
 
@@ -15,17 +16,20 @@ PLANNED = [Run("branin", method, seed) for seed in (0, 1) for method in ("ei", "
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """Makes runs in a work folder of some name, and says which."""
-    monkeypatch.setattr(kept_runs, "FOLDER", tmp_path / "tables")
+    monkeypatch.setattr(module, "FOLDER", tmp_path / "tables")
 
     def make(work, planned=PLANNED, **options):
-        a = {"quick": False, "report": False, "minutes": float("inf")} | options
+        a = {"quick": False, "report": False} | options
         made = []
 
         def run(one):
             made.append(one)
             return {"gap": 1 / 3, "of": {"10": 2 / 3}}
 
-        return make_runs(argparse.Namespace(work=tmp_path / work, **a), "study", planned, run), made
+        with kept_runs(argparse.Namespace(work=tmp_path / work, **a), "study", ("method", "seed")) as path:
+            if not a["report"]:
+                execute(planned, path, run, total=len(planned), describe=str)
+        return finished(path), made
 
     return make
 
@@ -62,3 +66,12 @@ def test_a_quick_look_uses_and_keeps_nothing(study, tmp_path):
 
 def test_nothing_is_kept_where_nothing_was_made(study, tmp_path):
     assert study("here", report=True) == ([], []) and not (tmp_path / "tables").exists()
+
+
+def test_what_a_stopped_study_has_made_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FOLDER", tmp_path / "tables")
+    a = argparse.Namespace(work=tmp_path / "here", quick=False)
+    with pytest.raises(KeyboardInterrupt), kept_runs(a, "study", ("seed",)) as path:
+        path.write_text('{"seed": 3}\n')
+        raise KeyboardInterrupt
+    assert kept(tmp_path) == [{"seed": 3}]

@@ -1,12 +1,16 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from benchmarks.studies import dist_dnas, sigeo
+from benchmarks.studies import dist_dnas, search_methods, sigeo
 from benchmarks.studies.rank_agreement import agreement, difference
 from benchmarks.studies.ranking_table import cells
-from benchmarks.studies.search_methods import SearchedSpace, front, hypervolume
+from benchmarks.studies.search_methods import PROPOSAL, SearchedSpace, Study, front, hypervolume
+from search.supernet.proposal import Proposal, Proposed
 from search.supernet.screen import Terms
+from search.trials import execute, finished
 from tests.search.supernet.networks import SMALL, options
 
 
@@ -47,6 +51,26 @@ def test_samplers_see_the_searched_choices_and_the_whole_models_costs():
     assert set(params) == {"tokens_1", "pairs_1", "vector_1"}
     assert space.cost(params) == of.space.cost(of.complete(params))
     assert sum(1 for _ in space.everything()) == space.size() == 5 * 3 * 5
+
+
+def test_a_search_with_a_supernet_trains_what_is_left_of_the_budget(tmp_path, monkeypatch):
+    of = options(1, fixed=SMALL)
+    study = Study(SimpleNamespace(options=of, days=[[SimpleNamespace(size=10)]]), tmp_path / "runs.jsonl", trainings=4)
+    models = [of.sample(np.random.default_rng(n)) for n in range(20)]
+    costs = [3 * 10 * of.space.cost(params) for params in models]
+    proposal = Proposal(tuple(Proposed(params, 0.0) for params in models), compute=study.budget - sum(costs[:3]) - 1)
+    monkeypatch.setitem(search_methods.PROPOSERS, "dnas", lambda options, log, *, count, seed: proposal)
+    monkeypatch.setattr(Study, "of_log", None)
+    monkeypatch.setattr(search_methods, "SAMPLERS", {})
+    monkeypatch.setattr(search_methods, "PROPOSERS", {"dnas": search_methods.PROPOSERS["dnas"]})
+    monkeypatch.setattr(search_methods, "train", lambda log, space, params, *, seed: {"ne": 0.9})
+    study.log.judged = None
+    assert not study.complete(1)
+    execute(study.planned(1), study.path, study.run, total=4, describe=str)
+    rows = finished(study.path)
+    assert [row["number"] for row in rows] == [PROPOSAL, 0, 1, 2] and rows[0]["ranked"] == models[:3]
+    assert sum(row["spent"] for row in rows) == study.budget - 1
+    assert study.complete(1) and not study.complete(2)
 
 
 def test_a_models_truth_is_free_of_its_recipes():
