@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,9 +59,10 @@ def _process(folder: Path, name: str, *arguments: str) -> Iterator[psutil.Popen]
     try:
         yield process
     finally:
-        if process.is_running():
+        with suppress(psutil.NoSuchProcess):  # the process itself, and then nothing is left of it
             for each in [*process.children(recursive=True), process]:
-                each.kill()
+                with suppress(psutil.NoSuchProcess):  # it has ended by itself
+                    each.kill()
         process.wait(timeout=30)
 
 
