@@ -22,7 +22,7 @@ import storage
 from config import PlatformConfig
 from quality.metrics import row_losses, undefined_because
 from search.bayes.quadrature import average
-from search.space import Array
+from search.choices import Array
 from serving.registry import CHAMPION, day_of, load_version, version_at, version_numbered
 from training.tracking import tracking_client
 

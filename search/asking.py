@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from config import PlatformConfig
+from search.choices import Value
 from search.samplers import AT_ONCE, KEEPING, SAMPLERS
 from search.samplers.proposed import Proposed
 from search.samplers.screened import Screened
 from search.screeners import score
 from search.shared_weights import PROPOSING, SharedWeights
-from search.space import Value
 from search.study import Record, Study
 from search.trial import Ask, Question, Sampler
 from search.warm_start import known_trials

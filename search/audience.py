@@ -16,7 +16,7 @@ from search.active.batch import one_after_another
 from search.active.belief import Belief, Pool
 from search.active.neighbors import nearest
 from search.active.policies import nonmyopic
-from search.space import Array
+from search.choices import Array
 
 NEIGHBORS = 50  # that tell of a user
 TOLD = 3  # converters named as the reason for a user

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search.space import Array, Params, Space, Value
+from search.choices import Array, Value
+from search.space import Params, Space
 
 Reward = Callable[[Array], Array]  # codes of valid params, (n, p), to how good they are, (n,)
 

@@ -13,7 +13,7 @@ import storage
 from quality.intervals import Interval, PairedBootstrap
 from quality.metrics import evaluate, row_losses
 from quality.seed_intervals import interval
-from search.space import Value
+from search.choices import Value
 from search.study import Record, Study, best
 from search.targets import Trials
 from search.trials import Row, execute, finished

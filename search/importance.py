@@ -4,7 +4,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from search.space import Categorical, Choice, Integer, Space
+from search.choices import Categorical, Choice, Integer
+from search.space import Space
 from search.trial import Trial
 
 FEWEST = 10  # trials; with fewer, importances are noise

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from search.choices import Array
 from search.shared_weights import WARM_SHARE, SharedWeights
-from search.space import Array, Params
+from search.space import Params
 from search.supernet.proxies import by_layer, gradients, synflow, zico
 from search.supernet.screen import sigeo, terms
 from search.supernet.supernet import Supernet

@@ -18,7 +18,7 @@ import storage
 from config import PlatformConfig
 from data.batches.foundation import Examples, FoundationFeatures, foundation_batches
 from data.sources import source_schema
-from search.space import Categorical, Choice, Value
+from search.choices import Categorical, Choice, Value
 from search.spaces.ranking import RankingSpace
 from search.study import FOUNDATION, SHARED_FOLDER, Study, StudySettings
 from search.supernet import PROPOSERS

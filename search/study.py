@@ -20,8 +20,9 @@ from pydantic import Field
 
 import storage
 from config import Name, PlatformConfig, Section
+from search.choices import Value
 from search.samplers.random import random_search
-from search.space import Space, Value
+from search.space import Space
 from search.trial import FALLBACK, Ask, Question, Sampler, Status, Trial
 
 SETTINGS_FILE, REFUSED_FILE = "study.json", "refused.jsonl"

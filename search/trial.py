@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, Protocol
 
-from search.space import Space, Value
+from search.choices import Value
+from search.space import Space
 
 Status = Literal["running", "done", "failed", "diverged", "timed_out"]
 CHAMPION = "champion"  # of a context: the objective of the platform's own model

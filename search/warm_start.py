@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from config import PlatformConfig
-from search.space import Params, Space, Value
+from search.choices import Value
+from search.space import Params, Space
 from search.study import Study, best
 from search.trial import Ask, Trial
 

@@ -31,9 +31,10 @@ from search.bayes.binoculars import Binoculars
 from search.bayes.improvement import Improvement
 from search.bayes.knowledge_gradient import KnowledgeGradient
 from search.bayes.multi_step import MultiStep
+from search.choices import Real
 from search.samplers.bayesian import Bayesian
 from search.samplers.random import random_search
-from search.space import Params, Real, Space
+from search.space import Params, Space
 from search.trial import FALLBACK, Ask, Question, Trial
 from search.trials import Row, execute, finished
 

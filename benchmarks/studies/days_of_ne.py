@@ -22,7 +22,7 @@ from data.batches.foundation import foundation_batches
 from data.sources import source_schema
 from jobs.estimate_ne import places
 from quality.metrics import row_losses
-from search.space import Array
+from search.choices import Array
 from training.foundation.trainer import Progress, foundation_trainer
 
 PARTS = 8  # of a day

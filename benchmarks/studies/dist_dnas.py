@@ -25,7 +25,7 @@ from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.ranking_table import train
 from benchmarks.studies.supernet_log import StudyLog, study_log
 from quality.seed_intervals import interval
-from search.space import Value
+from search.choices import Value
 from search.supernet.dist_dnas import KEEP, DistDNAS, agreement, reduce
 from search.supernet.gates import modules
 from search.supernet.options import Options

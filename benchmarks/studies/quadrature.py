@@ -33,7 +33,7 @@ from benchmarks.studies.days_of_ne import Cells, Log, days_of_ne
 from benchmarks.studies.kept_runs import kept_runs
 from benchmarks.studies.paired import signs
 from search.bayes.quadrature import Rule, average, known
-from search.space import Array
+from search.choices import Array
 from search.trials import Row, execute, finished
 
 CELLS, BUDGETS = 400, (10, 20, 40)

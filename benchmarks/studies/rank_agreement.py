@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from search.space import Array
+from search.choices import Array
 
 DRAWS = 1000  # of models, with repetition
 

@@ -32,8 +32,9 @@ from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.whole_log import whole_log
 from config import ROOT, PlatformConfig, load_config
 from quality.metrics import evaluate
+from search.choices import Value
 from search.foundation_trials import foundation_inputs
-from search.space import Params, Space, Value
+from search.space import Params, Space
 from search.spaces.ranking import RankingSpace
 from search.trials import Row, execute, finished
 from training.foundation.progressive_log import ProgressiveLog

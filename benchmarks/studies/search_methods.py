@@ -28,9 +28,10 @@ from benchmarks.studies.ranking_table import train
 from benchmarks.studies.supernet_log import StudyLog, study_log
 from quality.seed_intervals import interval
 from search.candidates import Many
+from search.choices import Value
 from search.samplers.predictor import Predictor
 from search.samplers.random import random_search
-from search.space import Params, Space, Value
+from search.space import Params, Space
 from search.supernet.dnas import DNAS
 from search.supernet.learner import inherited_loss
 from search.supernet.one_shot import OneShot

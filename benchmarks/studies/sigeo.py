@@ -25,7 +25,7 @@ from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.rank_agreement import agreement, difference, kendall
 from benchmarks.studies.ranking_table import Cell, cells, kept_table
 from benchmarks.studies.supernet_log import RECIPE, StudyLog, study_log
-from search.space import Array
+from search.choices import Array
 from search.spaces.ranking import RankingSpace
 from search.supernet.learner import inherited_loss
 from search.supernet.proposal import Log

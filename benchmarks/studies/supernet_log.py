@@ -13,8 +13,8 @@ import storage
 from benchmarks.studies.ranking_table import CHOSEN_ON, FIXED, REPORTED_ON, judged_log, ranking_log
 from data.batches.foundation import Examples, FoundationFeatures, foundation_batches
 from data.sources import source_schema
+from search.choices import Value
 from search.foundation_trials import foundation_inputs
-from search.space import Value
 from search.spaces.ranking import RankingSpace
 from search.supernet.options import Options
 from search.supernet.proposal import Log

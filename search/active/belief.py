@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from search.space import Array
+from search.choices import Array
 
 POSITIVES, NEGATIVES = 0.05, 1.0  # that every point is taken to have seen before; the papers' α₁ and α₂ - α₁
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.active.belief import Belief
-from search.space import Array
+from search.choices import Array
 
 Policy = Callable[[Belief, int], int]  # the belief and how many looks are left, this one among them; a point
 SLACK = 1e-9  # of sums, relative: what differs by less is a tie, which the point that comes first wins

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from quality.seed_intervals import half_width
 from search.bayes.surrogate import fitted_process, standardized
-from search.space import Array
+from search.choices import Array
 
 Rule = Literal["binoculars", "uncertainty", "random"]
 FIRST = 4  # cells drawn before a process is fitted

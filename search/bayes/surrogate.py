@@ -18,8 +18,9 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
+from search.choices import Array, Categorical
 from search.curves import labels
-from search.space import Array, Categorical, Params, Space
+from search.space import Params, Space
 from search.trial import Trial
 
 FAILED = ("failed", "diverged", "timed_out")

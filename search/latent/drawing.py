@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from search.choices import Categorical, Choice, Value
 from search.latent.graphs import OWN, Graph
-from search.space import Categorical, Choice, Params, Space, Value
+from search.space import Params, Space
 
 
 class Drawing:

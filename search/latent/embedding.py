@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import storage
+from search.choices import Real, Value
 from search.latent.drawing import Drawing
 from search.latent.graphs import OWN, Graph, Graphs
 from search.latent.vae import DVAE, Fit, trained
-from search.space import Params, Real, Space, Value
+from search.space import Params, Space
 
 SEED = 0  # of the models that are learnt and of the training: the box is the space's, whatever the search's seed
 DRAWN, TRAINED = 10, 30  # models and steps of training for each combination of a small space

@@ -8,8 +8,9 @@ from search.active.batch import one_after_another
 from search.active.belief import Belief, Pool
 from search.active.neighbors import nearest
 from search.active.policies import nonmyopic
+from search.choices import Array, Value
 from search.samplers.unasked import Unasked
-from search.space import Array, Space, Value
+from search.space import Space
 from search.trial import CHAMPION, FALLBACK, Ask, Question
 
 

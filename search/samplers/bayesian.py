@@ -16,9 +16,10 @@ from search.bayes.decision import Decision, TooSlow
 from search.bayes.improvement import Improvement
 from search.bayes.surrogate import LEAST, Columns, Surrogate
 from search.candidates import Many
+from search.choices import Array, Categorical, Choice, Real, Value
 from search.curves import labels
 from search.samplers.unasked import Unasked
-from search.space import Array, Categorical, Choice, Params, Real, Space, Value
+from search.space import Params, Space
 from search.trial import FALLBACK, Ask, Question
 
 FIRST = 5  # the fewest trials before the process is asked

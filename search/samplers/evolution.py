@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from search.choices import Value
 from search.samplers.random import random_search
 from search.samplers.unasked import Unasked
-from search.space import Value
 from search.trial import FALLBACK, Ask, Question, Trial
 
 CHILDREN = 50  # of a parent, before it is said to have no new ones

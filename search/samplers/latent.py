@@ -11,12 +11,13 @@ from torch import Tensor
 
 from search.bayes.improvement import Improvement
 from search.bayes.surrogate import LEAST, Columns, Surrogate
+from search.choices import Value
 from search.curves import labels
 from search.latent.embedding import Embedding, Learning
 from search.samplers.bayesian import NO_ANSWER, torch_of_its_own
 from search.samplers.random import random_search
 from search.samplers.unasked import Unasked
-from search.space import Params, Value
+from search.space import Params
 from search.trial import FALLBACK, Ask, Question, Trial
 
 DRAWS = 100  # of the decoder at a point

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from search.candidates import Candidates, Reward
+from search.choices import Array
 from search.curves import labels
 from search.ensemble import Fit, fitted, standardized_ranks
 from search.samplers.random import random_search
 from search.samplers.unasked import Unasked
-from search.space import Array, Space
+from search.space import Space
 from search.trial import FALLBACK, Ask, Question, Trial
 
 FAILURE = 2.0  # standard deviations of the objective that a certain failure costs

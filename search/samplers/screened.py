@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from search.space import Array, Params
+from search.choices import Array
+from search.space import Params
 from search.trial import Ask, Question, Sampler
 
 TIMES = 10  # answers that are scored for each that is tried

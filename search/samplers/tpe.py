@@ -7,8 +7,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from search.choices import Categorical, Choice, Integer, Value
 from search.samplers.unasked import Unasked
-from search.space import Categorical, Choice, Integer, Params, Space, Value
+from search.space import Params, Space
 from search.trial import FALLBACK, Ask, Question, Status
 
 ASKED_AGAIN = 50  # times for one answer, where Optuna repeats itself or asks for what is refused

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search.space import Params, Value
+from search.choices import Value
+from search.space import Params
 from search.trial import Question
 
 TRIES = 200

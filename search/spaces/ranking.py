@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from models.architectures.architecture import Sizes
 from models.architectures.graph import GIVEN, Graph, reaching
-from search.space import Categorical, Choice, Params, Space, Value
+from search.choices import Categorical, Choice, Value
+from search.space import Params, Space
 
 Target = Literal["foundation", "vertical"]
 Nodes = dict[str, dict[str, Any]]

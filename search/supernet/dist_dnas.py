@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from data.batches.foundation import Examples, FoundationFeatures
-from search.space import Value
+from search.choices import Value
 from search.supernet.dnas import spent_by_mixture
 from search.supernet.gates import modules, of_modules
 from search.supernet.learner import Learner

@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.flop_counter import FlopCounterMode
 
 from data.batches.foundation import Examples
-from search.space import Value
+from search.choices import Value
 from search.supernet.gates import Chances, of_choices
 from search.supernet.learner import Learner
 from search.supernet.mixture import Mixed, mix

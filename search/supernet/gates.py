@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from search.space import Value
+from search.choices import Value
 from search.supernet.options import Options
 
 Chances = Mapping[str, Tensor]  # for each searched choice, one weight a value; they sum to 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.space import Value
+from search.choices import Value
 from search.supernet.learner import Learner, inherited_loss
 from search.supernet.options import Options
 from search.supernet.proposal import Log, Proposal, Proposed

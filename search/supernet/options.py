@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.space import DRAWS, Params, Value
+from search.choices import Value
+from search.space import DRAWS, Params
 from search.spaces.ranking import RankingSpace
 
 SHARED = ("tokens", "count", "pairs", "vector", "width", "reads", "dense", "history", "raw", "head")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from data.batches.foundation import Examples, FoundationFeatures
-from search.space import Value
+from search.choices import Value
 from search.supernet.options import Options
 
 TRAINED = 3.0  # forward passes that learning from an example costs: one forward, two back

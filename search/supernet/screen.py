@@ -12,7 +12,8 @@ import numpy as np
 
 from data.batches.foundation import Examples
 from models.architectures.architecture import Inputs
-from search.space import Array, Params
+from search.choices import Array
+from search.space import Params
 from search.supernet.learner import Learner
 from search.supernet.options import Options
 from search.supernet.proposal import Log, Proposal, Proposed, trained

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from search.candidates import Many, Reinforce
-from search.space import Categorical, Integer, Real, Space
+from search.choices import Categorical, Integer, Real
+from search.space import Space
 
 TOY = Space(tuple(Categorical(f"c{n}", tuple("abcdef")) for n in range(8)))
 BEST = "fbdacefb"

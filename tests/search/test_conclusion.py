@@ -9,8 +9,9 @@ import pytest
 
 from config import PlatformConfig
 from quality.metrics import evaluate, row_losses
+from search.choices import Categorical
 from search.conclusion import CURRENT, conclude
-from search.space import Categorical, Params, Space
+from search.space import Params, Space
 from search.study import Budget, Study, StudySettings
 from search.trial import Ask, Question
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.space import Categorical, Integer, Real, Space
+from search.choices import Categorical, Integer, Real
+from search.space import Space
 
 MIXED = Space(
     (

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from config import PlatformConfig
+from search.choices import Categorical
 from search.samplers import SAMPLERS
-from search.space import Categorical, Space
+from search.space import Space
 from search.study import MOST_ATTEMPTS, Budget, Record, Study, StudyDiffers, StudySettings, best, study_names
 from search.trial import FALLBACK, Ask, Question
 

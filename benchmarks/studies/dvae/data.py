@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from benchmarks.studies.dvae.asia import BIC, VARIABLES, bits, drawn, is_network, random_networks
 from benchmarks.studies.search_tabular.tables import Table, TableSpace, nas_bench_graph
+from search.choices import Value
 from search.latent.graphs import Graph
-from search.space import Params, Value
+from search.space import Params
 
 Array = npt.NDArray[np.float64]
 NETWORKS = 20_000

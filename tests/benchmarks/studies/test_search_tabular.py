@@ -13,7 +13,7 @@ from benchmarks.studies.search_tabular.ranking import PREDICTORS, held_out_tau
 from benchmarks.studies.search_tabular.replay import METHODS, batches, replay
 from benchmarks.studies.search_tabular.results import figures, paired_bootstrap
 from benchmarks.studies.search_tabular.tables import NUMPY_SCALARS, Table, own, unpickled
-from search.space import Categorical
+from search.choices import Categorical
 from tests.docs.test_figures import wrong
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from models.architectures.architecture import Sizes
+from search.choices import Categorical, Integer, Real
 from search.latent.drawing import Drawing
 from search.latent.graphs import Graph, Graphs
-from search.space import Categorical, Integer, Real, Space
+from search.space import Space
 from search.spaces.ranking import RankingSpace
 
 INPUTS = Sizes(num_sparse=6, num_dense=5, embedding_dim=8, sequence_length=4, target=1)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from search.choices import Categorical
 from search.samplers.active import ActiveSearch
 from search.samplers.random import random_search
-from search.space import Categorical, Space
+from search.space import Space
 from search.trial import CHAMPION, FALLBACK, Question, Trial
 
 SPACE = Space(tuple(Categorical(f"c{n}", tuple("abc")) for n in range(7)))

@@ -15,8 +15,9 @@ from search.bayes.knowledge_gradient import KnowledgeGradient
 from search.bayes.multi_step import MultiStep
 from search.bayes.pareto import Pareto
 from search.bayes.surrogate import Columns, Surrogate
+from search.choices import Categorical, Integer, Real
 from search.samplers.bayesian import Bayesian
-from search.space import Categorical, Integer, Real, Space
+from search.space import Space
 from search.trial import FALLBACK, Question, Trial
 
 LINE = Space((Real("x", 0, 1), Real("y", 1e-3, 1, log=True)))

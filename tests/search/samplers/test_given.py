@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from search.choices import Integer
 from search.samplers.proposed import Proposed
 from search.samplers.random import random_search
 from search.samplers.screened import TIMES, Screened
-from search.space import Integer, Space
+from search.space import Space
 from search.trial import Question, Trial
 
 SPACE = Space((Integer("a", 0, 9), Integer("b", 0, 99)))

@@ -8,10 +8,11 @@ import torch
 from botorch.exceptions.errors import ModelFittingError
 
 from search.asking import claim
+from search.choices import Categorical, Integer, Real
 from search.latent.embedding import Embedding, Learning
 from search.latent.vae import Fit
 from search.samplers.latent import Latent
-from search.space import Categorical, Integer, Real, Space
+from search.space import Space
 from search.study import Budget, Study, StudySettings
 from search.trial import FALLBACK, Question, Trial
 from tests.models.architectures.inputs import inputs

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from search.choices import Categorical, Integer, Real
 from search.samplers import SAMPLERS
 from search.samplers.evolution import Evolution
 from search.samplers.predictor import Predictor
 from search.samplers.tpe import REPEATED, TPE
 from search.samplers.unasked import Unasked
-from search.space import Categorical, Integer, Real, Space
+from search.space import Space
 from search.trial import FALLBACK, Question, Trial
 
 SPACE = Space(
