@@ -34,7 +34,7 @@ status:
 	@$(JOBS) -m local status
 
 test: install  ## everything, with one run of the DAG through a real scheduler; files on two processes
-	@$(JOBS) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(JOBS) -m pytest -n 2 --dist loadfile
 
 compose-test: install  ## a day in containers, with kills: docs/containers.md
 	@$(JOBS) -m tests.docker.compose_day

@@ -4,11 +4,13 @@
 - **Writes:** nothing.
 
 Each day is cut into parts of equal time. The labels of all parts are read, and the model scores `budget` parts; of
-the others, a Gaussian process says what to expect (search/bayes/quadrature.py). A budget of all parts is the NE
-itself. With few parts the interval may be too narrow: look at it as a rough one.
+the others, a Gaussian process says what to expect (search/bayes/quadrature.py), told how much the mean of so many rows
+varies by chance. A budget of all parts is the NE itself. With few parts the interval may be too narrow: look at it as a
+rough one.
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -21,7 +23,7 @@ from mlflow.entities.model_registry import ModelVersion
 import storage
 from config import PlatformConfig
 from quality.metrics import row_losses, undefined_because
-from search.bayes.quadrature import average
+from search.bayes.quadrature import average, noise_of_means
 from search.choices import Array
 from serving.registry import CHAMPION, day_of, load_version, version_at, version_numbered
 from training.tracking import tracking_client
@@ -65,13 +67,20 @@ def main(
         raise ValueError(f"NE is not defined: {vertical} has {reason} after {day_of(chosen)}")
     model = load_version(config, chosen)
 
+    counts = np.array([len(of_cell) for of_cell in labels], np.float64)
+    variances: dict[int, float] = {}
+
     def log_loss(cell: int) -> float:
         rows = _rows(config, vertical, *cells[cell], parts, None)
         LOG.info("scored %s, part %d of %d: %d rows", cells[cell][0], cells[cell][1] + 1, parts, rows.num_rows)
-        return float(row_losses(rows["label"].to_numpy(), model.predict(rows)).mean())
+        losses = row_losses(rows["label"].to_numpy(), model.predict(rows))
+        variances[cell] = float(losses.var())
+        return float(losses.mean())
 
-    counts = np.array([len(of_cell) for of_cell in labels], np.float64)
-    found = average(log_loss, places(len(days), parts), counts, budget=budget, seed=seed)
+    def noise(scored: Sequence[int]) -> Array:
+        return noise_of_means([variances[cell] for cell in scored], scored, counts)
+
+    found = average(log_loss, places(len(days), parts), counts, budget=budget, noise=noise, seed=seed)
     rate = everything.mean()
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
     low, high = (bound / entropy for bound in found.interval)

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as python -m jobs sets it; before torch is imported
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts files that run the whole platform first, so that no process is left alone with one at the end."""
-    long = {item.path for item in items if item.get_closest_marker("e2e")}
-    items.sort(key=lambda item: item.path not in long)
-
-
 @pytest.fixture
 def tiny_config(tmp_path: Path) -> PlatformConfig:
     """Returns the shipped platform on a small synthetic log, kept in a temporary folder."""

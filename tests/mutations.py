@@ -829,6 +829,13 @@ MUTATIONS = [
         "tests/search/bayes/test_quadrature.py",
     ),
     Mutation(
+        "means of few rows count for as much",
+        "search/bayes/quadrature.py",
+        "pooled / np.maximum(rows, 1.0)",
+        "pooled / np.maximum(rows, 1.0).mean() + 0 * rows",
+        "tests/search/bayes/test_quadrature.py::test_means_of_few_rows_count_for_less",
+    ),
+    Mutation(
         "a process's mean is known",
         "search/bayes/quadrature.py",
         " + np.outer(beside, beside) / precision)",

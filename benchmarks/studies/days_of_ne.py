@@ -1,7 +1,7 @@
 """What a model loses in each part of each day after those it learnt: cells of which NE is the average.
 
-The log is the platform's generated one, landed by its own jobs; a foundation model learns its first days and scores the
-later ones as it is, as `estimate_ne` does with a registered model.
+The log is the platform's generated one, of other days for each seed, landed by its own jobs; a foundation model learns
+its first days and scores the later ones as it is, as `estimate_ne` does with a registered model.
 """
 
 from dataclasses import dataclass
@@ -53,11 +53,13 @@ class Cells:
         x: where they lie, in [0, 1], (n, d).
         values: of them, (n,).
         weights: of them, (n,).
+        variances: of the rows whose mean a value is, by as many as the weight says, (n,); None: it is of no rows.
     """
 
     x: Array
     values: Array
     weights: Array
+    variances: Array | None = None
 
 
 @lru_cache(maxsize=1)
@@ -65,11 +67,13 @@ def days_of_ne(log: Log, seed: int) -> dict[str, Cells]:
     """Trains a model and computes its NE in each part of each later day, by vertical.
 
     A part's NE is its mean log loss by the entropy of all parts' labels, so the average by rows is the NE of all rows.
-    The log is the same for all seeds; a part without rows weighs nothing.
+    A part without rows weighs nothing.
     """
-    first = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day
-    last = first + timedelta(days=log.learnt + log.scored - 1)
-    config, day = whole_log("synthetic", log.work, last_day=last, events_per_day=log.events)
+    days = log.learnt + log.scored
+    first = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day + timedelta(days=seed * days)
+    last = first + timedelta(days=days - 1)
+    work = log.work / str(seed)
+    config, day = whole_log("synthetic", work, first_day=first, last_day=last, events_per_day=log.events)
     config = config.changed(runtime={"seed": seed, "torch_threads": 1})
     midnights = storage.midnights(config, storage.calendar_days(config, day))
     cut = midnights[log.learnt]
@@ -95,10 +99,10 @@ def days_of_ne(log: Log, seed: int) -> dict[str, Cells]:
 def _cells(log: Log, part_of: npt.NDArray[np.int64], losses: Array, labels: npt.NDArray[np.floating]) -> Cells:
     count = log.scored * PARTS
     rows = np.bincount(part_of, minlength=count).astype(np.float64)
-    means = np.bincount(part_of, losses, minlength=count) / np.maximum(rows, 1)
+    means, squares = (np.bincount(part_of, of, minlength=count) / np.maximum(rows, 1) for of in (losses, losses**2))
     rate = float(labels.mean())
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
-    return Cells(places(log.scored, PARTS), means / entropy, rows)
+    return Cells(places(log.scored, PARTS), means / entropy, rows, (squares - means**2) / entropy**2)
 
 
 def _frame(batch: pa.RecordBatch) -> pl.DataFrame:

@@ -4,7 +4,8 @@
 
 Functions are Genz's families and a mixture of two peaks, on 400 points of the unit square, each drawn by the seed.
 `days_of_ne` is the case of `estimate_ne`: the NE of a foundation model over 21 days after those it learnt, in 8 parts a
-day, by vertical; the log is generated and the same for all seeds, the model and what is drawn are not.
+day, by vertical; the log is generated, of other days for each seed. There the plain process is told, as by
+`estimate_ne`, how much the mean of so many rows varies by chance; one of the root is not.
 
 The rule of the next cell: BINOCULARS, the cell of which least is known, any cell; with a plain process and with one of
 the root of the values (WSABI-L). With a plain process, what is known does not depend on the values but through its
@@ -17,7 +18,7 @@ counted for themselves.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, get_args
@@ -32,7 +33,7 @@ from benchmarks.studies.complete_seeds import ENOUGH, complete_seeds
 from benchmarks.studies.days_of_ne import Cells, Log, days_of_ne
 from benchmarks.studies.kept_runs import kept_runs
 from benchmarks.studies.paired import signs
-from search.bayes.quadrature import Rule, average, known
+from search.bayes.quadrature import Rule, average, known, noise_of_means
 from search.choices import Array
 from search.trials import Row, execute, finished
 
@@ -127,6 +128,13 @@ def estimates(run: Run, of: Cells, budgets: tuple[int, ...] = BUDGETS) -> Row:
         By budget: `error`, relative to the exact average, and `covered`, whether the interval held it.
     """
     exact = float(np.average(of.values, weights=of.weights))
+    variances = of.variances
+
+    def noise(evaluated: Sequence[int]) -> Array:
+        assert variances is not None
+        return noise_of_means(variances[list(evaluated)], evaluated, of.weights)
+
+    told = None if variances is None or run.warped else noise
     whole = average(
         lambda cell: float(of.values[cell]),
         of.x,
@@ -134,11 +142,20 @@ def estimates(run: Run, of: Cells, budgets: tuple[int, ...] = BUDGETS) -> Row:
         budget=max(budgets),
         rule=run.rule,
         warped=run.warped,
+        noise=told,
         seed=run.seed,
     )
     row: Row = {}
     for budget in budgets:
-        found = known(of.x, of.weights, whole.cells[:budget], whole.values[:budget], warped=run.warped, seed=run.seed)
+        found = known(
+            of.x,
+            of.weights,
+            whole.cells[:budget],
+            whole.values[:budget],
+            warped=run.warped,
+            noise=told,
+            seed=run.seed,
+        )
         low, high = found.interval
         row[str(budget)] = {"error": abs(found.mean - exact) / abs(exact), "covered": low <= exact <= high}
     return row

@@ -20,6 +20,7 @@ from search.bayes.surrogate import fitted_process, standardized
 from search.choices import Array
 
 Rule = Literal["binoculars", "uncertainty", "random"]
+Noise = Callable[[Sequence[int]], Array]  # variances of all cells, (n,), as those say that were evaluated
 FIRST = 4  # cells drawn before a process is fitted
 FLOOR = 0.8  # of the lowest value seen: what a warped process takes for the least
 PASSES = 2  # over a batch, to exchange its cells for better ones
@@ -61,6 +62,7 @@ def average(
     budget: int,
     rule: Rule = "binoculars",
     warped: bool = False,
+    noise: Noise | None = None,
     seed: int = 0,
 ) -> Average:
     """Estimates the weighted average of the cells' values, of which it evaluates as many as the budget allows.
@@ -73,10 +75,12 @@ def average(
         rule: of the next cell: one of the batch for the whole budget, drawn by its share of what is not known; the one
             of which least is known; any.
         warped: values are above 0, and vary the more the higher they are: the process is of their root (WSABI-L).
+        noise: how far values lie from what their places let expect; None: equally far, learnt from the values.
         seed: of what is drawn.
 
     Raises:
-        ValueError: the budget is below 1, the weights are none, or a value is not finite.
+        ValueError: the budget is below 1, the weights are none, a value is not finite, or both warped and a noise are
+            given.
     """
     if budget < 1:
         raise ValueError(f"The budget is {budget}; at least 1 cell must be evaluated")
@@ -84,6 +88,8 @@ def average(
         raise ValueError(
             f"{len(weights)} weights of {len(x)} cells; each cell needs one, not negative, and some above 0"
         )
+    if warped and noise is not None:
+        raise ValueError("A process of the root learns its noise from the values; give either warped or noise")
     rng = np.random.default_rng(seed)
     shares = weights / weights.sum()
     cells: list[int] = []
@@ -93,18 +99,25 @@ def average(
         if len(cells) < min(FIRST, budget) or rule == "random":
             cell = _drawn(np.where(np.isin(np.arange(len(x)), cells), 0.0, shares), rng)
         else:
-            _, cov = _believed(x, cells, values, warped, seed)
+            _, cov = _believed(x, cells, values, warped, noise, seed)
             cell = _next(cov, shares, cells, budget - len(cells), rule, rng)
         value = float(evaluate(cell))
         if not np.isfinite(value):
             raise ValueError(f"Cell {cell} has the value {value}; an average needs finite ones")
         cells.append(cell)
         values.append(value)
-    return known(x, weights, cells, values, warped=warped, seed=seed)
+    return known(x, weights, cells, values, warped=warped, noise=noise, seed=seed)
 
 
 def known(
-    x: Array, weights: Array, cells: Sequence[int], values: Sequence[float], *, warped: bool = False, seed: int = 0
+    x: Array,
+    weights: Array,
+    cells: Sequence[int],
+    values: Sequence[float],
+    *,
+    warped: bool = False,
+    noise: Noise | None = None,
+    seed: int = 0,
 ) -> Average:
     """Computes what some cells' values say of the average; those that were evaluated are known exactly.
 
@@ -117,11 +130,23 @@ def known(
         return Average(exact, 0.0, tuple(cells), tuple(values))
     if len(cells) < 2:
         return Average(float(values[0]), float("nan"), tuple(cells), tuple(values))
-    mean, cov = _believed(x, cells, values, warped, seed)
+    mean, cov = _believed(x, cells, values, warped, noise, seed)
     variance = shares[rest] @ cov[np.ix_(rest, rest)] @ shares[rest]
     return Average(
         exact + float(shares[rest] @ mean[rest]), float(np.sqrt(max(variance, 0.0))), tuple(cells), tuple(values)
     )
+
+
+def noise_of_means(variances: Sequence[float] | Array, cells: Sequence[int], rows: Array) -> Array:
+    """Computes the variance of each cell's mean of rows around what is expected of them, (n,).
+
+    Args:
+        variances: of the rows of each cell that was evaluated, (k,); rows of all cells are taken to vary alike.
+        cells: that were evaluated, k.
+        rows: of each cell, (n,).
+    """
+    pooled = np.average(variances, weights=rows[list(cells)])
+    return np.asarray(pooled / np.maximum(rows, 1.0))
 
 
 def batch(cov: Array, size: int) -> list[int]:
@@ -175,7 +200,9 @@ def _drawn(weights: Array, rng: np.random.Generator) -> int:
     return int(rng.choice(len(weights), p=weights / weights.sum()))
 
 
-def _believed(x: Array, cells: Sequence[int], values: Sequence[float], warped: bool, seed: int) -> tuple[Array, Array]:
+def _believed(
+    x: Array, cells: Sequence[int], values: Sequence[float], warped: bool, noise: Noise | None, seed: int
+) -> tuple[Array, Array]:
     """Computes mean, (n,), and covariance, (n, n), of all cells' values, with what a cell has of its own.
 
     The fitted process gives correlations; its mean and its scale are not taken for known, but integrated out under
@@ -186,11 +213,14 @@ def _believed(x: Array, cells: Sequence[int], values: Sequence[float], warped: b
     lowest = FLOOR * float(y.min())
     y, shift, spread = standardized((2 * (y - lowest)).sqrt() if warped else y)
     points = torch.from_numpy(np.asarray(x, np.float64))
+    own = None if noise is None else noise(cells) / spread**2  # (n,)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # BoTorch warns of every start that it could not climb from
         torch.default_generator.manual_seed(seed)
-        model = fitted_process(points[list(cells)], y, [])
-        cov = _numbers(model.covar_module(points).to_dense()) + float(model.likelihood.noise) * np.eye(len(x))
+        given = None if own is None else torch.from_numpy(own[list(cells)])
+        model = fitted_process(points[list(cells)], y, [], given)
+        cov = _numbers(model.covar_module(points).to_dense())
+        cov += np.diag(np.full(len(x), float(model.likelihood.noise)) if own is None else own)
     mean, cov = _mean_and_scale_unknown(cov, list(cells), _numbers(y))
     mean, cov = mean * spread + shift, cov * spread**2
     if warped:

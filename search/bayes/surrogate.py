@@ -13,7 +13,7 @@ from botorch.models.kernels.categorical import CategoricalKernel
 from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
 from botorch.posteriors import GPyTorchPosterior
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import Kernel, ProductKernel
+from gpytorch.kernels import Kernel, ProductKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
@@ -149,20 +149,29 @@ def standardized(y: Tensor) -> tuple[Tensor, float, float]:
     return (y - y.mean()) / spread, float(y.mean()), spread
 
 
-def fitted_process(x: Tensor, y: Tensor, unordered: list[int]) -> SingleTaskGP:
+def fitted_process(x: Tensor, y: Tensor, unordered: list[int], noise: Tensor | None = None) -> SingleTaskGP:
     """Fits a process to standardized values, (n,), at points, (n, d).
+
+    Args:
+        x: the points.
+        y: the values.
+        unordered: columns whose numbers are names.
+        noise: variance of each value around the process, (n,); None: the same for all, and fitted.
 
     Raises:
         ModelFittingError: BoTorch found no hyperparameters.
     """
-    model = _process(x, y, unordered)
+    model = _process(x, y, unordered, noise)
     mll = ExactMarginalLogLikelihood(model.likelihood, model)
     fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": FIT_ITERATIONS}})
     return model.eval()
 
 
-def _process(x: Tensor, y: Tensor, unordered: list[int]) -> SingleTaskGP:
-    """Builds a process: Matérn-5/2 over ordered columns, times the share of unordered ones that differ."""
+def _process(x: Tensor, y: Tensor, unordered: list[int], noise: Tensor | None = None) -> SingleTaskGP:
+    """Builds a process: Matérn-5/2 over ordered columns, times the share of unordered ones that differ.
+
+    Its scale is that of the values; beside a known noise, which may be most of them, it is fitted.
+    """
     ordered = [n for n in range(x.shape[1]) if n not in unordered]
     kernels: list[Kernel] = []
     if ordered:
@@ -177,7 +186,10 @@ def _process(x: Tensor, y: Tensor, unordered: list[int]) -> SingleTaskGP:
             )
         )
     kernel = kernels[0] if len(kernels) == 1 else ProductKernel(*kernels)
-    return SingleTaskGP(x, y.unsqueeze(-1), covar_module=kernel, outcome_transform=None)
+    if noise is None:
+        return SingleTaskGP(x, y.unsqueeze(-1), covar_module=kernel, outcome_transform=None)
+    scaled = ScaleKernel(kernel, outputscale_prior=LogNormalPrior(0.0, 1.0))
+    return SingleTaskGP(x, y.unsqueeze(-1), noise.unsqueeze(-1), covar_module=scaled, outcome_transform=None)
 
 
 def _expecting(model: SingleTaskGP, x: Tensor, unordered: list[int]) -> SingleTaskGP:

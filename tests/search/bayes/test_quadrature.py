@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from search.bayes import quadrature
-from search.bayes.quadrature import _mean_and_scale_unknown, average, batch, known
+from search.bayes.quadrature import _mean_and_scale_unknown, average, batch, known, noise_of_means
 
 
 def grid(n=40):
@@ -25,7 +25,7 @@ def test_the_average_is_the_exact_integral_of_the_process(monkeypatch):
     cells, w = [2, 11, 20, 29], weights / weights.sum()
     values = smooth(x)[cells]
 
-    def believed(x, cells, values, warped, seed):
+    def believed(x, cells, values, warped, noise, seed):
         weight = kernel[:, cells] @ np.linalg.inv(kernel[np.ix_(cells, cells)])
         return weight @ values, kernel - weight @ kernel[cells]
 
@@ -57,7 +57,7 @@ def test_intervals_hold_as_many_averages_as_they_say(monkeypatch, count):
     monkeypatch.setattr(
         quadrature,
         "_believed",
-        lambda x, cells, values, warped, seed: _mean_and_scale_unknown(kernel, list(cells), np.array(values)),
+        lambda x, cells, values, warped, noise, seed: _mean_and_scale_unknown(kernel, list(cells), np.array(values)),
     )
     held = []
     for values in 7 + 0.01 * rng.standard_normal((3000, 30)) @ np.linalg.cholesky(kernel).T:
@@ -78,6 +78,32 @@ def test_few_cells_say_the_average_of_many(rule):
     low, high = found.interval
     assert abs(found.mean - exact) < 0.05 * exact and low <= exact <= high
     assert found == average(lambda cell: smooth(x)[cell], x, np.ones(len(x)), budget=9, rule=rule, seed=1)
+
+
+def test_means_of_few_rows_count_for_less():
+    """Values that are chance alone: told so, the process knows the average better, and how well."""
+    rng, x = np.random.default_rng(0), grid(60)
+    rows = rng.choice([5, 200], 60)
+    held, errors = [], {"told": [], "not told": []}
+    for seed in range(15):
+        losses = [rng.normal(0.7, 0.5, count) for count in rows]
+        values = np.array([of.mean() for of in losses])
+        exact = np.concatenate(losses).mean()
+        cells = rng.choice(60, 25, replace=False).tolist()
+
+        def noise(cells, losses=losses):
+            return noise_of_means([losses[cell].var() for cell in cells], cells, rows)
+
+        found = known(x, rows, cells, values[cells].tolist(), noise=noise, seed=seed)
+        held.append(found.interval[0] <= exact <= found.interval[1])
+        errors["told"].append(abs(found.mean - exact))
+        errors["not told"].append(abs(known(x, rows, cells, values[cells].tolist(), seed=seed).mean - exact))
+    assert np.mean(held) >= 0.8 and np.mean(errors["told"]) < 0.7 * np.mean(errors["not told"])
+
+
+def test_the_noise_of_means_is_pooled():
+    rows = np.array([10.0, 0.0, 30.0, 40.0])
+    np.testing.assert_allclose(noise_of_means([4.0, 8.0], [0, 2], rows), 7.0 / np.array([10, 1, 30, 40]))
 
 
 @pytest.mark.parametrize("rule", ["binoculars", "uncertainty", "random"])
@@ -135,3 +161,8 @@ def test_a_warped_process_is_less_sure_where_values_are_high():
 def test_what_has_no_average_is_said(budget, weights, value, message):
     with pytest.raises(ValueError, match=message):
         average(lambda cell: value, grid(5), weights, budget=budget)
+
+
+def test_a_process_of_the_root_takes_no_noise():
+    with pytest.raises(ValueError, match="give either warped or noise"):
+        average(lambda cell: 1.0, grid(5), np.ones(5), budget=2, warped=True, noise=lambda cells: np.ones(5))
