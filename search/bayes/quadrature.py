@@ -25,6 +25,7 @@ FIRST = 4  # cells drawn before a process is fitted
 FLOOR = 0.8  # of the lowest value seen: what a warped process takes for the least
 PASSES = 2  # over a batch, to exchange its cells for better ones
 MOST = 12  # cells of a batch
+LEAST_NOISE = 1e-6  # of values with deviation 1: a covariance without any could not be solved for
 SAID = 1e-8  # share of the largest variance, below which a cell is known from others
 
 
@@ -213,7 +214,7 @@ def _believed(
     lowest = FLOOR * float(y.min())
     y, shift, spread = standardized((2 * (y - lowest)).sqrt() if warped else y)
     points = torch.from_numpy(np.asarray(x, np.float64))
-    own = None if noise is None else noise(cells) / spread**2  # (n,)
+    own = None if noise is None else np.maximum(noise(cells) / spread**2, LEAST_NOISE)  # (n,)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # BoTorch warns of every start that it could not climb from
         torch.default_generator.manual_seed(seed)

@@ -163,6 +163,12 @@ def test_what_has_no_average_is_said(budget, weights, value, message):
         average(lambda cell: value, grid(5), weights, budget=budget)
 
 
+def test_values_that_do_not_vary_by_chance_are_an_average_as_well():
+    x = grid(12)
+    found = average(lambda cell: smooth(x)[cell], x, np.ones(12), budget=8, noise=lambda cells: np.zeros(12))
+    assert found.mean == pytest.approx(smooth(x).mean(), rel=0.02) and np.isfinite(found.deviation)
+
+
 def test_a_process_of_the_root_takes_no_noise():
     with pytest.raises(ValueError, match="give either warped or noise"):
         average(lambda cell: 1.0, grid(5), np.ones(5), budget=2, warped=True, noise=lambda cells: np.ones(5))
