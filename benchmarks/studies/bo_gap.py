@@ -25,7 +25,7 @@ from botorch.test_functions.synthetic import SyntheticTestFunction
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.complete_seeds import ENOUGH, complete_seeds
-from benchmarks.studies.kept_runs import kept_runs
+from benchmarks.studies.kept_runs import make_runs
 from benchmarks.studies.paired import Found, compared
 from search.bayes.binoculars import Binoculars
 from search.bayes.improvement import Improvement
@@ -36,7 +36,7 @@ from search.samplers.bayesian import Bayesian
 from search.samplers.random import random_search
 from search.space import Params, Space
 from search.trial import FALLBACK, Ask, Question, Trial
-from search.trials import Row, execute, finished
+from search.trials import Row
 
 FIRST, THEN = 2, 10  # trials by dimension: the same for all methods, and those that a method chooses
 FUNCTIONS: dict[str, SyntheticTestFunction] = {
@@ -83,17 +83,8 @@ def main() -> None:
     torch.set_num_threads(1)  # the processes are too small to share
     planned = list(runs(1 if a.quick else a.seeds))
     then = QUICK_THEN if a.quick else THEN
-    with kept_runs(a, "bo_gap", ("function", "method", "seed")) as path:
-        if not a.report:
-            execute(
-                planned,
-                path,
-                lambda run: search(run, then=then),
-                total=len(planned),
-                describe=str,
-                minutes=a.minutes,
-            )
-    rows, seeds = complete_seeds(planned, finished(path))
+    made = make_runs(a, "bo_gap", planned, lambda run: search(run, then=then))
+    rows, seeds = complete_seeds(planned, made)
     report(
         "bo_gap",
         {"seeds": seeds, **figures(rows)},

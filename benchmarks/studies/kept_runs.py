@@ -3,13 +3,13 @@
 import argparse
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import storage
-from search.trials import Row, finished
+from search.trials import R, Row, execute, finished
 
 FOLDER = Path(__file__).parents[1] / "tables"
 DIGITS = 6
@@ -42,6 +42,14 @@ def kept_runs(a: argparse.Namespace, name: str, of_run: Sequence[str]) -> Iterat
         yield runs
     finally:
         _keep(sorted(finished(runs), key=lambda row: _key(row, of_run)), kept)
+
+
+def make_runs(a: argparse.Namespace, name: str, planned: Sequence[R], run: Callable[[R], Row]) -> list[Row]:
+    """Makes the planned runs of a study that are missing, unless it shall only report; returns all there are."""
+    with kept_runs(a, name, tuple(planned[0].key)) as path:
+        if not a.report:
+            execute(planned, path, run, total=len(planned), describe=str, minutes=a.minutes)
+    return finished(path)
 
 
 def _keep(rows: list[Row], kept: Path) -> None:

@@ -31,11 +31,11 @@ from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.complete_seeds import ENOUGH, complete_seeds
 from benchmarks.studies.days_of_ne import Cells, Log, days_of_ne
-from benchmarks.studies.kept_runs import kept_runs
+from benchmarks.studies.kept_runs import make_runs
 from benchmarks.studies.paired import signs
 from search.bayes.quadrature import Rule, average, known, noise_of_means
 from search.choices import Array
-from search.trials import Row, execute, finished
+from search.trials import Row
 
 CELLS, BUDGETS = 400, (10, 20, 40)
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -80,17 +80,7 @@ def main() -> None:
     planned = list(runs(1 if a.quick else a.seeds))
     budgets = QUICK_BUDGETS if a.quick else BUDGETS
     log = Log(a.work / "days_of_ne_quick", **QUICK_LOG) if a.quick else Log(a.work / "days_of_ne")
-    with kept_runs(a, "quadrature", ("function", "rule", "warped", "seed")) as path:
-        if not a.report:
-            execute(
-                planned,
-                path,
-                lambda run: estimates(run, cells(run, log), budgets),
-                total=len(planned),
-                describe=str,
-                minutes=a.minutes,
-            )
-    made = finished(path)
+    made = make_runs(a, "quadrature", planned, lambda run: estimates(run, cells(run, log), budgets))
     functions, seeds = complete_seeds([run for run in planned if run.function in FUNCTIONS], made)
     days, seeds_of_days = complete_seeds([run for run in planned if run.function in DAYS], made)
     of_days = figures(days, budgets) if a.quick or seeds_of_days >= ENOUGH else {}

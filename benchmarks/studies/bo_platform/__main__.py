@@ -27,8 +27,7 @@ from benchmarks.studies.bo_platform.results import figures
 from benchmarks.studies.bo_platform.searches import THEN, runs, search
 from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.complete_seeds import ENOUGH, complete_seeds
-from benchmarks.studies.kept_runs import kept_runs
-from search.trials import execute, finished
+from benchmarks.studies.kept_runs import make_runs
 
 QUICK_THEN, QUICK_POOLS = 1, 2
 
@@ -48,17 +47,8 @@ def main() -> None:
 
     planned = list(runs(1 if a.quick else a.seeds, {name: len(pool(name).objectives) for name in names}))
     then = QUICK_THEN if a.quick else THEN
-    with kept_runs(a, "bo_platform", ("pool", "rows", "method", "seed")) as path:
-        if not a.report:
-            execute(
-                planned,
-                path,
-                lambda run: search(run, pool(run.pool), then=then),
-                total=len(planned),
-                describe=str,
-                minutes=a.minutes,
-            )
-    rows, seeds = complete_seeds(planned, finished(path))
+    made = make_runs(a, "bo_platform", planned, lambda run: search(run, pool(run.pool), then=then))
+    rows, seeds = complete_seeds(planned, made)
     report(
         "bo_platform",
         {"seeds": seeds, "pools": {name: _told(pool(name)) for name in names}, **figures(rows)},

@@ -7,8 +7,7 @@ import pytest
 
 from benchmarks.studies import kept_runs as module
 from benchmarks.studies.bo_gap import Run
-from benchmarks.studies.kept_runs import kept_runs
-from search.trials import execute, finished
+from benchmarks.studies.kept_runs import kept_runs, make_runs
 
 PLANNED = [Run("branin", method, seed) for seed in (0, 1) for method in ("ei", "random")]
 
@@ -19,17 +18,14 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "FOLDER", tmp_path / "tables")
 
     def make(work, planned=PLANNED, **options):
-        a = {"quick": False, "report": False} | options
+        a = {"quick": False, "report": False, "minutes": float("inf")} | options
         made = []
 
         def run(one):
             made.append(one)
             return {"gap": 1 / 3, "of": {"10": 2 / 3}}
 
-        with kept_runs(argparse.Namespace(work=tmp_path / work, **a), "study", ("method", "seed")) as path:
-            if not a["report"]:
-                execute(planned, path, run, total=len(planned), describe=str)
-        return finished(path), made
+        return make_runs(argparse.Namespace(work=tmp_path / work, **a), "study", planned, run), made
 
     return make
 
