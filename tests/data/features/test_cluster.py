@@ -52,12 +52,6 @@ def written(config: PlatformConfig, folder: Path, master: str, *, memory: str = 
     return path
 
 
-def start_job(config: PlatformConfig, folder: Path, master: str) -> subprocess.Popen[str]:
-    path = written(config, folder, master)
-    command = [sys.executable, "-m", "jobs", "extract_features", "--day", DAY, "--config", str(path)]
-    return subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def in_order(config: PlatformConfig, table: str) -> pa.Table:
     rows = storage.read_partition(config, table, config.source.bootstrap_day)
     keys = ["impression_id"] if table == "examples" else [f"{table.partition('_')[0]}_id", "event_timestamp"]
@@ -122,10 +116,11 @@ def test_a_cluster_without_room_for_an_executor_is_one_line(
 
 
 def test_a_master_that_is_not_there_is_one_line(landed: PlatformConfig, tmp_path: Path):
-    job = start_job(landed, tmp_path, "spark://127.0.0.1:9")
-    output, errors = job.communicate(timeout=60)
-    said = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert job.returncode == 1 and output == ""
+    path = written(landed, tmp_path, "spark://127.0.0.1:9")
+    command = [sys.executable, "-m", "jobs", "extract_features", "--day", DAY, "--config", str(path)]
+    job = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=60)
+    said = [line for line in job.stderr.splitlines() if line.startswith("error: ")]
+    assert job.returncode == 1 and job.stdout == ""
     assert len(said) == 1 and "runtime.spark_master: no master answers at spark://127.0.0.1:9 (127.0.0.1:9:" in said[0]
 
 
@@ -156,37 +151,40 @@ def test_settings_of_spark_that_are_not_for_users(settings: dict[str, str], told
 def test_a_cluster_makes_the_features_of_one_machine_also_when_a_worker_is_killed(
     landed: PlatformConfig, cluster: Cluster, tmp_path: Path
 ):
+    """The job is started by `spark-submit`, as docs/operations.md says."""
     extract_features.main(landed, day=landed.source.bootstrap_day)
     expected = {table: in_order(landed, table) for table in TABLES}
     for table in TABLES:
         storage.drop_partition(landed, table, landed.source.bootstrap_day)
 
-    job = start_job(landed, tmp_path, cluster.address)
+    job = submit_job(landed, tmp_path, cluster.address)
     until(lambda: writes_a_table(landed) or job.poll() is not None, 120)
     for process in [*cluster.workers[0].children(recursive=True), cluster.workers[0]]:
         process.kill()
     assert job.poll() is None, "the job ended before the worker was killed"
-    _, errors = job.communicate(timeout=240)
+    output, errors = job.communicate(timeout=240)
     assert job.returncode == 0, errors[-3000:]
     assert "Lost executor" in errors, errors[-3000:]
     for table in TABLES:
         assert in_order(landed, table).equals(expected[table]), table
         assert not list(storage.partition_folder(landed, table, landed.source.bootstrap_day).glob(".*"))
+    assert json.loads(output.splitlines()[-1])["rows"]["examples"] == len(expected["examples"]) > 0
+    assert any((cluster.folder / "work-2").glob("app-*"))
 
 
-def test_spark_submit_runs_the_job_as_documented(landed: PlatformConfig, cluster: Cluster, tmp_path: Path):
-    """The command of docs/operations.md, with this machine's addresses."""
+def submit_job(config: PlatformConfig, folder: Path, master: str) -> subprocess.Popen[str]:
+    """Starts the command of docs/operations.md, with this machine's addresses."""
     page = (ROOT / "docs/operations.md").read_text()
     (shape,) = re.findall(r"^(PYTHONPATH=\. spark-submit .+)$", page, re.MULTILINE)
-    path = written(landed, tmp_path, cluster.address)
-    command = shape.replace("spark://spark-master:7077", cluster.address).replace("2026-03-04", DAY)
-    env = ENV | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HEADWATER_CONFIG": str(path)}
-    env |= {"JAVA_HOME": str(java_home(tmp_path))}
-    done = subprocess.run(command, shell=True, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["rows"]["examples"] == len(in_order(landed, "examples")) > 0
-    assert any((cluster.folder / "work-2").glob("app-*"))
+    command = shape.replace("spark://spark-master:7077", master).replace("2026-03-04", DAY)
+    env = ENV | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HEADWATER_CONFIG": str(written(config, folder, master)),
+        "JAVA_HOME": str(java_home(folder)),
+    }
+    return subprocess.Popen(
+        command, shell=True, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def writes_a_table(config: PlatformConfig) -> bool:

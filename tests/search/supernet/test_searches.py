@@ -108,11 +108,11 @@ def test_operations_of_a_planted_truth_are_kept():
     # A log of 14 000 rows tells less than a day of the paper's, so costs weigh more and rates are higher.
     search = DistDNAS(cost_weight=0.5, first=0.5, choice_rate=0.15, rate=0.01, embedding_rate=0.1)
     right = 0
-    for seed in range(10):
+    for seed in range(5):
         found, _ = search.search_day(of, Planted(seed).batches(110, size=128), FEATURES, seed=seed)
         dropped = max(found["attention_1"], found["cross_1"]) < 0.5
         right += max(found["fm_1"], found["dot_1"]) >= 0.5 and dropped
-    assert right >= 8
+    assert right >= 4
 
 
 def test_costs_of_operations_are_shares_of_what_they_cost():
