@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -29,6 +29,16 @@ R = TypeVar("R", bound=Planned)
 def finished(path: Path) -> list[Row]:
     """Reads the trials of a file; none where there is no file."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def name_of(row: Mapping[str, Any], of_trial: Iterable[str]) -> str:
+    """Returns what names a trial, as one text.
+
+    Args:
+        row: of a file, or a trial's key.
+        of_trial: names of the key.
+    """
+    return json.dumps([row[name] for name in of_trial])
 
 
 def execute(
@@ -59,9 +69,9 @@ def execute(
             if time.monotonic() > deadline:
                 break
             if done is None:
-                done = {json.dumps({name: row[name] for name in trial.key}) for row in finished(path)}
-            if json.dumps(trial.key) not in done:
-                done.add(json.dumps(trial.key))
+                done = {name_of(row, trial.key) for row in finished(path)}
+            if (name := name_of(trial.key, trial.key)) not in done:
+                done.add(name)
                 bar.update(task, description=describe(trial))
                 figures = storage.finite(run(trial))
                 with path.open("a") as file:

@@ -112,7 +112,7 @@ def _features(local: Path, workers: Path, repeats: int) -> tuple[Result, bool]:
     for _ in range(repeats):
         for name, path in (("local", local), ("workers", workers)):
             runs[name].append(run(path, "extract_features"))
-            tables = [_in_order(load_config(path), table) for table in TABLES]
+            tables = [in_order(load_config(path), table, DAY) for table in TABLES]
             expected = expected or tables
             equal &= all(one.equals(other) for one, other in zip(tables, expected, strict=True))
     return {name: _median(results) for name, results in runs.items()}, equal
@@ -137,7 +137,7 @@ def _s3(work: Path, local: Path, events: int) -> Result:
         path = platform_file(work, events, name="bucket", state=kept, runtime=ALONE, storage={"lake": address})
         seconds = {job: round(run(path, job)["wall"], 1) for job in ("ingest", "extract_features", "train_foundation")}
         of = load_config(path)
-        equal = all(_in_order(of, table).equals(_in_order(load_config(local), table)) for table in TABLES)
+        equal = all(in_order(of, table, DAY).equals(in_order(load_config(local), table, DAY)) for table in TABLES)
         trained = storage.read_partition(of, "fm_outputs", DAY).num_rows == events
     return {"equal": equal and trained, "seconds": seconds}
 
@@ -171,9 +171,10 @@ def _median(results: list[Result]) -> Result:
     return {"whole_job": round(wall, 1), **{name: round(seconds, 1) for name, seconds in stages.items()}}
 
 
-def _in_order(config: PlatformConfig, table: str) -> pa.Table:
+def in_order(config: PlatformConfig, table: str, day: date) -> pa.Table:
+    """Reads a day's features sorted by their keys: on a cluster, rows come in another order."""
     keys = ["impression_id"] if table == "examples" else [f"{table.partition('_')[0]}_id", "event_timestamp"]
-    rows = storage.read_partition(config, table, DAY)
+    rows = storage.read_partition(config, table, day)
     return rows.sort_by([(key, "ascending") for key in keys]).combine_chunks()
 
 

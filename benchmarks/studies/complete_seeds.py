@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from search.trials import Row
+from search.trials import Row, name_of
 
 ENOUGH = 5  # complete seeds of a result that is kept
 
@@ -25,8 +25,8 @@ class Seeded(Protocol):
 
 def complete_seeds(planned: Sequence[Seeded], rows: Sequence[Row]) -> tuple[list[Row], int]:
     """Returns the rows of the seeds of which every planned run is there, and how many such seeds there are."""
-    seed_of = {tuple(run.key.values()): run.seed for run in planned}
-    of_run = {key: row for row in rows if (key := tuple(row[name] for name in planned[0].key)) in seed_of}
-    wanted, made = Counter(seed_of.values()), Counter(seed_of[key] for key in of_run)
+    seed_of = {name_of(run.key, run.key): run.seed for run in planned}
+    of_run = {name: row for row in rows if (name := name_of(row, planned[0].key)) in seed_of}
+    wanted, made = Counter(seed_of.values()), Counter(seed_of[name] for name in of_run)
     complete = {seed for seed, runs in wanted.items() if made[seed] == runs}
-    return [row for key, row in of_run.items() if seed_of[key] in complete], len(complete)
+    return [row for name, row in of_run.items() if seed_of[name] in complete], len(complete)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import storage
-from search.trials import R, Row, execute, finished
+from search.trials import R, Row, execute, finished, name_of
 
 FOLDER = Path(__file__).parents[1] / "tables"
 DIGITS = 6
@@ -35,13 +35,13 @@ def kept_runs(a: argparse.Namespace, name: str, of_run: Sequence[str]) -> Iterat
     if a.quick:
         yield runs
         return
-    there = {_key(row, of_run) for row in finished(runs)}
+    there = {name_of(row, of_run) for row in finished(runs)}
     with runs.open("a") as file:
-        file.writelines(json.dumps(row) + "\n" for row in finished(kept) if _key(row, of_run) not in there)
+        file.writelines(json.dumps(row) + "\n" for row in finished(kept) if name_of(row, of_run) not in there)
     try:
         yield runs
     finally:
-        _keep(sorted(finished(runs), key=lambda row: _key(row, of_run)), kept)
+        _keep(sorted(finished(runs), key=lambda row: name_of(row, of_run)), kept)
 
 
 def make_runs(a: argparse.Namespace, name: str, planned: Sequence[R], run: Callable[[R], Row]) -> list[Row]:
@@ -57,10 +57,6 @@ def _keep(rows: list[Row], kept: Path) -> None:
         kept.parent.mkdir(exist_ok=True)
         with storage.replace_file(kept) as path:
             path.write_text("".join(json.dumps(_short(row)) + "\n" for row in rows))
-
-
-def _key(row: Row, of_run: Sequence[str]) -> str:
-    return json.dumps([row[name] for name in of_run])
 
 
 def _short(value: Any) -> Any:

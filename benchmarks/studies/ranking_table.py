@@ -13,15 +13,13 @@ machine, and the seed. What it has is not trained again, so it grows from call t
 
 import argparse
 import csv
-import json
 import logging
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +34,7 @@ from search.choices import Value
 from search.foundation_trials import foundation_inputs
 from search.space import Params, Space
 from search.spaces.ranking import RankingSpace
-from search.trials import Row, execute, finished
+from search.trials import Row, execute, finished, name_of
 from training.foundation.progressive_log import ProgressiveLog
 
 TABLE = Path(__file__).parents[1] / "tables" / "ranking_kuairand.csv"
@@ -65,6 +63,7 @@ FIXED: dict[str, Value] = {
     "warmup_steps": 0,
     "weight_decay": 0.0,
 }
+NAMES = ("cell", "seed")  # of a training
 COUNT, WIDTH = 8, 128  # of every block
 FIGURES = ("ne", "ne_later", "curve", "flops", "parameters", "seconds")
 
@@ -155,7 +154,7 @@ def _work(a: argparse.Namespace, work: Path, worker: int) -> None:
         order = order[:6]
     path = work / f"runs{worker}.jsonl"
 
-    there = {_name(row) for row in _rows(work, kept=not a.quick)}
+    there = {name_of(row, NAMES) for row in _rows(work, kept=not a.quick)}
 
     def planned() -> Iterator[Cell]:
         yield from share([Cell(cell, 0) for cell in order])
@@ -165,7 +164,7 @@ def _work(a: argparse.Namespace, work: Path, worker: int) -> None:
         yield from share(again)
 
     def share(planned: list[Cell]) -> Iterator[Cell]:
-        return (cell for cell in planned[worker :: a.workers] if _name(cell.key) not in there)
+        return (cell for cell in planned[worker :: a.workers] if name_of(cell.key, NAMES) not in there)
 
     execute(
         planned(),
@@ -223,8 +222,8 @@ def _log(a: argparse.Namespace, work: Path) -> ProgressiveLog:
 def _rows(work: Path, *, kept: bool) -> list[Row]:
     """Returns the trainings that the work folder has, and those of the kept table beside them."""
     rows = [row for path in sorted(work.glob("runs*.jsonl")) for row in finished(path)]
-    there = {_name(row) for row in rows}
-    return rows + [row for row in (kept_table() if kept else []) if _name(row) not in there]
+    there = {name_of(row, NAMES) for row in rows}
+    return rows + [row for row in (kept_table() if kept else []) if name_of(row, NAMES) not in there]
 
 
 def kept_table() -> list[Row]:
@@ -233,10 +232,6 @@ def kept_table() -> list[Row]:
         return []
     with TABLE.open(newline="") as file:
         return [_read(line) for line in csv.DictReader(file)]
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    return json.dumps([row["cell"], row["seed"]], sort_keys=True)
 
 
 def _read(line: dict[str, str]) -> Row:
@@ -251,7 +246,7 @@ def _write(rows: list[Row]) -> None:
     with storage.replace_file(TABLE) as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*GRID, *FIGURES, "seed"])
         writer.writeheader()
-        for row in sorted(rows, key=_name):
+        for row in sorted(rows, key=lambda row: name_of(row, NAMES)):
             figures = {name: round(row[name], 5) for name in FIGURES if name != "curve"}
             figures["curve"] = " ".join(f"{value:.4f}" for value in row["curve"])
             writer.writerow(row["cell"] | figures | {"seed": row["seed"]})

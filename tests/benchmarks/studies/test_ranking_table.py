@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from benchmarks.studies import ranking_table
-from benchmarks.studies.ranking_table import GRID, Cell, _rows, _write, cells
+from benchmarks.studies.ranking_table import GRID, NAMES, Cell, _rows, _write, cells
 from benchmarks.studies.search_tabular.tables import own
 from models.architectures.architecture import Sizes
 from search.spaces.ranking import RankingSpace
+from search.trials import name_of
 
 SPACE = RankingSpace.of(Sizes(10, 12, 16, 20, 1), target="foundation", blocks=2)
 
@@ -33,7 +34,7 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path: Path, monkeypatch: pyt
     ]
     _write(rows)
     read = _rows(tmp_path, kept=True)
-    by_name = {ranking_table._name(row): row for row in read}
-    assert by_name == {ranking_table._name(row): row for row in rows}
+    by_name = {name_of(row, NAMES): row for row in read}
+    assert by_name == {name_of(row, NAMES): row for row in rows}
     table = own(tmp_path / "table.csv")
     assert table is not None and sorted(map(len, table.objectives)) == [1, 2]

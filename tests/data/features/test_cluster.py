@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import yaml
 from pyspark.sql import SparkSession
 
 import storage
+from benchmarks.speed.cluster import in_order
 from benchmarks.speed.standalone_cluster import Cluster, standalone_cluster
 from config import ROOT, ConfigError, PlatformConfig
 from data.features.cluster import check_master
@@ -50,12 +50,6 @@ def written(config: PlatformConfig, folder: Path, master: str, *, memory: str = 
     path = folder / "cluster.yaml"
     path.write_text(yaml.safe_dump(changed.model_dump(mode="json")))
     return path
-
-
-def in_order(config: PlatformConfig, table: str) -> pa.Table:
-    rows = storage.read_partition(config, table, config.source.bootstrap_day)
-    keys = ["impression_id"] if table == "examples" else [f"{table.partition('_')[0]}_id", "event_timestamp"]
-    return rows.sort_by([(key, "ascending") for key in keys]).combine_chunks()
 
 
 ASK = """
@@ -153,7 +147,7 @@ def test_a_cluster_makes_the_features_of_one_machine_also_when_a_worker_is_kille
 ):
     """The job is started by `spark-submit`, as docs/operations.md says."""
     extract_features.main(landed, day=landed.source.bootstrap_day)
-    expected = {table: in_order(landed, table) for table in TABLES}
+    expected = {table: in_order(landed, table, landed.source.bootstrap_day) for table in TABLES}
     for table in TABLES:
         storage.drop_partition(landed, table, landed.source.bootstrap_day)
 
@@ -166,7 +160,7 @@ def test_a_cluster_makes_the_features_of_one_machine_also_when_a_worker_is_kille
     assert job.returncode == 0, errors[-3000:]
     assert "Lost executor" in errors, errors[-3000:]
     for table in TABLES:
-        assert in_order(landed, table).equals(expected[table]), table
+        assert in_order(landed, table, landed.source.bootstrap_day).equals(expected[table]), table
         assert not list(storage.partition_folder(landed, table, landed.source.bootstrap_day).glob(".*"))
     assert json.loads(output.splitlines()[-1])["rows"]["examples"] == len(expected["examples"]) > 0
     assert any((cluster.folder / "work-2").glob("app-*"))
