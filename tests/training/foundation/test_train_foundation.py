@@ -78,8 +78,9 @@ def run_until(
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("managed", [None, ManagedCollision(eviction_interval=4)])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("how", "managed"), [(signal.SIGKILL, ManagedCollision(eviction_interval=4)), (signal.SIGTERM, None)]
+)
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     config: PlatformConfig, tmp_path: Path, how: signal.Signals, managed: ManagedCollision | None
 ):
