@@ -238,6 +238,7 @@ def _read(line: dict[str, str]) -> Row:
     cell = {name: next(value for value in values if str(value) == line[name]) for name, values in GRID.items()}
     curve = [float(value) for value in line["curve"].split()]
     numbers = {name: float(line[name]) for name in FIGURES if name != "curve"}
+    numbers |= {name: int(numbers[name]) for name in ("flops", "parameters")}
     return {"cell": cell, "seed": int(line["seed"]), "curve": curve} | numbers
 
 
