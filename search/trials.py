@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -39,6 +39,12 @@ def name_of(row: Mapping[str, Any], of_trial: Iterable[str]) -> str:
         of_trial: names of the key.
     """
     return json.dumps([row[name] for name in of_trial])
+
+
+def finished_of(planned: Sequence[Planned], path: Path) -> list[Row]:
+    """Reads those of a file's trials that are planned: it may have others, of a call with other settings."""
+    wanted = {name_of(trial.key, trial.key) for trial in planned}
+    return [row for row in finished(path) if name_of(row, planned[0].key) in wanted]
 
 
 def execute(

@@ -3,7 +3,7 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
-from search.trials import execute, finished
+from search.trials import execute, finished, finished_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,13 @@ def test_a_study_goes_on_with_the_runs_that_are_missing(tmp_path):
         ("b", 1, 0.6),
     ]
     executed(path, run=lambda one: pytest.fail(f"{one} was made again"))
+
+
+def test_what_a_file_has_of_a_smaller_plan(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    executed(path, run=lambda one: {"ne": 0.5})
+    found = [(row["arm"], row["seed"]) for row in finished_of([Run("b", 0), Run("a", 1), Run("c", 1)], path)]
+    assert found == [("b", 0), ("a", 1)]
 
 
 def test_no_run_begins_after_the_deadline(tmp_path):

@@ -24,7 +24,7 @@ from benchmarks.studies.command_line import study_parser
 from benchmarks.studies.scale.day import planned, two_days
 from benchmarks.studies.scale.figures import figures
 from benchmarks.studies.scale.target import Target
-from search.trials import Row, execute, finished
+from search.trials import Row, execute, finished_of
 
 SIZES = (40_000, 80_000, 160_000, 320_000)  # events a day
 QUICK_SIZES = (5000,)
@@ -70,10 +70,8 @@ def main() -> None:
             minutes=a.minutes,
         )
         execute(placements, work / "plans.jsonl", _place, total=len(placements), describe=str, minutes=a.minutes)
-    wanted = {(run.events_per_day, run.repeat) for run in runs}
-    made = [row for row in finished(work / "runs.jsonl") if (row["events_per_day"], row["repeat"]) in wanted]
-    asked = {tuple(placement.key.values()) for placement in placements}
-    plans = [row for row in finished(work / "plans.jsonl") if tuple(row[name] for name in placements[0].key) in asked]
+    made = finished_of(runs, work / "runs.jsonl")
+    plans = finished_of(placements, work / "plans.jsonl")
     whole = len(made) == len(runs) and len(plans) == len(placements)
     command = f"python -m benchmarks.studies.scale --seeds {a.seeds}"
     report("scale", figures(made, plans, target), command=command, packages=PACKAGES, keep=not a.quick and whole)

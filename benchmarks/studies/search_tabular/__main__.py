@@ -30,7 +30,7 @@ from benchmarks.studies.search_tabular.replay import METHODS, replay
 from benchmarks.studies.search_tabular.results import figures
 from benchmarks.studies.search_tabular.tables import LEAST, OWN, TABLES, Table
 from config import ROOT
-from search.trials import Row, execute, finished
+from search.trials import Row, execute, finished_of
 
 QUICK_TRIALS = 40
 
@@ -78,8 +78,7 @@ def main() -> None:
     planned = list(runs(there, seeds=1 if a.quick else a.seeds))
     if not a.report:
         execute(planned, work / "runs.jsonl", run, total=len(planned), describe=str, minutes=a.minutes)
-    wanted = {tuple(one.key.values()) for one in planned}
-    made = [row for row in finished(work / "runs.jsonl") if tuple(row[name] for name in planned[0].key) in wanted]
+    made = finished_of(planned, work / "runs.jsonl")
     sizes = {name: len(of.values) for name in there if (of := table(name)) is not None}
     results = figures(made, sizes)
     kept = not a.quick and len(made) == len(planned)
