@@ -24,9 +24,12 @@ class Seeded(Protocol):
 
 
 def complete_seeds(planned: Sequence[Seeded], rows: Sequence[Row]) -> tuple[list[Row], int]:
-    """Returns the rows of the seeds of which every planned run is there, and how many such seeds there are."""
+    """Returns the rows of the seeds of which every planned run is there, and how many such seeds there are.
+
+    Rows come as planned, so what is drawn from them does not depend on when each was made.
+    """
     seed_of = {name_of(run.key, run.key): run.seed for run in planned}
     of_run = {name: row for row in rows if (name := name_of(row, planned[0].key)) in seed_of}
     wanted, made = Counter(seed_of.values()), Counter(seed_of[name] for name in of_run)
     complete = {seed for seed, runs in wanted.items() if made[seed] == runs}
-    return [row for name, row in of_run.items() if seed_of[name] in complete], len(complete)
+    return [of_run[name] for name, seed in seed_of.items() if seed in complete], len(complete)

@@ -45,11 +45,14 @@ def kept_runs(a: argparse.Namespace, name: str, of_run: Sequence[str]) -> Iterat
 
 
 def make_runs(a: argparse.Namespace, name: str, planned: Sequence[R], run: Callable[[R], Row]) -> list[Row]:
-    """Makes the planned runs of a study that are missing, unless it shall only report; returns all there are."""
+    """Makes the planned runs of a study that are missing, unless it shall only report; returns all there are.
+
+    Numbers are as short as they are kept, so figures are those of the kept runs, and no last bit counts as a difference.
+    """
     with kept_runs(a, name, tuple(planned[0].key)) as path:
         if not a.report:
             execute(planned, path, run, total=len(planned), describe=str, minutes=a.minutes)
-    return finished(path)
+    return [_short(row) for row in finished(path)]
 
 
 def _keep(rows: list[Row], kept: Path) -> None:

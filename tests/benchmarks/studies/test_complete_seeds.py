@@ -14,6 +14,7 @@ def test_a_seed_without_one_of_its_runs_is_left_out():
     made = [row("ei", 0), row("random", 0), row("ei", 1), row("ei", 2), row("random", 2), row("other", 1)]
     rows, seeds = complete_seeds(planned, made)
     assert (rows, seeds) == ([row("ei", 0), row("random", 0), row("ei", 2), row("random", 2)], 2)
+    assert complete_seeds(planned, made[::-1]) == (rows, seeds)  # as planned, in whatever order they were made
     assert complete_seeds(planned, []) == ([], 0)
 
 

@@ -42,6 +42,7 @@ def test_a_study_goes_on_from_the_runs_that_are_kept(study, tmp_path):
         "gap": 0.333333,
         "of": {"10": 0.666667},
     }
+    assert {row["gap"] for row in rows} == {0.333333}  # figures are those of the kept runs
     rows, made = study("elsewhere")
     assert made == [PLANNED[0], PLANNED[3]] and len(rows) == 4
     assert [(row["method"], row["seed"]) for row in kept(tmp_path)] == [
