@@ -47,7 +47,7 @@ def kept_runs(a: argparse.Namespace, name: str, of_run: Sequence[str]) -> Iterat
 def make_runs(a: argparse.Namespace, name: str, planned: Sequence[R], run: Callable[[R], Row]) -> list[Row]:
     """Makes the planned runs of a study that are missing, unless it shall only report; returns all there are.
 
-    Numbers are as short as they are kept, so figures are those of the kept runs, and no last bit counts as a difference.
+    Numbers are as short as they are kept, so figures are those of the kept runs, and no last bit makes a difference.
     """
     with kept_runs(a, name, tuple(planned[0].key)) as path:
         if not a.report:
