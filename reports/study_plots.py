@@ -14,7 +14,9 @@ from reports.svg import COLOR_OF, SIZE, inline, page_axes
 INK, EDGE = COLOR_OF["currentColor"], COLOR_OF["var(--baseline)"]
 WIDE = 8.4  # inches; a drawing takes the page's width
 GOOD, FELL_BACK = COLOR_OF["var(--candidate)"], COLOR_OF["var(--line-4)"]
-KINDS = {"linear": 0, "cross": 0, "gate": 0, "product": 0, "dot": 1, "fm": 1, "fmb": 2, "lcb": 2, "attention": 2}
+HISTORY_READERS = ("ask", "interest")  # operations
+KINDS = dict.fromkeys(("linear", "cross", "gate", "product"), 0) | dict.fromkeys(("dot", "fm"), 1)
+KINDS |= dict.fromkeys(("fmb", "lcb", "ensemble", "attention", "ask"), 2)
 
 
 def best_so_far(trials: list[TrialFacts], *, label: str) -> Markup:
@@ -71,7 +73,8 @@ def drawing(nodes: Mapping[str, Mapping[str, Any]], outputs: list[str], *, label
     """Draws an architecture graph: the inputs at the left, the logit at the right."""
     graph = nx.DiGraph()
     for name, node in nodes.items():
-        graph.add_edges_from((source, name) for source in node.get("inputs") or ["history"])
+        reads = [*node.get("inputs", []), *(["history"] if node["op"] in HISTORY_READERS else [])]
+        graph.add_edges_from((source, name) for source in reads)
     graph.add_edges_from((name, "logit") for name in outputs)
     for column, names in enumerate(nx.topological_generations(graph)):
         for name in names:

@@ -16,7 +16,8 @@ from search.supernet.supernet import Supernet
 def score(shared: SharedWeights, screener: str, models: Sequence[Params]) -> Array:
     """Computes the scores of n models, (n,); higher is better.
 
-    Every model is scored with the recipe and the embedding width of the shared weights.
+    Every model is scored with the recipe and the embedding width of the shared weights, and with what they know in
+    place of what they do not.
 
     Args:
         shared: of the search; what a screener needs has been learnt.
@@ -24,7 +25,7 @@ def score(shared: SharedWeights, screener: str, models: Sequence[Params]) -> Arr
         models: of the search's space.
     """
     options = shared.options
-    chosen = [options.complete({name: params[name] for name in options.searched}) for params in models]
+    chosen = [options.nearest(params) for params in models]
     if screener == "flops":
         return np.array([options.space.cost(params) for params in chosen])
     if screener == "sigeo":

@@ -162,6 +162,7 @@ class SharedWeights:
         own = {
             "embedding_dim": foundation.embedding_dim,
             "first_embeddings": foundation.first_embeddings or 0.0,
+            "asks": 0,
             **foundation.optimizer.model_dump(),
         }
         choices = {choice.name: choice for choice in self.study.space.choices}

@@ -56,6 +56,7 @@ GRID: dict[str, tuple[Value, ...]] = {
 }
 FIXED: dict[str, Value] = {
     "embedding_dim": 16,
+    "asks": 0,
     "tokens_out": True,
     "raw_out": False,
     "head": "128-64",

@@ -58,7 +58,7 @@ class SearchedSpace(Space):
     @classmethod
     def of(cls, options: Options) -> "SearchedSpace":
         """Builds it."""
-        return cls(tuple(c for c in options.space.choices if c.name in options.searched), options)
+        return cls(options.choices, options)
 
     def canonical(self, params: Params) -> dict[str, Value]:
         """Returns the searched choices of the whole model's canonical params."""

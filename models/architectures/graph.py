@@ -16,8 +16,8 @@ GIVEN = ("dense", "tokens")
 class Graph(Architecture):
     """Nodes computed in their order; the outputs side by side are what the head reads.
 
-    Embedded features are `tokens`, (B, F, e), dense ones `dense`, (B, N). `sequence_graph` has the operation
-    `interest`, which reads the history, too.
+    Embedded features are `tokens`, (B, F, e), dense ones `dense`, (B, N). `sequence_graph` has the operations
+    `interest` and `ask`, which read the history, too.
     """
 
     class Config(Section):

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from config import Section
 from models.architectures.architecture import Architecture, Count, Sizes
-from models.architectures.dhen import EnsembleLayer
 from models.layers.attention import AttentionPooling, SelfAttention
+from models.layers.ensemble import EnsembleLayer
 from models.layers.gating import Gate, Gating
 from models.layers.interaction import LinearCompression
 from models.layers.mlp import mlp

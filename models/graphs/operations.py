@@ -2,7 +2,7 @@
 
 The building blocks are those that Rankitect searches over (arXiv:2311.08430): second-order products of tokens (dot, fm,
 fmb), linear compression (lcb), attention, linear layers, crosses, gates, products and sums. The paper's own table was
-not at hand, so sizes and details are ours.
+not at hand, so sizes and details are ours. Beside them: a layer of DHEN, and two ways to read the history.
 
 B: batch, n: tokens of a value, e: embedding width
 """
@@ -18,7 +18,9 @@ from models.architectures.architecture import Count, Inputs, Sizes
 from models.layers.activation_unit import LocalActivationUnit
 from models.layers.attention import SelfAttention
 from models.layers.dot import PairwiseDots
+from models.layers.ensemble import EnsembleLayer
 from models.layers.factorization import bi_interaction
+from models.layers.history_attention import HistoryAttention
 from models.layers.interaction import FactorizationMachineBlock, LinearCompression
 
 
@@ -62,7 +64,10 @@ class Operation(Section):
         return 0
 
     def module(self, inputs: list[Shape], sizes: Sizes) -> nn.Module:
-        """Builds what computes the result: takes the values of the inputs, (B, …) each, and gives (B, …)."""
+        """Builds what computes the result: takes the values of the inputs, (B, …) each, and gives (B, …).
+
+        Where it reads the history it takes the inputs' tokens put together, the steps and their mask instead.
+        """
         raise NotImplementedError
 
 
@@ -284,6 +289,33 @@ class FMB(Operation):
         return _OfTokens(FactorizationMachineBlock(n, e, num_outputs=self.tokens, rank=self.rank, hidden=[self.width]))
 
 
+class Ensemble(Operation):
+    """A layer of DHEN (arXiv:2203.11014): dots and a cross, each mapped to the new tokens, beside a shortcut."""
+
+    op: Literal["ensemble"]
+    tokens: Count
+    rank: Count  # of the cross
+    reads_tokens: ClassVar[bool] = True
+
+    def shape(self, inputs: list[Shape], sizes: Sizes) -> Shape:
+        """Returns tokens."""
+        if _joined(inputs).tokens < 2:
+            raise ValueError("ensemble needs two tokens at least")
+        return Shape(sizes.embedding_dim, self.tokens)
+
+    def flops(self, inputs: list[Shape], sizes: Sizes) -> int:
+        """Counts the dots, the cross, the map of each to the new tokens, and that of the shortcut."""
+        n, e = _joined(inputs).tokens, sizes.embedding_dim
+        mapped = 2 * (n * (n - 1) // 2 + n * e) * self.tokens * e
+        shortcut = 2 * self.tokens * n * e if n != self.tokens else 0
+        return 2 * n * n * e + 4 * n * e * self.rank + mapped + shortcut
+
+    def module(self, inputs: list[Shape], sizes: Sizes) -> nn.Module:
+        """Builds it."""
+        n, e = _joined(inputs).tokens, sizes.embedding_dim
+        return _OfTokens(EnsembleLayer(n, e, num_outputs=self.tokens, branches=("dot", "dcn"), rank=self.rank))
+
+
 class Attention(Operation):
     """Multi-head self-attention over tokens, beside a residual connection."""
 
@@ -293,8 +325,7 @@ class Attention(Operation):
 
     def shape(self, inputs: list[Shape], sizes: Sizes) -> Shape:
         """Returns as many tokens."""
-        if sizes.embedding_dim % (2 * self.heads):
-            raise ValueError(f"attention of {self.heads} heads needs an embedding_dim that {2 * self.heads} divides")
+        _check_heads("attention", self.heads, sizes)
         return _joined(inputs)
 
     def flops(self, inputs: list[Shape], sizes: Sizes) -> int:
@@ -326,13 +357,58 @@ class Interest(Operation):
         return 2 * self.width * (e + steps * (sizes.step_dim + e + 1)) + 2 * steps * sizes.step_dim
 
     def module(self, inputs: list[Shape], sizes: Sizes) -> nn.Module:
-        """Builds it; takes the target item and the history instead of values of nodes."""
+        """Builds it; takes the target item, for want of inputs, and the history."""
         e = sizes.embedding_dim
         return LocalActivationUnit(e, num_scalars=sizes.step_dim - e, hidden=[self.width])
 
 
+class Ask(Operation):
+    """Tokens ask the history: queries made of them attend over its steps (InterFormer, arXiv:2411.09852, section 3)."""
+
+    op: Literal["ask"]
+    tokens: Count  # queries, and what they become
+    heads: Count = 2
+    reads_tokens: ClassVar[bool] = True
+    reads_history: ClassVar[bool] = True
+
+    def shape(self, inputs: list[Shape], sizes: Sizes) -> Shape:
+        """Returns tokens."""
+        _check_heads("ask", self.heads, sizes)
+        return Shape(sizes.embedding_dim, self.tokens)
+
+    def flops(self, inputs: list[Shape], sizes: Sizes) -> int:
+        """Counts the queries, keys and values, scores, sums of values, and the last projection, of one candidate."""
+        n, e, steps = _joined(inputs).tokens, sizes.embedding_dim, sizes.sequence_length
+        of_steps = 2 * steps * (sizes.step_dim * e + 2 * e * e)
+        return of_steps + 2 * self.tokens * (n * e + 2 * e * e + 2 * (steps + 1) * e)
+
+    def module(self, inputs: list[Shape], sizes: Sizes) -> nn.Module:
+        """Builds it."""
+        return HistoryAttention(
+            _joined(inputs).tokens,
+            sizes.embedding_dim,
+            step_dim=sizes.step_dim,
+            num_queries=self.tokens,
+            num_heads=self.heads,
+        )
+
+
 Node = Annotated[
-    Linear | Cross | Gate | Product | Add | Concatenate | Spread | Dot | FM | LCB | FMB | Attention | Interest,
+    Linear
+    | Cross
+    | Gate
+    | Product
+    | Add
+    | Concatenate
+    | Spread
+    | Dot
+    | FM
+    | LCB
+    | FMB
+    | Ensemble
+    | Attention
+    | Ask
+    | Interest,
     Field(discriminator="op"),
 ]
 
@@ -352,8 +428,17 @@ def compute(node: Operation, module: nn.Module, values: list[Tensor], x: Inputs,
         x: the network's input.
         target: which token is the candidate item.
     """
-    result: Tensor = module(x.tokens[:, target], x.sequence, x.mask) if node.reads_history else module(*values)
+    if not node.reads_history:
+        result: Tensor = module(*values)
+        return result
+    reader = torch.cat(values, dim=1) if values else x.tokens[:, target]
+    result = module(reader, x.sequence, x.mask)
     return result
+
+
+def _check_heads(op: str, heads: int, sizes: Sizes) -> None:
+    if sizes.embedding_dim % (2 * heads):
+        raise ValueError(f"{op} of {heads} heads needs an embedding_dim that {2 * heads} divides")
 
 
 def _size(inputs: list[Shape]) -> int:

@@ -49,6 +49,21 @@ def rotate(x: Tensor, positions: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
+def check_heads(width: int, num_heads: int) -> None:
+    """Checks that heads can be rotated.
+
+    Raises:
+        ValueError: width is no multiple of 2 · num_heads.
+    """
+    if width % (2 * num_heads):
+        raise ValueError(f"embedding width {width} is not a multiple of 2 · num_heads = {2 * num_heads}")
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """Maps (B, L, d) to (B, heads, L, D)."""
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention, rotary where positions are given.
 
@@ -62,15 +77,14 @@ class SelfAttention(nn.Module):
             ValueError: width is no multiple of 2 · num_heads, so that a head could not be rotated.
         """
         super().__init__()
-        if width % (2 * num_heads):
-            raise ValueError(f"embedding width {width} is not a multiple of 2 · num_heads = {2 * num_heads}")
+        check_heads(width, num_heads)
         self.num_heads = num_heads
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
         self.output = nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
         """Maps (B, L, d) to (B, L, d); mask: True where a key may be read, (B, L), one at least in each row."""
-        query, key, value = (_heads(chunk, self.num_heads) for chunk in self.query_key_value(x).chunk(3, dim=-1))
+        query, key, value = (split_heads(chunk, self.num_heads) for chunk in self.query_key_value(x).chunk(3, dim=-1))
         if positions is not None:
             query, key = rotate(query, positions), rotate(key, positions)
         attended = attend(query, key, value, mask[:, None, None, :])
@@ -89,12 +103,7 @@ class AttentionPooling(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Maps (B, L, d) to (B, n, d); mask: True where a key may be read, (B, L), one at least in each row."""
-        key, value = (_heads(chunk, self.num_heads) for chunk in self.key_value(x).chunk(2, dim=-1))
-        query = _heads(self.queries, self.num_heads).expand(x.shape[0], -1, -1, -1)  # (B, heads, n, D)
+        key, value = (split_heads(chunk, self.num_heads) for chunk in self.key_value(x).chunk(2, dim=-1))
+        query = split_heads(self.queries, self.num_heads).expand(x.shape[0], -1, -1, -1)  # (B, heads, n, D)
         attended = attend(query, key, value, mask[:, None, None, :])
         return self.output(attended.transpose(1, 2).flatten(2))
-
-
-def _heads(x: Tensor, num_heads: int) -> Tensor:
-    """Maps (B, L, d) to (B, heads, L, D)."""
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)

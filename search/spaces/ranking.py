@@ -1,8 +1,9 @@
 """The space of ranking models: an architecture graph, block by block, and how it is trained.
 
 A block reads tokens and vectors of the block before it. It may make new tokens, take pairwise products of tokens into a
-vector, and run a vector operation over all it has (after NASRec and Rankitect, arXiv:2311.08430). The shipped DLRM,
-DCN-V2, DeepFM, DIN and Wukong are points of the space, up to norms and, in vertical models, sizes.
+vector, and run a vector operation over all it has (after NASRec and Rankitect, arXiv:2311.08430). The history comes in
+as DIN's interest, a vector, and as tokens that ask it, which the first block and the head read. The shipped DLRM,
+DCN-V2, DeepFM, DIN, DHEN and Wukong are points of the space, up to norms and, in vertical models, sizes.
 """
 
 from collections.abc import Mapping
@@ -19,16 +20,27 @@ from search.space import Params, Space
 Target = Literal["foundation", "vertical"]
 Nodes = dict[str, dict[str, Any]]
 
-RANK = 16  # of crosses and factorization machines
+RANK = 16  # of crosses, factorization machines and ensembles
 # Hidden layers between the graph and the logit, tokens that an operation makes, and widths. Those of the shipped models
 # lie within.
 HEADS = {"foundation": ("64", "128-64", "256-64", "256-128"), "vertical": ("32", "64", "64-32", "128-64")}
 COUNTS = {"foundation": (4, 8, 16), "vertical": (2, 4, 8)}
 WIDTHS = {"foundation": (32, 64, 128, 256), "vertical": (16, 32, 64, 128)}
-OF_GRAPH = ("dense", "history", "tokens", "raw", "count", "pairs", "vector", "width", "reads")  # how such names begin
+OF_GRAPH = (
+    "dense",
+    "history",
+    "asks",
+    "tokens",
+    "raw",
+    "count",
+    "pairs",
+    "vector",
+    "width",
+    "reads",
+)  # how such names begin
 INTEREST_WIDTH = 32  # of the activation unit's hidden layer
 # Of a node's name, up to the block's number, the choice that made it.
-MADE_BY = {"lcb": "tokens", "fmb": "tokens", "attention": "tokens", "vectors": "vector", "flat": "vector"}
+MADE_BY = {op: "tokens" for op in ("lcb", "fmb", "ensemble", "attention")} | {"vectors": "vector", "flat": "vector"}
 MADE_BY |= {"pairs": "pairs", "vector": "vector"}
 
 
@@ -42,14 +54,15 @@ def architecture_choices(target: Target, blocks: int) -> list[Choice]:
     choices: list[Choice] = [
         Categorical("embedding_dim", (8, 16, 32), ordered=True),
         Categorical("dense_tokens", (0, 1, 4), ordered=True),  # tokens that the dense features become
-        Categorical("history", (False, True)),  # read step by step
+        Categorical("history", (False, True)),  # each step weighted for the candidate, summed
+        Categorical("asks", (0, 4, 8), ordered=True),  # tokens that attend over the history
         Categorical("tokens_out", (False, True)),  # the head reads the last tokens themselves
         Categorical("raw_out", (False, True)),  # the head reads the network's inputs themselves
         Categorical("head", HEADS[target]),
     ]
     for n in range(1, blocks + 1):
         choices += [
-            Categorical(f"tokens_{n}", ("none", "lcb", "fmb", "lcb+fmb", "attention")),
+            Categorical(f"tokens_{n}", ("none", "lcb", "fmb", "lcb+fmb", "attention", "ensemble")),
             Categorical(f"count_{n}", COUNTS[target], ordered=True),  # tokens that each makes
             Categorical(f"pairs_{n}", ("none", "dot", "fm")),
             Categorical(f"vector_{n}", ("none", "linear", "gate", "cross", "product")),
@@ -157,7 +170,7 @@ class RankingSpace(Space):
         last = [choice for name in outputs if (choice := _made_by(name)) is not None]
         tokens = [choice for choice in last if choice.startswith("tokens_")]
         head = [choice for choice in last if choice not in tokens]
-        if any(_made_by(name) in (None, "history") for name in outputs):
+        if any(_made_by(name) in (None, "history") for name in outputs if name != "asks"):
             head += again
         if params["tokens_out"]:
             reads["tokens_out"] = list(dict.fromkeys(tokens))
@@ -171,7 +184,7 @@ class RankingSpace(Space):
         layers = "head" if self.target == "foundation" else "hidden"
         optimizer = ("learning_rate", "embedding_learning_rate", "warmup_steps", "weight_decay")
         changed: dict[str, Any] = {
-            "architecture": "sequence_graph" if params["history"] else "graph",
+            "architecture": "sequence_graph" if reads_history(params) else "graph",
             "hyperparameters": {"nodes": nodes, "outputs": outputs, layers: hidden(params)},
             "embedding_dim": params["embedding_dim"],
             "optimizer": {name: params[name] for name in optimizer},
@@ -179,6 +192,11 @@ class RankingSpace(Space):
         if self.target == "foundation":
             changed["first_embeddings"] = params["first_embeddings"] or None
         return changed
+
+
+def reads_history(params: Params) -> bool:
+    """Returns whether the model reads the history step by step."""
+    return bool(params["history"] or params["asks"])
 
 
 def hidden(params: Params) -> list[int]:
@@ -198,6 +216,9 @@ def graph(params: Params) -> tuple[Nodes, list[str]]:
             "norm": True,
         }
         tokens = ["tokens", "dense_tokens"]
+    if params["asks"]:
+        nodes["asks"] = {"op": "ask", "inputs": tokens, "tokens": params["asks"], "norm": True}
+        tokens = [*tokens, "asks"]
     first_tokens, first_vectors = tokens, vectors
     if params["history"]:
         nodes["interest"] = {"op": "interest", "width": INTEREST_WIDTH}
@@ -212,6 +233,8 @@ def graph(params: Params) -> tuple[Nodes, list[str]]:
     outputs = [*vectors, *tokens] if params["tokens_out"] else list(vectors)
     if params["raw_out"]:
         outputs += [name for name in GIVEN if name not in outputs]
+    if params["asks"] and "asks" not in outputs:
+        outputs.append("asks")
     wanted = reaching(outputs, {name: node.get("inputs", []) for name, node in nodes.items()})
     return {name: node for name, node in nodes.items() if name in wanted}, outputs
 
@@ -230,8 +253,14 @@ def _block(params: Params, n: int, nodes: Nodes, tokens: list[str], vectors: lis
     vector, width = params[f"vector_{n}"], params[f"width_{n}"]
     made = []
     for op in [] if kind == "none" else str(kind).split("+"):
-        sizes = {"lcb": {"tokens": count}, "fmb": {"tokens": count, "rank": RANK, "width": width}}.get(op, {})
-        nodes[f"{op}_{n}"] = {"op": op, "inputs": tokens, "norm": True, **sizes}
+        sizes: dict[str, Value] = {
+            "lcb": {"tokens": count},
+            "fmb": {"tokens": count, "rank": RANK, "width": width},
+            "ensemble": {"tokens": count, "rank": RANK},
+            "attention": {},
+        }[op]
+        norm = op != "ensemble"  # which has its own
+        nodes[f"{op}_{n}"] = {"op": op, "inputs": tokens, "norm": norm, **sizes}
         made.append(f"{op}_{n}")
     tokens = made or tokens
     products: list[str] = []

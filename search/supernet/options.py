@@ -1,13 +1,16 @@
 """Which values a supernet's paths may take: a space of ranking models with some choices fixed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from search.choices import Value
+from search.choices import Categorical, Value
 from search.space import DRAWS, Params
 from search.spaces.ranking import RankingSpace
 
+# Operations that shared weights lack, and what stands for each where a model that has it is to be judged by them.
+STAND_INS: dict[Value, Value] = {"ensemble": "lcb+fmb"}
 SHARED = ("tokens", "count", "pairs", "vector", "width", "reads", "dense", "history", "raw", "head")
 
 
@@ -17,8 +20,9 @@ class Options:
 
     Attributes:
         space: of ranking models, with its cap.
-        fixed: values of choices. The embedding width and the recipe (rates, warm-up, first embeddings) must be among
-            them: tables have one width, and weights are shared by models that are trained alike.
+        fixed: values of choices. The embedding width, the recipe (rates, warm-up, first embeddings) and the queries
+            over the history must be among them: tables have one width, weights are shared by models that are trained
+            alike, and shared weights have no such queries.
     """
 
     space: RankingSpace
@@ -38,6 +42,10 @@ class Options:
             raise ValueError(f"Fixed choices are unknown: {sorted(unknown)}; the space has {sorted(choices)}")
         for name, value in self.fixed.items():
             choices[name].checked(value)
+            if value in STAND_INS:
+                raise ValueError(f"A supernet has no {value}; fix {name} otherwise, such as at {STAND_INS[value]}")
+        if self.fixed.get("asks"):
+            raise ValueError("A supernet has no tokens that ask the history: fix asks at 0")
         missing = [name for name in choices if name.split("_")[0] not in SHARED and name not in self.fixed]
         if missing:
             raise ValueError(f"A supernet needs one value of {', '.join(missing)}: fix them")
@@ -48,13 +56,18 @@ class Options:
         return sum(choice.name.startswith("tokens_") and choice.name != "tokens_out" for choice in self.space.choices)
 
     @property
+    def choices(self) -> tuple[Categorical, ...]:
+        """Returns the choices that are not fixed, with the values that they may take."""
+        return tuple(
+            replace(choice, values=tuple(value for value in choice.values if value not in STAND_INS))
+            for choice in self.space.choices
+            if isinstance(choice, Categorical) and choice.name not in self.fixed
+        )
+
+    @cached_property
     def searched(self) -> dict[str, tuple[Value, ...]]:
         """Returns the values of the choices that are not fixed."""
-        return {
-            choice.name: tuple(choice.levels(choice.count or 0))
-            for choice in self.space.choices
-            if choice.name not in self.fixed
-        }
+        return {choice.name: choice.values for choice in self.choices}
 
     def allowed(self, name: str) -> tuple[Value, ...]:
         """Returns the values of a choice."""
@@ -67,6 +80,10 @@ class Options:
     def complete(self, chosen: Params) -> dict[str, Value]:
         """Returns canonical params of values for the searched choices."""
         return self.space.canonical({**self.fixed, **chosen})
+
+    def nearest(self, params: Params) -> dict[str, Value]:
+        """Returns the model that stands for any model of the space: with stand-ins, and what is fixed."""
+        return self.complete({name: STAND_INS.get(params[name], params[name]) for name in self.searched})
 
     def sample(self, rng: np.random.Generator) -> dict[str, Value]:
         """Draws valid canonical params, each searched choice uniform.

@@ -10,7 +10,7 @@ import torch
 from models.architectures import ARCHITECTURES
 from models.architectures.architecture import Sizes
 from models.foundation.dense_network import DenseNetwork
-from search.spaces.ranking import RankingSpace, graph
+from search.spaces.ranking import RankingSpace, graph, reads_history
 from tests.models.architectures.inputs import inputs
 from training.foundation.progressive_log import forward_flops
 
@@ -20,7 +20,7 @@ SPACE = RankingSpace.of(INPUTS, target="foundation", blocks=2)
 
 def network(params: dict[str, Any]) -> tuple[DenseNetwork, Sizes]:
     settings = SPACE.settings(params)
-    steps = INPUTS.sequence_length if params["history"] else 0
+    steps = INPUTS.sequence_length if reads_history(params) else 0
     sizes = replace(INPUTS, embedding_dim=settings["embedding_dim"], sequence_length=steps)
     return DenseNetwork(ARCHITECTURES[settings["architecture"]], settings["hyperparameters"], sizes), sizes
 
@@ -52,6 +52,10 @@ def test_params_are_canonical_where_choices_change_nothing() -> None:
     assert SPACE.canonical(unread | {"tokens_out": True})["dense_tokens"] == 4
     none_reads = plain | {"history": True, "vector_1": "none", "tokens_out": True}
     assert SPACE.canonical(none_reads)["history"] is ("interest" in graph(none_reads)[0])
+    # An ensemble has no width.
+    ensemble = plain | {"tokens_1": "ensemble", "vector_1": "linear"}
+    assert SPACE.key(ensemble | {"count_1": 8}) != SPACE.key(ensemble)
+    assert SPACE.canonical(ensemble | {"tokens_2": "ensemble", "width_2": 256, "tokens_out": True})["width_2"] == 32
     for _ in range(100):
         params = SPACE.sample(rng)
         other = SPACE.mutate(params, rng)
@@ -76,6 +80,19 @@ def test_nothing_dearer_than_the_cap_is_tried() -> None:
 def test_a_cap_that_nothing_meets_is_refused() -> None:
     with pytest.raises(ValueError, match="the cost cap of 10 FLOPs is below the smallest model's"):
         replace(SPACE, cap=10)
+
+
+def test_tokens_that_ask_the_history_are_read_by_the_first_block_and_by_the_head():
+    plain = {c.name: c.levels(1)[0] for c in SPACE.choices} | {"asks": 4}
+    nodes, outputs = graph(plain)
+    assert nodes == {"asks": {"op": "ask", "inputs": ["tokens"], "tokens": 4, "norm": True}}
+    assert outputs == ["dense", "asks"]
+    assert SPACE.settings(plain)["architecture"] == "sequence_graph" and SPACE.canonical(plain) == plain
+    nodes, outputs = graph(plain | {"dense_tokens": 1, "tokens_1": "ensemble", "tokens_out": True, "history": True})
+    assert nodes["asks"]["inputs"] == ["tokens", "dense_tokens"]
+    assert nodes["ensemble_1"]["inputs"] == ["tokens", "dense_tokens", "asks"]
+    assert outputs == ["dense", "interest", "ensemble_1", "asks"]
+    assert graph(plain | {"tokens_out": True})[1].count("asks") == 1
 
 
 def test_settings_of_a_model_are_those_of_the_platform() -> None:

@@ -30,6 +30,7 @@ RECIPE = {
     "warmup_steps": 0,
     "weight_decay": 0.0,
     "first_embeddings": 0.05,
+    "asks": 0,
 }
 SMALL = RECIPE | {
     "tokens_out": True,

@@ -1,11 +1,11 @@
-"""DHEN's layer against its formula, branch by branch."""
+"""The ensemble layer of DHEN against its formula, branch by branch."""
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import layer_norm, linear, silu
 
-from models.architectures.dhen import EnsembleLayer
+from models.layers.ensemble import EnsembleLayer
 
 
 @pytest.mark.parametrize("num_outputs", [5, 3])
