@@ -217,7 +217,8 @@ def graph(params: Params) -> tuple[Nodes, list[str]]:
         }
         tokens = ["tokens", "dense_tokens"]
     if params["asks"]:
-        nodes["asks"] = {"op": "ask", "inputs": tokens, "tokens": params["asks"], "norm": True}
+        # Not normalised: queries begin near 0, so a norm would make a noise of them as large as what is found later.
+        nodes["asks"] = {"op": "ask", "inputs": tokens, "tokens": params["asks"]}
         tokens = [*tokens, "asks"]
     first_tokens, first_vectors = tokens, vectors
     if params["history"]:

@@ -85,7 +85,7 @@ def test_a_cap_that_nothing_meets_is_refused() -> None:
 def test_tokens_that_ask_the_history_are_read_by_the_first_block_and_by_the_head():
     plain = {c.name: c.levels(1)[0] for c in SPACE.choices} | {"asks": 4}
     nodes, outputs = graph(plain)
-    assert nodes == {"asks": {"op": "ask", "inputs": ["tokens"], "tokens": 4, "norm": True}}
+    assert nodes == {"asks": {"op": "ask", "inputs": ["tokens"], "tokens": 4}}
     assert outputs == ["dense", "asks"]
     assert SPACE.settings(plain)["architecture"] == "sequence_graph" and SPACE.canonical(plain) == plain
     nodes, outputs = graph(plain | {"dense_tokens": 1, "tokens_1": "ensemble", "tokens_out": True, "history": True})
