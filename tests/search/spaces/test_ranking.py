@@ -90,9 +90,16 @@ def test_tokens_that_ask_the_history_are_read_by_the_first_block_and_by_the_head
     assert SPACE.settings(plain)["architecture"] == "sequence_graph" and SPACE.canonical(plain) == plain
     nodes, outputs = graph(plain | {"dense_tokens": 1, "tokens_1": "ensemble", "tokens_out": True, "history": True})
     assert nodes["asks"]["inputs"] == ["tokens", "dense_tokens"]
-    assert nodes["ensemble_1"]["inputs"] == ["tokens", "dense_tokens", "asks"]
+    reads = ["tokens", "dense_tokens", "asks"]
+    assert nodes["ensemble_1"] == {"op": "ensemble", "inputs": reads, "norm": False, "tokens": 4, "rank": 16}
     assert outputs == ["dense", "interest", "ensemble_1", "asks"]
     assert graph(plain | {"tokens_out": True})[1].count("asks") == 1
+    # The head reads them beside what the blocks give; that is no reading of the inputs again.
+    again = plain | {"tokens_1": "lcb", "reads_2": "all", "vector_2": "linear", "tokens_out": True}
+    assert graph(again)[1] == ["vector_2", "lcb_1", "tokens", "asks"]
+    assert SPACE.flow(SPACE.canonical(again))["head"] == ["vector_2", "reads_2", "tokens_out"]
+    linear = again | {"tokens_2": "lcb"}
+    assert SPACE.flow(SPACE.canonical(linear))["head"] == ["vector_2", "tokens_out"]
 
 
 def test_settings_of_a_model_are_those_of_the_platform() -> None:
