@@ -927,7 +927,7 @@ MUTATIONS = [
         "tests/models/layers/test_history_attention.py",
     ),
     Mutation(
-        "an ensemble is free",
+        "the shortcut of an ensemble is free",
         "models/graphs/operations.py",
         "return 2 * n * n * e + 4 * n * e * self.rank + mapped + shortcut",
         "return 2 * n * n * e + 4 * n * e * self.rank + mapped",

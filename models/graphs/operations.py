@@ -428,11 +428,10 @@ def compute(node: Operation, module: nn.Module, values: list[Tensor], x: Inputs,
         x: the network's input.
         target: which token is the candidate item.
     """
-    if not node.reads_history:
-        result: Tensor = module(*values)
-        return result
-    reader = torch.cat(values, dim=1) if values else x.tokens[:, target]
-    result = module(reader, x.sequence, x.mask)
+    read = values
+    if node.reads_history:
+        read = [torch.cat(values, dim=1) if values else x.tokens[:, target], x.sequence, x.mask]
+    result: Tensor = module(*read)
     return result
 
 

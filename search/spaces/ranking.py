@@ -3,7 +3,7 @@
 A block reads tokens and vectors of the block before it. It may make new tokens, take pairwise products of tokens into a
 vector, and run a vector operation over all it has (after NASRec and Rankitect, arXiv:2311.08430). The history comes in
 as DIN's interest, a vector, and as tokens that ask it, which the first block and the head read. The shipped DLRM,
-DCN-V2, DeepFM, DIN, DHEN and Wukong are points of the space, up to norms and, in vertical models, sizes.
+DCN-V2, DeepFM, DIN and Wukong are points of the space, up to norms and, in vertical models, sizes.
 """
 
 from collections.abc import Mapping
@@ -26,18 +26,8 @@ RANK = 16  # of crosses, factorization machines and ensembles
 HEADS = {"foundation": ("64", "128-64", "256-64", "256-128"), "vertical": ("32", "64", "64-32", "128-64")}
 COUNTS = {"foundation": (4, 8, 16), "vertical": (2, 4, 8)}
 WIDTHS = {"foundation": (32, 64, 128, 256), "vertical": (16, 32, 64, 128)}
-OF_GRAPH = (
-    "dense",
-    "history",
-    "asks",
-    "tokens",
-    "raw",
-    "count",
-    "pairs",
-    "vector",
-    "width",
-    "reads",
-)  # how such names begin
+# How the names of the graph's choices begin.
+OF_GRAPH = ("dense", "history", "asks", "tokens", "raw", "count", "pairs", "vector", "width", "reads")
 INTEREST_WIDTH = 32  # of the activation unit's hidden layer
 # Of a node's name, up to the block's number, the choice that made it.
 MADE_BY = {op: "tokens" for op in ("lcb", "fmb", "ensemble", "attention")} | {"vectors": "vector", "flat": "vector"}

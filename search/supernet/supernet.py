@@ -13,6 +13,7 @@ from models.architectures.architecture import Inputs
 from models.architectures.graph import Graph, SequenceGraph
 from models.foundation.dense_network import DenseNetwork
 from search.space import Params
+from search.spaces.ranking import reads_history
 from search.supernet.options import Options
 from search.supernet.shared import SharedWeights
 from search.supernet.tables import Tables
@@ -45,7 +46,7 @@ class Supernet(nn.Module):
 
     def embed(self, examples: Examples, params: Params) -> Inputs:
         """Looks up what a model reads."""
-        return self.tables(examples.batch, history=bool(params["history"]))
+        return self.tables(examples.batch, history=reads_history(params))
 
     def loss(self, examples: Examples, params: Params) -> Tensor:
         """Computes the mean log loss of one model on a batch."""
@@ -57,7 +58,7 @@ class Supernet(nn.Module):
         sizes = replace(self.weights.slots.sizes, sequence_length=self.tables.sequence_length)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            architecture = SequenceGraph if params["history"] else Graph
+            architecture = SequenceGraph if reads_history(params) else Graph
             return DenseNetwork(architecture, settings["hyperparameters"], sizes)
 
     def inherited(self, params: Params) -> DenseNetwork:
