@@ -16,8 +16,8 @@ from search.supernet.supernet import Supernet
 def score(shared: SharedWeights, screener: str, models: Sequence[Params]) -> Array:
     """Computes the scores of n models, (n,); higher is better.
 
-    Every model is scored with the recipe and the embedding width of the shared weights, and with what they know in
-    place of what they do not.
+    Every model is scored with the recipe and the embedding width of the shared weights. Where they judge, what they
+    know stands in place of what they do not.
 
     Args:
         shared: of the search; what a screener needs has been learnt.
@@ -25,12 +25,12 @@ def score(shared: SharedWeights, screener: str, models: Sequence[Params]) -> Arr
         models: of the search's space.
     """
     options = shared.options
-    chosen = [options.nearest(params) for params in models]
-    if screener == "flops":
-        return np.array([options.space.cost(params) for params in chosen])
     if screener == "sigeo":
         warm = shared.supernet()
-        return sigeo([terms(warm, params, shared.scored) for params in chosen], warm=WARM_SHARE)
+        return sigeo([terms(warm, options.nearest(params), shared.scored) for params in models], warm=WARM_SHARE)
+    chosen = [options.alike(params) for params in models]
+    if screener == "flops":
+        return np.array([options.space.cost(params) for params in chosen])
     supernet = Supernet(options, shared.features, seed=shared.study.settings.seed)
     return np.array([_of_shape(shared, supernet, screener, params) for params in chosen])
 

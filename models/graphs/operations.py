@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from config import Section
 from models.architectures.architecture import Count, Inputs, Sizes
 from models.layers.activation_unit import LocalActivationUnit
-from models.layers.attention import SelfAttention
+from models.layers.attention import SelfAttention, check_heads
 from models.layers.dot import PairwiseDots
 from models.layers.ensemble import EnsembleLayer
 from models.layers.factorization import bi_interaction
@@ -325,7 +325,7 @@ class Attention(Operation):
 
     def shape(self, inputs: list[Shape], sizes: Sizes) -> Shape:
         """Returns as many tokens."""
-        _check_heads("attention", self.heads, sizes)
+        check_heads(sizes.embedding_dim, self.heads)
         return _joined(inputs)
 
     def flops(self, inputs: list[Shape], sizes: Sizes) -> int:
@@ -373,7 +373,7 @@ class Ask(Operation):
 
     def shape(self, inputs: list[Shape], sizes: Sizes) -> Shape:
         """Returns tokens."""
-        _check_heads("ask", self.heads, sizes)
+        check_heads(sizes.embedding_dim, self.heads)
         return Shape(sizes.embedding_dim, self.tokens)
 
     def flops(self, inputs: list[Shape], sizes: Sizes) -> int:
@@ -433,11 +433,6 @@ def compute(node: Operation, module: nn.Module, values: list[Tensor], x: Inputs,
         read = [torch.cat(values, dim=1) if values else x.tokens[:, target], x.sequence, x.mask]
     result: Tensor = module(*read)
     return result
-
-
-def _check_heads(op: str, heads: int, sizes: Sizes) -> None:
-    if sizes.embedding_dim % (2 * heads):
-        raise ValueError(f"{op} of {heads} heads needs an embedding_dim that {2 * heads} divides")
 
 
 def _size(inputs: list[Shape]) -> int:

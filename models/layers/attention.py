@@ -56,7 +56,7 @@ def check_heads(width: int, num_heads: int) -> None:
         ValueError: width is no multiple of 2 · num_heads.
     """
     if width % (2 * num_heads):
-        raise ValueError(f"embedding width {width} is not a multiple of 2 · num_heads = {2 * num_heads}")
+        raise ValueError(f"{num_heads} heads need an embedding width that {2 * num_heads} divides, not {width}")
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

@@ -85,6 +85,10 @@ class Options:
         """Returns the model that stands for any model of the space: with stand-ins, and what is fixed."""
         return self.complete({name: STAND_INS.get(params[name], params[name]) for name in self.searched})
 
+    def alike(self, params: Params) -> dict[str, Value]:
+        """Returns a model of the space itself, but for the embedding width and the recipe that are fixed."""
+        return self.complete({name: params[name] for name in (*self.searched, "asks")})
+
     def sample(self, rng: np.random.Generator) -> dict[str, Value]:
         """Draws valid canonical params, each searched choice uniform.
 

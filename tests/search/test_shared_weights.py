@@ -116,6 +116,17 @@ def test_a_screener_keeps_what_scores_best(config: PlatformConfig, screener: str
     assert pair[0] >= pair[1]
 
 
+@pytest.mark.parametrize("screener", SCREENERS[1:])
+def test_only_weights_that_were_learnt_judge_a_model_by_another(config: PlatformConfig, screener: str) -> None:
+    study, parts = planned(config, sampler="random", screener=screener)
+    for part in parts:
+        share_weights.main(config, study=study.name, part=part)
+    drawn = study.space.sample(np.random.default_rng(0)) | {"tokens_1": "lcb+fmb", "tokens_out": True, "asks": 0}
+    models = [drawn, drawn | {"asks": 8}, drawn | {"tokens_1": "ensemble"}]
+    alone, asks, ensemble = score(SharedWeights(config, study), screener, [study.space.canonical(m) for m in models])
+    assert (alone == asks == ensemble) if screener == "sigeo" else len({alone, asks, ensemble}) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -148,7 +148,7 @@ def test_a_graph_that_cannot_be_is_refused(nodes: dict[str, Any], outputs: list[
         ({"a": {"op": "dot", "inputs": ["tokens", "dense"]}}, "node a reads tokens, but dense is a vector"),
         ({"a": {"op": "add", "inputs": ["tokens", "dense"]}}, "node a: add needs inputs of one shape, found 5 tokens"),
         ({"a": {"op": "spread", "inputs": ["dense"], "tokens": 1, "linear": False}}, "needs the width of 1 tokens"),
-        ({"a": {"op": "attention", "inputs": ["tokens"], "heads": 3}}, "embedding_dim that 6 divides"),
+        ({"a": {"op": "attention", "inputs": ["tokens"], "heads": 3}}, "need an embedding width that 6 divides"),
         ({"i": {"op": "interest", "width": 3}, "a": {"op": "linear", "inputs": ["i"], "width": 2}}, "sequence_graph"),
     ],
 )

@@ -150,7 +150,7 @@ def test_self_attention_equals_attention_written_out():
 
 
 def test_heads_must_be_of_even_width():
-    with pytest.raises(ValueError, match=r"6 is not a multiple of 2 · num_heads = 4"):
+    with pytest.raises(ValueError, match="2 heads need an embedding width that 4 divides, not 6"):
         SelfAttention(6, num_heads=2)
 
 

@@ -56,5 +56,5 @@ def test_what_masked_steps_hold_does_not_matter_and_an_empty_history_says_nothin
 
 
 def test_heads_must_be_of_even_width():
-    with pytest.raises(ValueError, match=r"6 is not a multiple of 2 · num_heads = 4"):
+    with pytest.raises(ValueError, match="2 heads need an embedding width that 4 divides, not 6"):
         HistoryAttention(F, 6, step_dim=8, num_queries=2, num_heads=2)
