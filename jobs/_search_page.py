@@ -111,6 +111,7 @@ def _final(one: dict[str, Any], conclusion: dict[str, Any]) -> FinalFacts:
     return FinalFacts(
         name="today's" if one["model"] == CURRENT else f"trial {one['number']}",
         cost=one["cost"],
+        search_ne=one["search_ne"],
         ne=one["ne"],
         seeds=len(one["by_seed"]),
         difference=users["value"] if users else None,

@@ -4,9 +4,10 @@
 - **Writes:** in the search's folder: the figures, and `winner.patch` where a model is better; its page beside the day
   reports; the run of the search in MLflow's experiment `search`.
 
-Every model is trained with several seeds. One is better if both 95 % intervals of its NE minus that of the platform's
-own model, over users and over seeds, lie below 0. Nothing that serves is changed: a person applies the patch to
-platform.yaml, and from the next day on the new model is trained beside everything else that the daily gates judge.
+Every model is trained with several seeds. The one that is best on the search's dates wins if, on the later days, both
+95 % intervals of its NE minus that of the platform's own model, over users and over seeds, lie below 0. Nothing that
+serves is changed: a person applies the patch to platform.yaml, and from the next day on the new model is trained beside
+everything else that the daily gates judge.
 """
 
 import logging
@@ -22,7 +23,7 @@ from search.conclusion import CONCLUSION_FILE, Conclusion, conclude
 from search.patch import patch
 from search.run_trial import study_run
 from search.study import Study
-from search.targets import Trials, finals_of, load_study
+from search.targets import Trials, finals_of, load_study, trials_of
 from training.tracking import tracking_client
 
 LOG = logging.getLogger("headwater.search")
@@ -47,10 +48,9 @@ def main(config: PlatformConfig, *, study: str, finalists: int = 3, seeds: int =
     """
     opened = load_study(config, study)
     torch.set_num_threads(config.runtime.torch_threads)
-    trainer = finals_of(config, opened)
-    concluded = conclude(opened, trainer, finalists=finalists, seeds=seeds)
+    concluded = conclude(opened, finals_of(config, opened), finalists=finalists, seeds=seeds)
     LOG.info("%s", concluded.verdict)
-    patched = _patch(opened, trainer, concluded)
+    patched = _patch(opened, trials_of(config, opened), concluded)
     _track(config, opened, concluded)
     page = write_search_page(config, opened)
     winner = next((one.number for one in concluded.finalists if one.model == concluded.winner), None)

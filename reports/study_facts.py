@@ -22,10 +22,11 @@ class TrialFacts:
 
 @dataclass(frozen=True)
 class FinalFacts:
-    """A finalist, or the platform's own model, on the later days."""
+    """A finalist, or the platform's own model; figures without another word are of the later days."""
 
     name: str
     cost: float
+    search_ne: float  # on the dates by which trials are judged
     ne: float
     seeds: int
     difference: float | None  # NE minus the platform's own

@@ -1,4 +1,7 @@
-"""How a search ends: its best models against the platform's own, on later days, with several seeds."""
+"""How a search ends: its best models are trained again with several seeds, and one against the platform's own.
+
+Which one, the search's own dates say; whether it is better, the later days say, by which nothing was chosen.
+"""
 
 import json
 from collections.abc import Iterator
@@ -14,12 +17,12 @@ from quality.intervals import Interval, PairedBootstrap
 from quality.metrics import evaluate, row_losses
 from quality.seed_intervals import interval
 from search.choices import Value
+from search.finals import Finals
 from search.study import Record, Study, best
-from search.targets import Trials
 from search.trials import Row, execute, finished
 
 CURRENT = "current"  # the platform's own model
-RUNS_FILE, CONCLUSION_FILE = "finals.jsonl", "conclusion.json"
+RUNS_FILE, CONCLUSION_FILE = "finalists.jsonl", "conclusion.json"
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,12 @@ class Final:
 
 @dataclass(frozen=True)
 class Finalist:
-    """A model's figures on the later days, over all seeds."""
+    """A model's figures over all seeds; those without another word are of the later days."""
 
     model: str
     number: int | None  # of its trial
     cost: float  # FLOPs of an example
+    search_ne: float  # on the dates by which trials are judged, the mean over seeds
     ne: float  # of the mean over seeds of each row's loss
     by_seed: list[float]  # NE
     difference: Interval | None  # NE minus the platform's own, 95 % over users, of these trained weights
@@ -59,17 +63,17 @@ class Conclusion:
     """What a search found."""
 
     current: Finalist
-    finalists: list[Finalist]  # the lowest NE first
-    winner: str | None  # key of the one that is better at no more cost than allowed; None: nothing is
+    finalists: list[Finalist]  # the lowest NE on the search's dates first
+    winner: str | None  # key of the first finalist if it is better, at no more cost than allowed
     verdict: str  # in words
 
 
-def conclude(study: Study, trainer: Trials, *, finalists: int, seeds: int) -> Conclusion:
+def conclude(study: Study, trainer: Finals, *, finalists: int, seeds: int) -> Conclusion:
     """Trains the best models of a search and the platform's own again, and compares them; resumable.
 
     Args:
         study: the search.
-        trainer: over days that end later than the search's.
+        trainer: of finalists.
         finalists: how many of the best.
         seeds: of each.
 
@@ -95,23 +99,23 @@ def conclude(study: Study, trainer: Trials, *, finalists: int, seeds: int) -> Co
     return concluded
 
 
-def _train(study: Study, trainer: Trials, final: Final) -> Row:
+def _train(study: Study, trainer: Finals, final: Final) -> Row:
     judged = trainer.train(final.params, seed=final.seed, what=f"final {final.model}, seed {final.seed}")
     np.save(final_file(study, final.model, final.seed), judged.probabilities)
-    ne = evaluate(trainer.log.labels, judged.probabilities).ne
-    return {"ne": ne, "flops": judged.figures["flops_per_example"], "seconds": judged.figures["seconds"]}
+    ne = evaluate(trainer.later.log.labels, judged.probabilities).ne
+    return {"search_ne": judged.search_ne, "ne": ne, "flops": judged.flops, "seconds": judged.seconds}
 
 
-def _compared(study: Study, trainer: Trials, top: list[Record], seeds: int) -> Conclusion:
+def _compared(study: Study, trainer: Finals, top: list[Record], seeds: int) -> Conclusion:
     rows = {(row["model"], row["seed"]): row for row in finished(study.folder / RUNS_FILE)}
-    labels, users = trainer.log.labels, trainer.log.users
+    labels, users = trainer.later.log.labels, trainer.later.log.users
     models = [CURRENT, *(record.key for record in top)]
     losses = {model: np.mean(list(_losses(study, model, seeds, labels)), axis=0) for model in models}
     bootstrap = PairedBootstrap.of_losses(labels, users, losses, seed=study.settings.seed)
     numbers = {record.key: record.trial.number for record in top}
 
-    def by_seed(model: str) -> list[float]:
-        return [float(rows[model, seed]["ne"]) for seed in range(seeds)]
+    def by_seed(model: str, name: str = "ne") -> list[float]:
+        return [float(rows[model, seed][name]) for seed in range(seeds)]
 
     def figures(model: str) -> Finalist:
         own = model == CURRENT
@@ -119,6 +123,7 @@ def _compared(study: Study, trainer: Trials, top: list[Record], seeds: int) -> C
             model,
             numbers.get(model),
             float(rows[model, 0]["flops"]),
+            float(np.mean(by_seed(model, "search_ne"))),
             bootstrap.ne(model),
             by_seed(model),
             None if own else bootstrap.ne_difference(model, CURRENT),
@@ -126,7 +131,7 @@ def _compared(study: Study, trainer: Trials, top: list[Record], seeds: int) -> C
         )
 
     current = figures(CURRENT)
-    ordered = sorted((figures(record.key) for record in top), key=lambda one: one.ne)
+    ordered = sorted((figures(record.key) for record in top), key=lambda one: one.search_ne)
     first = ordered[0]
     assert first.difference is not None and first.over_seeds is not None
     told = (
@@ -138,7 +143,7 @@ def _compared(study: Study, trainer: Trials, top: list[Record], seeds: int) -> C
             current, ordered, first.model, f"trial {first.number} is better than the platform's own: {told}"
         )
     return Conclusion(
-        current, ordered, None, f"nothing is better than the platform's own; trial {first.number}: {told}"
+        current, ordered, None, f"nothing is shown to be better than the platform's own; trial {first.number}: {told}"
     )
 
 

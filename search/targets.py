@@ -2,8 +2,8 @@
 
 from datetime import date
 
-import storage
 from config import PlatformConfig
+from search.finals import Finals, finals
 from search.foundation_trials import FoundationTrials, foundation_flops, foundation_inputs
 from search.spaces.ranking import RankingSpace
 from search.study import FOUNDATION, Study, StudySettings
@@ -37,21 +37,17 @@ def load_study(config: PlatformConfig, name: str) -> Study:
 
 def trials_of(config: PlatformConfig, study: Study) -> Trials:
     """Returns what trains the trials of a search, on the days before those that are kept for its end."""
-    return _trials(config, study, study.settings.days, judged_days=study.settings.judged_days)
-
-
-def finals_of(config: PlatformConfig, study: Study) -> Trials:
-    """Returns what trains the finalists of a search: on all its days, judged on those that were kept."""
-    settings = study.settings
-    judged = sum(len(storage.calendar_days(config, day)) for day in settings.later_days)
-    return _trials(config, study, [*settings.days, *settings.later_days], judged_days=judged)
-
-
-def _trials(config: PlatformConfig, study: Study, days: list[date], *, judged_days: int) -> Trials:
     assert isinstance(study.space, RankingSpace)
-    if study.settings.target == FOUNDATION:
-        return FoundationTrials(config, study.space, days, judged_days=judged_days)
-    return VerticalTrials(config, study.space, study.settings.target, days, judged_days=judged_days)
+    settings = study.settings
+    if settings.target == FOUNDATION:
+        return FoundationTrials(config, study.space, settings.days, judged_days=settings.judged_days)
+    return VerticalTrials(config, study.space, settings.target, settings.days, judged_days=settings.judged_days)
+
+
+def finals_of(config: PlatformConfig, study: Study) -> Finals:
+    """Returns what trains the finalists of a search: on all its days."""
+    assert isinstance(study.space, RankingSpace)
+    return finals(config, study.space, study.settings)
 
 
 def current_cost(config: PlatformConfig, target: str, day: date) -> float:

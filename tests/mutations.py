@@ -127,6 +127,27 @@ MUTATIONS = [
         "tests/search/test_study.py",
     ),
     Mutation(
+        "the days that judge a finalist choose it",
+        "search/conclusion.py",
+        "key=lambda one: one.search_ne)",
+        "key=lambda one: one.ne)",
+        "tests/search/test_conclusion.py",
+    ),
+    Mutation(
+        "a finalist is chosen by one seed",
+        "search/conclusion.py",
+        'float(np.mean(by_seed(model, "search_ne"))),',
+        'float(by_seed(model, "search_ne")[0]),',
+        "tests/search/test_conclusion.py",
+    ),
+    Mutation(
+        "a finalist is chosen by days that judge it",
+        "search/finals.py",
+        "ne = evaluate(self._both.log.labels[searched], judged.probabilities[searched]).ne",
+        "ne = evaluate(self._both.log.labels, judged.probabilities).ne",
+        "tests/search/test_finals.py",
+    ),
+    Mutation(
         "a model wins a search though another seed might lose",
         "search/conclusion.py",
         "for of in (self.difference, self.over_seeds))",
@@ -962,6 +983,13 @@ MUTATIONS = [
         "tuple(value for value in choice.values if value not in STAND_INS)",
         "choice.values",
         "tests/search/supernet/test_options.py",
+    ),
+    Mutation(
+        "a model's shape is judged by another's",
+        "search/screeners.py",
+        "chosen = [options.alike(params) for params in models]",
+        "chosen = [options.nearest(params) for params in models]",
+        "tests/search/test_shared_weights.py",
     ),
     Mutation(
         "a supernet takes tokens that ask the history",

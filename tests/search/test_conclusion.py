@@ -11,6 +11,7 @@ from config import PlatformConfig
 from quality.metrics import evaluate, row_losses
 from search.choices import Categorical
 from search.conclusion import CURRENT, conclude
+from search.finals import FinalJudged
 from search.space import Params, Space
 from search.study import Budget, Study, StudySettings
 from search.trial import Ask, Question
@@ -20,21 +21,26 @@ ROWS, OWN_SKILL = 4000, 0.5
 
 
 class Models:
-    """Trains models whose skill is known: the more, the nearer their predictions are to the true probabilities."""
+    """Trains models whose skill is known: the more, the nearer their predictions are to the true probabilities.
 
-    def __init__(self, *, differ: float, noise: float = 0.05) -> None:
+    On the search's dates those are best whose skill is nearest to `searched_for`.
+    """
+
+    def __init__(self, *, differ: float, noise: float = 0.05, searched_for: float = 1.0) -> None:
         rng = np.random.default_rng(0)
         self.z, self.differ, self.noise = rng.normal(0, 1.5, ROWS), differ, noise
         self.trained: list[tuple[Any, int]] = []
         labels = (rng.random(ROWS) < 1 / (1 + np.exp(-self.z))).astype(np.float32)
-        self.log = SimpleNamespace(labels=labels, users=np.arange(ROWS) // 4)
+        self.later = SimpleNamespace(log=SimpleNamespace(labels=labels, users=np.arange(ROWS) // 4))
+        self.searched_for = searched_for
 
-    def train(self, params: Params | None, *, seed: int, what: str) -> Any:
+    def train(self, params: Params | None, *, seed: int, what: str) -> FinalJudged:
         self.trained.append((params and params["skill"], seed))
         skill = OWN_SKILL if params is None else OWN_SKILL + self.differ * (float(params["skill"]) - OWN_SKILL)
         noise = np.random.default_rng([seed, params is None]).normal(0, self.noise, ROWS)
         probabilities = 1 / (1 + np.exp(-(skill * self.z + noise)))
-        return SimpleNamespace(probabilities=probabilities, figures={"flops_per_example": 7.0, "seconds": 1.0})
+        luck = 1.2 if seed == 0 and skill > 1 else 0.0  # all seeds count, not the first alone
+        return FinalJudged(1 + abs(skill - self.searched_for) - luck, probabilities, flops=7.0, seconds=1.0)
 
 
 @pytest.fixture
@@ -62,7 +68,7 @@ def test_the_best_wins_by_later_days_and_several_seeds(study: Study) -> None:
     assert concluded.winner == first.model == study.records()[2].key
     assert "trial 2 is better than the platform's own: NE" in concluded.verdict
     # NE is that of the mean over seeds of each row's loss.
-    labels = models.log.labels
+    labels = models.later.log.labels
     predicted = [models.train({"skill": 1.0}, seed=seed, what="").probabilities for seed in range(3)]
     entropy = -(labels.mean() * np.log(labels.mean()) + (1 - labels.mean()) * np.log(1 - labels.mean()))
     assert first.ne == pytest.approx(np.mean([row_losses(labels, p).mean() for p in predicted]) / entropy)
@@ -78,8 +84,20 @@ def test_a_difference_that_may_be_chance_wins_nothing(study: Study, differ: floa
     assert first.difference is not None and first.over_seeds is not None
     # For other users of these trained weights it would be sure.
     assert first.difference.high < 0 and not first.over_seeds.high < 0
-    assert concluded.winner is None and "nothing is better than the platform's own; trial 2" in concluded.verdict
+    assert concluded.winner is None
+    assert "nothing is shown to be better than the platform's own; trial 2" in concluded.verdict
     assert "nan" not in concluded.verdict and ("over seeds not known from one" in concluded.verdict) == (seeds == 1)
+
+
+def test_which_one_may_win_is_not_chosen_by_the_days_that_judge_it(study: Study) -> None:
+    # Skill 1.0 is best on the later days; on the search's dates it is 0.5, the platform's own.
+    concluded = conclude(study, Models(differ=1.0, searched_for=0.5), finalists=3, seeds=3)
+    assert [one.number for one in concluded.finalists] == [1, 2, 3]
+    assert [one.search_ne for one in concluded.finalists] == pytest.approx([1.0, 1.5, 2.1])
+    best = min(concluded.finalists, key=lambda one: one.ne)
+    assert best.number == 2 and best.is_better
+    assert concluded.winner is None
+    assert "nothing is shown to be better than the platform's own; trial 1" in concluded.verdict
 
 
 def test_what_was_trained_is_not_trained_again(study: Study) -> None:

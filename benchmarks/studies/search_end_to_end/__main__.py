@@ -4,14 +4,15 @@
     python -m benchmarks.studies.search_end_to_end --kuairand ~/KuaiRand-Pure/data --target tab_1
 
 The platform's own jobs run the days of the log; `search_architecture` makes its trials, judged on three dates, and
-concludes on the three dates after them. Its first model is the one that was best on the search's dates. Beside it
-stand the platform's own model, also with its rates chosen from all that the search may choose, the architectures by
-hand, and gradient boosting. Each of them has rates or sizes to choose from, and is chosen as the search's model is: on
-the search's dates, by one training. Then each is trained with several seeds and judged on the later dates. None of the
-search's models may cost more FLOPs than the platform's own; those by hand may.
+concludes on the three dates after them: of the best trials, each trained with all seeds, the found model is the best
+one on the search's dates. Beside it stand the platform's own model, also with its rates chosen from all that the search
+may choose, the architectures by hand, and gradient boosting. Each of them has rates or sizes to choose from, of which
+those are taken that are best on the search's dates by one training. Then each is trained with all seeds and judged on
+the later dates. None of the search's models may cost more FLOPs than the platform's own; those by hand may.
 """
 
 import argparse
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,15 +34,15 @@ from benchmarks.studies.search_end_to_end.rivals import SHIPPED, Rival, rivals
 from config import PlatformConfig
 from jobs import search_architecture
 from quality.metrics import evaluate
-from search.conclusion import CURRENT, final_file
-from search.study import FOUNDATION, Study, best
+from search.conclusion import CONCLUSION_FILE, CURRENT, final_file
+from search.study import FOUNDATION, Study
 from search.targets import Trials, finals_of, load_study, trials_of
 from search.trials import Row, execute, finished
 from search.vertical_trials import VerticalTrials
 
 STUDY = "end_to_end"
 JUDGED, LATER = 3, 3  # dates of the search, and platform days after them
-FINALISTS = 3
+FINALISTS = 6
 BOOSTING = "boosting"
 OWN_TUNED = "shipped, its rates chosen"
 
@@ -115,7 +116,7 @@ class Others:
         self.target = study.settings.target
         self.rivals = rivals(self.target)
         self.runs = work / "runs.jsonl"
-        self.finals = finals_of(config, study)
+        self.later = finals_of(config, study).later
         (work / "predictions").mkdir(exist_ok=True)
 
     def make(self, *, seeds: int, quick: bool) -> None:
@@ -148,7 +149,8 @@ class Others:
         """Computes everything the study reports, over the seeds that all models have."""
         chosen = self.chosen()
         rows = [row for row in finished(self.runs) if row["later"] and row["setting"] == chosen[row["model"]]]
-        own = [record.key for record in best(self.study.records(), FINALISTS)]
+        finalists = json.loads((self.study.folder / CONCLUSION_FILE).read_text())["finalists"]
+        own = [one["model"] for one in finalists]
         names = list(dict.fromkeys(row["model"] for row in rows))
         seeds = min(len({row["seed"] for row in rows if row["model"] == name}) for name in names)
         found = [f"found {place}" for place in range(1, len(own) + 1)]
@@ -162,16 +164,22 @@ class Others:
         }
         ne = {row["model"]: row["ne"] for row in self._choosing() if row["setting"] == chosen[row["model"]]}
         by_hand = sorted((name for name in names if name not in (BOOSTING, SHIPPED)), key=lambda name: ne[name])
-        log = self.finals.log
+        log = self.later.log
         records = self.study.records()
+        made = {record.key: record.trial for record in records}
         return figures(log.labels, log.users, predicted, found=found[0], shipped=SHIPPED, by_hand=by_hand) | {
             "target": self.target,
             "trials": dict(Counter(record.trial.status for record in records)),
             "hours_of_trials": round(sum(r.trial.seconds or 0.0 for r in records) / 3600, 2),
             "cost_cap": self.study.settings.cost_cap,
             "found_models": [
-                {"params": r.trial.params, "flops": r.trial.cost, "ne": r.trial.objective}
-                for r in best(records, FINALISTS)
+                {
+                    "params": made[one["model"]].params,
+                    "flops": made[one["model"]].cost,
+                    "ne": made[one["model"]].objective,  # of its trial
+                    "search_ne": one["search_ne"],
+                }
+                for one in finalists
             ],
             "chosen": {name: self._setting(name, n) | {"ne": ne[name]} for name, n in chosen.items()},
             "flops": {row["model"]: row["flops"] for row in rows if row["flops"]},
@@ -184,7 +192,7 @@ class Others:
         return dict(GRID[setting]) if name == BOOSTING else {"rates": self.rivals[setting].rates}
 
     def _learner(self, later: bool) -> tuple[Trials, Callable[[], Table]]:
-        trainer = self.finals if later else trials_of(self.config, self.study)
+        trainer = self.later if later else trials_of(self.config, self.study)
         if isinstance(trainer, VerticalTrials):
             return trainer, lambda: vertical_table(trainer)
         return trainer, lambda: foundation_table(self.config, trainer.days, judged_days=trainer.judged_days)

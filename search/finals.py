@@ -1,0 +1,86 @@
+"""Finalists of a search: judged on its dates, by which one of them is chosen, and on later days, by which it wins."""
+
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+import storage
+from config import PlatformConfig
+from quality.metrics import evaluate
+from search.foundation_trials import FoundationTrials
+from search.space import Params
+from search.spaces.ranking import RankingSpace
+from search.study import FOUNDATION, StudySettings
+from search.vertical_trials import VerticalTrials
+
+
+class FinalJudged(NamedTuple):
+    """A finalist trained once."""
+
+    search_ne: float  # NE on the dates by which trials are judged, none of which it had learnt
+    probabilities: npt.NDArray[np.float32]  # of the n rows of the later days
+    flops: float  # of an example's forward pass
+    seconds: float
+
+
+class FoundationFinals:
+    """Trains foundation models over all days of a search, once for both judgements: a date is judged, then learnt."""
+
+    def __init__(self, config: PlatformConfig, space: RankingSpace, settings: StudySettings) -> None:
+        """Keeps what a finalist needs; see `StudySettings` for the days."""
+        days, later = _days(settings), _later_dates(config, settings)
+        self._searched = settings.judged_days
+        self._both = FoundationTrials(config, space, days, judged_days=self._searched + later)
+        self.later = FoundationTrials(config, space, days, judged_days=later)
+
+    def train(self, params: Params | None, *, seed: int, what: str) -> FinalJudged:
+        """Trains and judges a model; None: the platform's own.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+        """
+        judged = self._both.train(params, seed=seed, what=what)
+        searched = judged.days < self._searched
+        ne = evaluate(self._both.log.labels[searched], judged.probabilities[searched]).ne
+        figures = judged.figures
+        return FinalJudged(ne, judged.probabilities[~searched], figures["flops_per_example"], figures["seconds"])
+
+
+class VerticalFinals:
+    """Trains models of a vertical twice: up to the search's dates, and up to the later days."""
+
+    def __init__(self, config: PlatformConfig, space: RankingSpace, settings: StudySettings) -> None:
+        """Keeps what a finalist needs; see `StudySettings` for the days."""
+        later, of = _later_dates(config, settings), settings.target
+        self._searched = VerticalTrials(config, space, of, settings.days, judged_days=settings.judged_days)
+        self.later = VerticalTrials(config, space, of, _days(settings), judged_days=later)
+
+    def train(self, params: Params | None, *, seed: int, what: str) -> FinalJudged:
+        """Trains and judges a model; None: the platform's own.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+        """
+        searched = self._searched.train(params, seed=seed, what=f"{what}, on the search's dates").figures
+        judged = self.later.train(params, seed=seed, what=f"{what}, on the later days")
+        seconds = searched["seconds"] + judged.figures["seconds"]
+        return FinalJudged(searched["ne"], judged.probabilities, judged.figures["flops_per_example"], seconds)
+
+
+Finals = FoundationFinals | VerticalFinals
+
+
+def finals(config: PlatformConfig, space: RankingSpace, settings: StudySettings) -> Finals:
+    """Returns what trains the finalists of a search; its `later` is judged on the later days alone."""
+    kind = FoundationFinals if settings.target == FOUNDATION else VerticalFinals
+    return kind(config, space, settings)
+
+
+def _days(settings: StudySettings) -> list[date]:
+    return [*settings.days, *settings.later_days]
+
+
+def _later_dates(config: PlatformConfig, settings: StudySettings) -> int:
+    return sum(len(storage.calendar_days(config, day)) for day in settings.later_days)
