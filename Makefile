@@ -2,7 +2,7 @@
 # SOURCE=movielens chooses the data source, DATA_PATH=... its files, DAYS=3 how many days after the first.
 PYTHON ?= python3.11
 DAYS ?= 3
-BENCH ?= main_job
+BENCH ?= speed.main_job
 JOBS := .venv/jobs/bin/python
 CODE := config.py $(wildcard storage data jobs models training search quality serving reports feature_repo dags local benchmarks)
 
@@ -47,7 +47,7 @@ lint: install
 	@$(JOBS) -m ruff format --check .
 	@$(JOBS) -m mypy $(CODE)
 
-bench: install  ## BENCH=name of a module in benchmarks/
+bench: install  ## BENCH=name of a module below benchmarks/
 	@$(JOBS) -m benchmarks.$(BENCH)
 
 clean:  ## stop the servers and remove everything kept for the data source; the environments stay

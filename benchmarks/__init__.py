@@ -1,1 +1,1 @@
-"""Speed and memory, measured; `python -m benchmarks.NAME [--quick]`."""
+"""Speed, memory, and what methods are worth, measured: `python -m benchmarks.speed.NAME`, `benchmarks.studies.NAME`."""

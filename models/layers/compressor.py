@@ -45,7 +45,7 @@ class Compressor(nn.Module):
     LoopFM's autoencoder (section 4), but for the standardisation and for where it starts: when it is first asked for
     codes, at the best linear one, the principal components of what e has been (Baldi and Hornik 1989). After few steps
     from random weights most of a code is −1 or 1 for every input, and the rest is redundant, so that a small
-    VM learns badly from it (figures: docs/transfer.md).
+    VM learns badly from it.
 
     The FM learns on, so its hidden layer encodes the same impression differently each day. `align` rotates the codes of
     a later snapshot to match those of an earlier one; a rotation loses nothing of a code.

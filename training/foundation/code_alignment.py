@@ -1,7 +1,7 @@
 """Codes that stay comparable while the FM learns on: each day's snapshot is rotated to match what was logged.
 
 A history holds codes of many days, each by the snapshot that scored the day, and a day of learning moves the codes of
-the same impressions (how far, and what rotating them back is worth: docs/transfer.md).
+the same impressions; MLflow shows how far. What rotating them back is worth: docs/transfer.md.
 """
 
 from datetime import date

@@ -48,13 +48,15 @@ def verdict(figures: dict[str, Any]) -> str:
     ended = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in figures["trials"].items())
     found, cap = figures["found_models"][0]["flops"] / 1e6, figures["cost_cap"] / 1e6
     by_hand = figures["by_hand_chosen"]
-    told = [] if "search_ne" in figures["found_models"][0] else ["Here `found 1` is the best trial, trained once."]
+    by_all_seeds = "search_ne" in figures["found_models"][0]
+    told = [] if by_all_seeds else ["Here `found 1` is the trial that was best by its one training."]
     told += [
         f"`{trials}` trials (`{ended}`). The found model's NE is {100 * abs(gain):.2f} % "
         f"{'below' if gain > 0 else 'above'} that of the shipped one, at {found:.3f} MFLOPs an example against "
         f"{cap:.3f}; the goal was `0.4 %` below."
     ]
     for name, what in (
+        ("shipped", "The shipped model"),
         ("shipped, its rates chosen", "The shipped model with its rates chosen"),
         (by_hand, f"The architecture by hand that was best on the search's dates, `{by_hand}`,"),
         ("boosting", "Gradient boosting"),

@@ -69,6 +69,11 @@ untuned ones. A tuned rival is compared with LoopFM + KD tuned alike. *Met*: the
 *missed*: the mean does not; *open*: the mean does, the interval does not. `synthetic` was not searched, so its rivals
 are untuned.
 """
+DIRECTIONS_TOLD = """\
+Directions, published or wished for, by the interval of a difference. KD in them is the untuned auxiliary head, and
+the rival of a row is the one it names. Whether the two goals are reached, the ratios above say, whose rival is the
+better of several:
+"""
 BEST_KD, BEST_RAW_KD = "ratio_over_best_kd", "ratio_over_best_raw_kd"
 OUTCOMES = {"met": "met", "missed": "**missed**", "open": "open"}
 RIVAL_TOLD = """A tuned ratio is of the seeds that have tuned runs: three on `complete_journey`, else five. The interval
@@ -178,7 +183,7 @@ def _data_set(name: str, result: dict[str, Any]) -> Iterable[str]:
     yield _table(["ratio", *(title for title, _ in columns)], rows) + source
     said = dict.fromkeys(direction for _, figures in columns for direction in figures.get("directions", {}))
     if said:
-        yield "Directions, published or wished for, by the interval of the difference:\n"
+        yield DIRECTIONS_TOLD
         rows = [
             [direction, *(figures.get("directions", {}).get(direction, "") for _, figures in columns)]
             for direction in said
