@@ -14,8 +14,7 @@ from rich.table import Table
 import storage
 from config import PlatformConfig
 from search.conclusion import CONCLUSION_FILE
-from search.study import best, study_names
-from search.targets import load_study
+from search.study import begun, best, records_in, study_names
 
 
 def main(config: PlatformConfig) -> dict[str, Any]:
@@ -35,12 +34,14 @@ def main(config: PlatformConfig) -> dict[str, Any]:
 
 
 def _summary(config: PlatformConfig, name: str) -> dict[str, Any]:
-    study = load_study(config, name)
-    records = study.records()
+    settings = begun(config, name)
+    assert settings is not None
+    folder = storage.study_dir(config, name)
+    records = records_in(folder)  # without its space: the search may be of a vertical that is gone
     top = best(records)
-    path = storage.study_dir(config, name) / CONCLUSION_FILE
+    path = folder / CONCLUSION_FILE
     statuses = [record.trial.status for record in records]
-    return study.settings.model_dump(mode="json") | {
+    return settings.model_dump(mode="json") | {
         "trials": {status: statuses.count(status) for status in dict.fromkeys(statuses)},
         "best_ne": top[0].trial.objective if top else None,
         "verdict": json.loads(path.read_text())["verdict"] if path.exists() else None,

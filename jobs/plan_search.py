@@ -4,11 +4,12 @@
 - **Writes:** the search's settings, in the source's folder `studies`; its run in MLflow's experiment `search`.
 
 The search learns the newest days done but the last ones, which are kept for the judgement at its end. No model may cost
-more than the platform's own, unless told otherwise.
+more than the platform's own, unless told otherwise. A search that is gone on with by its name keeps its days and cap.
 """
 
 import logging
 import math
+from datetime import date
 from typing import Any
 
 import storage
@@ -17,7 +18,7 @@ from search.asking import KINDS
 from search.run_trial import study_run
 from search.shared_weights import check_shared, parts
 from search.space import Space
-from search.study import FOUNDATION, Budget, Study, StudySettings
+from search.study import FOUNDATION, Budget, Study, StudySettings, begun
 from search.targets import current_cost, space_of
 from search.warm_start import known_trials
 
@@ -46,7 +47,8 @@ def main(
 
     Args:
         config: the platform.
-        study: name of the search; empty: made of target, sampler, last day and seed.
+        study: name of the search, by which it can be gone on with after further days, too; empty: made of target,
+            sampler, last day and seed.
         target: foundation, or a vertical.
         sampler: what chooses the next trial.
         screener: what chooses among the sampler's answers, without training; none: all are trained.
@@ -73,14 +75,22 @@ def main(
     for name, value in {"trials": trials, "days": days, "judged_days": judged_days, "later_days": later_days}.items():
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 at least")
-    done = [day for day in storage.committed_days(config, "examples") if storage.skip_reason(config, day) is None]
-    if len(done) <= later_days:
+    there = begun(config, study)
+    if there is not None and len(there.later_days) == later_days:
+        learnt, later = there.days, there.later_days
+    else:
+        learnt, later = _newest(config, days, later_days)
+    if judged_days >= (dates := len(storage.date_starts(config, learnt))):
         raise ValueError(
-            f"{len(done)} days of {config.data_source} are done: a search needs one at least before the last "
-            f"{later_days}, which it keeps for its end; run more days, or lower later_days"
+            f"judged_days is {judged_days}, and {learnt[0]} to {learnt[-1]} cover {dates} dates, of which trials must "
+            "learn one at least; run more days, or lower judged_days"
         )
-    learnt, later = done[:-later_days][-days:], done[-later_days:]
-    cap = current_cost(config, target, learnt[-1]) if cost_cap == 0 else cost_cap
+    if cost_cap:
+        cap = cost_cap
+    elif there is not None:
+        cap = math.inf if there.cost_cap is None else there.cost_cap
+    else:
+        cap = current_cost(config, target, learnt[-1])
     settings = StudySettings(
         source=config.data_source,
         target=target,
@@ -107,11 +117,28 @@ def main(
     return {"study": name, "parts": needed, "trials": list(range(ended, trials))}
 
 
+def _newest(config: PlatformConfig, days: int, later_days: int) -> tuple[list[date], list[date]]:
+    """Returns the newest days done, those that trials learn and those that are kept for the end."""
+    done = [day for day in storage.committed_days(config, "examples") if storage.skip_reason(config, day) is None]
+    if len(done) <= later_days:
+        raise ValueError(
+            f"{len(done)} days of {config.data_source} are done: a search needs one at least before the last "
+            f"{later_days}, which it keeps for its end; run more days, or lower later_days"
+        )
+    return done[:-later_days][-days:], done[-later_days:]
+
+
 def _space(config: PlatformConfig, settings: StudySettings) -> Space:
     """Returns the space of a search, and looks that another search to begin with fits it; says what is taken over."""
     space = space_of(config, settings)
     if settings.from_study is not None:
         known = known_trials(config, settings.from_study, source=settings.source, target=settings.target, space=space)
+        if known.newest >= settings.later_days[0]:
+            raise ValueError(
+                f"the trials of {settings.from_study} were judged up to {known.newest}, and this search keeps "
+                f"{settings.later_days[0]} and later for its end, by which nothing may be chosen: lower later_days, or "
+                "begin with nothing"
+            )
         LOG.info("%d trials of %s are taken over, the best %d of them to be trained again", len(known.trials),
                  settings.from_study, len(known.first))  # fmt: skip
         for reason, count in known.set_aside.items():

@@ -134,10 +134,11 @@ def read_known(path: Path) -> dict[str, bool]:
         if USER not in (rows.fieldnames or []):
             raise ValueError(f"{path} has no column {USER}: its first line must name it; it has {rows.fieldnames}")
         for row in rows:
-            user, label = (row[USER] or "").strip(), (row.get(LABEL) or "1").strip()
+            user, label = (row[USER] or "").strip(), (row.get(LABEL, "1") or "").strip()
             if not user or label not in ("0", "1"):
                 raise ValueError(
-                    f"{path}, line {rows.line_num}: {USER} is {user!r} and {LABEL} {label!r}; 0 or 1 is it"
+                    f"{path}, line {rows.line_num}: {USER} is {user!r} and {LABEL} {label!r}; {LABEL} is 0 or 1, and "
+                    "a user whose outcome is not known yet has no line"
                 )
             if known.setdefault(user, label == "1") != (label == "1"):
                 raise ValueError(f"{path}, line {rows.line_num}: {user} has both labels; keep one line of a user")

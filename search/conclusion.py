@@ -4,7 +4,7 @@ Which one, the search's own dates say; whether it is better, the later days say,
 """
 
 import json
-from collections.abc import Iterator
+import logging
 from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 import storage
 from quality.intervals import Interval, PairedBootstrap
-from quality.metrics import evaluate, row_losses
+from quality.metrics import evaluate, row_losses, undefined_because
 from quality.seed_intervals import interval
 from search.choices import Value
 from search.finals import Finals
 from search.study import Record, Study, best
 from search.trials import Row, execute, finished
 
+LOG = logging.getLogger("headwater.search")
 CURRENT = "current"  # the platform's own model
 RUNS_FILE, CONCLUSION_FILE = "finalists.jsonl", "conclusion.json"
 
@@ -30,13 +31,14 @@ class Final:
     """A finalist, or the platform's own model, trained with one seed."""
 
     model: str  # CURRENT, or the key of its params
+    platform: str  # names the settings of the platform that it was trained under
     seed: int
     params: dict[str, Value] | None
 
     @property
     def key(self) -> dict[str, object]:
         """Returns what names the run in the file of results."""
-        return {"model": self.model, "seed": self.seed}
+        return {"model": self.model, "platform": self.platform, "seed": self.seed}
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,20 @@ def conclude(study: Study, trainer: Finals, *, finalists: int, seeds: int) -> Co
         finalists: how many of the best.
         seeds: of each.
 
+    A finalist that diverges with one of the seeds is left out.
+
     Raises:
-        ValueError: no trial has ended well.
+        ValueError: no trial has ended well, no finalist is left, the platform's own model diverges, or the later days
+            define no NE.
     """
     top = best(study.records(), finalists)
     if not top:
         raise ValueError(f"the search {study.name} has no trial that ended well: there is nothing to conclude")
-    planned = [Final(record.key, seed, record.trial.params) for record in top for seed in range(seeds)]
-    planned += [Final(CURRENT, seed, None) for seed in range(seeds)]
+    if why := undefined_because(trainer.later.log.labels):
+        raise ValueError(f"the later days of the search {study.name} define no NE: {why}; nothing can be concluded")
+    platform = trainer.later.platform
+    planned = [Final(record.key, platform, seed, record.trial.params) for record in top for seed in range(seeds)]
+    planned += [Final(CURRENT, platform, seed, None) for seed in range(seeds)]
     (study.folder / "finals").mkdir(exist_ok=True)
     execute(
         planned,
@@ -100,17 +108,29 @@ def conclude(study: Study, trainer: Finals, *, finalists: int, seeds: int) -> Co
 
 
 def _train(study: Study, trainer: Finals, final: Final) -> Row:
-    judged = trainer.train(final.params, seed=final.seed, what=f"final {final.model}, seed {final.seed}")
-    np.save(final_file(study, final.model, final.seed), judged.probabilities)
+    try:
+        judged = trainer.train(final.params, seed=final.seed, what=f"final {final.model}, seed {final.seed}")
+    except FloatingPointError as error:
+        LOG.warning("final %s, seed %d: %s", final.model, final.seed, error)
+        return {"error": str(error)}
+    np.save(final_file(study, final.platform, final.model, final.seed), judged.probabilities)
     ne = evaluate(trainer.later.log.labels, judged.probabilities).ne
     return {"search_ne": judged.search_ne, "ne": ne, "flops": judged.flops, "seconds": judged.seconds}
 
 
 def _compared(study: Study, trainer: Finals, top: list[Record], seeds: int) -> Conclusion:
-    rows = {(row["model"], row["seed"]): row for row in finished(study.folder / RUNS_FILE)}
+    platform = trainer.later.platform
+    made = [row for row in finished(study.folder / RUNS_FILE) if row["platform"] == platform and row["seed"] < seeds]
+    rows = {(row["model"], row["seed"]): row for row in made}
+    diverged = {row["model"] for row in made if "error" in row}
+    if CURRENT in diverged:
+        raise ValueError("the platform's own model diverges on the search's days: there is nothing to compare with")
+    top = [record for record in top if record.key not in diverged]
+    if not top:
+        raise ValueError(f"every finalist of the search {study.name} diverges with one of {seeds} seeds")
     labels, users = trainer.later.log.labels, trainer.later.log.users
-    models = [CURRENT, *(record.key for record in top)]
-    losses = {model: np.mean(list(_losses(study, model, seeds, labels)), axis=0) for model in models}
+    files = {m: [final_file(study, platform, m, s) for s in range(seeds)] for m in (CURRENT, *(r.key for r in top))}
+    losses = {m: np.mean([row_losses(labels, np.load(one)) for one in of], axis=0) for m, of in files.items()}
     bootstrap = PairedBootstrap.of_losses(labels, users, losses, seed=study.settings.seed)
     numbers = {record.key: record.trial.number for record in top}
 
@@ -153,16 +173,9 @@ def _over_seeds(differences: npt.NDArray[np.floating]) -> Interval:
     return Interval(found["mean"], found.get("low", float("nan")), found.get("high", float("nan")))
 
 
-def _losses(
-    study: Study, model: str, seeds: int, labels: npt.NDArray[np.float32]
-) -> Iterator[npt.NDArray[np.floating]]:
-    for seed in range(seeds):
-        yield row_losses(labels, np.load(final_file(study, model, seed)))
-
-
-def final_file(study: Study, model: str, seed: int) -> Path:
-    """Returns the file of the probabilities that a finalist gave the rows of the later days, (n,)."""
-    return study.folder / "finals" / f"{model}-{seed}.npy"
+def final_file(study: Study, platform: str, model: str, seed: int) -> Path:
+    """Returns the file of the probabilities that a finalist gave the rows of the later days, (n,); see `Final`."""
+    return study.folder / "finals" / f"{platform}-{model}-{seed}.npy"
 
 
 def _told(of: Interval) -> str:

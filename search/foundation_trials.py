@@ -8,6 +8,7 @@ from config import PlatformConfig
 from data.batches.foundation import FoundationFeatures, foundation_batches
 from data.sources import source_schema
 from models.architectures.architecture import Sizes
+from search.platform_model import fingerprint
 from search.space import Params
 from search.spaces.ranking import RankingSpace
 from training.foundation.progressive_log import Judged, ProgressiveLog, dense_size
@@ -36,6 +37,11 @@ class FoundationTrials:
     def place(self) -> tuple[str, ...]:
         """Returns the keys of platform.yaml under which a model of this source changes the section."""
         return ("sources", self.config.data_source, SECTION)
+
+    @property
+    def platform(self) -> str:
+        """Returns what names the settings that a training depends on, beside its params."""
+        return fingerprint(self.config.foundation_model, self.config.features)
 
     @cached_property
     def log(self) -> ProgressiveLog:

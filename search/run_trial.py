@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from config import PlatformConfig
+from quality.metrics import undefined_because
 from search.asking import claim
 from search.champion import champion_ne
 from search.samplers import ACTIVE
@@ -38,15 +39,20 @@ def run_next(config: PlatformConfig, study: Study, trainer: Trials, *, limit_s: 
 
     Returns:
         The trial as it ended; None where the budget is spent, or nothing is left to try.
+
+    Raises:
+        ValueError: no trial can be judged.
     """
+    if why := undefined_because(trainer.log.labels):  # before a trial is asked, which could not help it
+        raise ValueError(f"the dates that trials of {study.name} are judged on define no NE: {why}")
     context = {CHAMPION: champion_ne(study, trainer)} if study.settings.sampler == ACTIVE else None
     claimed = claim(config, study, lease_s=2 * limit_s, context=context)
     if claimed is None:
         return None
     number = claimed.trial.number
     LOG.info("trial %d: %s", number, short(study, claimed))
-    key = {"study": study.name, "trial": str(number)}
-    with tracked_run(config, experiment=EXPERIMENT, name=f"{study.name} {number}", key=key) as run:
+    key, name = {"study": study.name, "trial": str(number)}, f"{study.name} {number}"
+    with _given_back(study, claimed), tracked_run(config, experiment=EXPERIMENT, name=name, key=key) as run:
         run.log_params(claimed.trial.params | {"flops": claimed.trial.cost})
         run.set_tags({"mlflow.parentRunId": study_run(config, study), "key": claimed.key})
         if FALLBACK in claimed.trial.tags:
@@ -96,6 +102,23 @@ def _trained(study: Study, claimed: Record, trainer: Trials, limit_s: float, run
     if not np.isfinite(figures["ne"]):
         return end("failed", "NE is not defined: the judged rows have one label only", **kept)
     return end("done", objective=figures["ne"], **kept)
+
+
+@contextmanager
+def _given_back(study: Study, claimed: Record) -> Iterator[None]:
+    """Gives a trial back where this process is asked to end: that says nothing about its model."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        study.give_back(claimed)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

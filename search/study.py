@@ -137,7 +137,7 @@ class Study:
 
     def records(self) -> list[Record]:
         """Returns all trials in the order in which they were asked."""
-        return [_record(json.loads(path.read_text())) for path in sorted((self.folder / "trials").glob("*.json"))]
+        return records_in(self.folder)
 
     @property
     def shared_flops(self) -> float:
@@ -181,6 +181,13 @@ class Study:
             waiting = [record for record in records if record.trial.status == "running" and not record.attempts]
             waiting = waiting or self._ask(sampler, records, at_once, context or {})
             return self._lend(waiting[0], lease_s) if waiting else None
+
+    def give_back(self, record: Record) -> None:
+        """Lets another worker take up a trial that this one was stopped in, as if it had not begun it."""
+        with self._alone():
+            now = next(one for one in self.records() if one.trial.number == record.trial.number)
+            if now.trial.status == "running":
+                self._write(replace(now, attempts=now.attempts - 1, worker="", lease_until=0.0))
 
     def end(
         self,
@@ -269,6 +276,17 @@ class Study:
     def _alone(self) -> Iterator[None]:
         with FileLock(self.folder / ".lock"):
             yield
+
+
+def begun(config: PlatformConfig, name: str) -> StudySettings | None:
+    """Returns what the search of a name is; None where there is none."""
+    folder = storage.study_dir(config, name) if name else None
+    return _settings(folder)[0] if folder is not None and (folder / SETTINGS_FILE).exists() else None
+
+
+def records_in(folder: Path) -> list[Record]:
+    """Returns all trials of the search in a folder in the order in which they were asked."""
+    return [_record(json.loads(path.read_text())) for path in sorted((folder / "trials").glob("*.json"))]
 
 
 def study_names(config: PlatformConfig) -> list[str]:

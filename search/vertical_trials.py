@@ -20,6 +20,7 @@ from models.vertical import build_vertical
 from models.vertical.batch import History, VerticalBatch
 from models.vertical.network import VerticalNetwork
 from quality.metrics import evaluate
+from search.platform_model import fingerprint
 from search.space import Params
 from search.spaces.ranking import RankingSpace
 from training.foundation.progressive_log import Judged, forward_flops
@@ -67,6 +68,11 @@ class VerticalTrials:
         """Returns the keys of platform.yaml under which a model of this vertical changes the section."""
         return ("sources", self.config.data_source, "verticals", self.vertical, "model")
 
+    @property
+    def platform(self) -> str:
+        """Returns what names the settings that a training depends on, beside its params."""
+        return fingerprint(self.config.vertical_model, self.config.transfer, self.config.features)
+
     @cached_property
     def log(self) -> VerticalLog:
         """Returns the rows; every trial reads the same.
@@ -94,9 +100,7 @@ class VerticalTrials:
         if params is None:
             return {}
         changed = self.space.settings(params)
-        around = VerticalNetwork.Config.model_fields
-        kept = {k: v for k, v in self.config.vertical_model.hyperparameters.items() if k in around}
-        return changed | {"hyperparameters": kept | changed["hyperparameters"]}
+        return changed | {"hyperparameters": _kept(self.config) | changed["hyperparameters"]}
 
     def train(self, params: Params | None, *, seed: int, what: str) -> Judged:
         """Trains and judges a model; None: the platform's own.
@@ -158,12 +162,18 @@ def _around(config: PlatformConfig) -> dict[int, tuple[int, int]]:
     around = {}
     for width in (8, 16, 32):
         settings = config.vertical_model.changed(
-            architecture="graph", embedding_dim=width, hyperparameters={"hidden": []}
+            architecture="graph", embedding_dim=width, hyperparameters=_kept(config) | {"hidden": []}
         )
         network = _network(config, settings)
         beside = network.hidden_dim - network.architecture.output_dim
         around[width] = (beside, forward_flops(network, _example(config)) - 2 * network.hidden_dim)
     return around
+
+
+def _kept(config: PlatformConfig) -> dict[str, Any]:
+    """Returns the platform's own sizes of what stands around an architecture; no trial changes them."""
+    around = VerticalNetwork.Config.model_fields
+    return {name: value for name, value in config.vertical_model.hyperparameters.items() if name in around}
 
 
 def _network(config: PlatformConfig, settings: VerticalSettings) -> VerticalNetwork:

@@ -8,6 +8,7 @@ to the sampler at the new level, and are not trained again.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from statistics import median
 
 from config import PlatformConfig
@@ -27,11 +28,13 @@ class Known:
     Attributes:
         trials: with params of this search's space, in the order in which they were asked.
         first: params of the best of them, which are trained again.
+        newest: last day that they were judged on.
         set_aside: why others do not fit, and how many.
     """
 
     trials: tuple[Trial, ...]
     first: tuple[dict[str, Value], ...]
+    newest: date
     set_aside: Counter[str]
 
     def asks(self, history: Sequence[Trial], space: Space, count: int) -> list[Ask]:
@@ -96,7 +99,7 @@ def known_trials(config: PlatformConfig, name: str, *, source: str, target: str,
         why = "; ".join(f"{reason} ({count})" for reason, count in set_aside.most_common(3)) or "none has ended"
         raise ValueError(f"no trial of the search {name} fits this one: {why}")
     first = [of_trial[r.trial.number] for r in best(other.records(), len(of_trial)) if r.trial.number in of_trial]
-    return Known(tuple(trials.values()), tuple(first[:TRAINED_AGAIN]), set_aside)
+    return Known(tuple(trials.values()), tuple(first[:TRAINED_AGAIN]), other.settings.days[-1], set_aside)
 
 
 def _fitted(params: Params, space: Space) -> dict[str, Value]:

@@ -41,7 +41,7 @@ class Bayesian:
 
     Attributes:
         decision: of what to try.
-        first: trials before; None: as many as choices and one, at least 5, at most a third of all.
+        first: trials before; None: as many as choices and one, at most a third of all, but 5.
     """
 
     decision: Decision

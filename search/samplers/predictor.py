@@ -19,6 +19,7 @@ from search.trial import FALLBACK, Ask, Question, Trial
 
 FAILURE = 2.0  # standard deviations of the objective that a certain failure costs
 LEAST = 10  # trials with an objective, before a predictor is worth a look
+SHARE = 3  # of all trials, at most one in so many is drawn before, but LEAST
 PARENTS = 10
 
 
@@ -28,7 +29,7 @@ class Predictor:
 
     Attributes:
         candidates: finds what the ensemble likes.
-        first: trials that are drawn at random before.
+        first: trials that are drawn at random before, in a search that is not short.
         exploration: share of the answers after them that are random, which keeps the ensemble honest.
         apart: choices by which answers to one question differ from each other.
         cost_weight: of the cost in the reward, from 0 to 1; the rest is the objective's.
@@ -48,7 +49,8 @@ class Predictor:
         Raises:
             ValueError: costs have a weight, and no trial has a cost.
         """
-        if len(question.history) < self.first:
+        total = len(question.history) + question.remaining
+        if len(question.history) < min(self.first, max(LEAST, total // SHARE)):
             return random_search(question)
         labelled = list(zip(labels(question.history), question.history, strict=True))
         ranked = [(label, trial) for label, trial in labelled if label is not None]

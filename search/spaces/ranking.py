@@ -124,7 +124,7 @@ class RankingSpace(Space):
         return cls((*architecture_choices(target, blocks), *recipe_choices(target)), inputs, target, cap, around or {})
 
     def canonical(self, params: Params) -> dict[str, Value]:
-        """Returns the params with choices that change nothing at their first value."""
+        """Returns the params with used blocks before empty ones, and what changes nothing at its first value."""
         checked = super().canonical(params)
         return dict(zip(checked, _canonical(self.choices, tuple(checked.values())), strict=True))
 
@@ -283,11 +283,44 @@ def _flops(inputs: Sizes, params: tuple[tuple[str, Value], ...], beside: int) ->
 
 @lru_cache(maxsize=200_000)
 def _canonical(choices: tuple[Choice, ...], values: tuple[Value, ...]) -> tuple[Value, ...]:
-    params = {choice.name: value for choice, value in zip(choices, values, strict=True)}
+    first = {choice.name: choice.levels(1)[0] for choice in choices}
+    params = _plain({choice.name: value for choice, value in zip(choices, values, strict=True)}, first)
+    while (moved := _moved_up(params, first)) != params:
+        params = _plain(moved, first)
+    return tuple(params.values())
+
+
+def _plain(params: dict[str, Value], first: Params) -> dict[str, Value]:
+    """Returns the params with the graph's choices that change nothing at their first value."""
     wanted = graph(params)
-    for choice in choices:
-        if choice.name.split("_")[0] in OF_GRAPH:
-            plain = params | {choice.name: choice.levels(1)[0]}
+    for name in params:
+        if name.split("_")[0] in OF_GRAPH:
+            plain = params | {name: first[name]}
             if plain != params and graph(plain) == wanted:
                 params = plain
-    return tuple(params.values())
+    return params
+
+
+def _moved_up(params: dict[str, Value], first: Params) -> dict[str, Value]:
+    """Moves used blocks up over empty ones, which changes nothing but the names of nodes.
+
+    An empty block that reads the inputs again hands them on to the next used one, or to the head.
+
+    Args:
+        params: of the whole space.
+        first: the first value of every choice.
+    """
+    blocks = [int(name.removeprefix("count_")) for name in params if name.startswith("count_")]
+    moved = {name: first[name] for n in blocks for name in params if name.endswith(f"_{n}")}
+    place, again = 1, False
+    for n in blocks:
+        again = again or params.get(f"reads_{n}") == "all"
+        if all(params[f"{name}_{n}"] == "none" for name in ("tokens", "pairs", "vector")):
+            continue
+        moved |= {f"{name}_{place}": params[f"{name}_{n}"] for name in ("tokens", "count", "pairs", "vector", "width")}
+        if place > 1 and again:
+            moved[f"reads_{place}"] = "all"
+        place, again = place + 1, False
+    if again and 1 < place <= len(blocks):
+        moved[f"reads_{place}"] = "all"
+    return params | moved

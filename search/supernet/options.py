@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from search.choices import Categorical, Value
-from search.space import DRAWS, Params
+from search.space import DRAWS, PLAIN_DRAWS, Params
 from search.spaces.ranking import RankingSpace
 
 # Operations that shared weights lack, and what stands for each where a model that has it is to be judged by them.
@@ -90,15 +90,20 @@ class Options:
         return self.complete({name: params[name] for name in (*self.searched, "asks")})
 
     def sample(self, rng: np.random.Generator) -> dict[str, Value]:
-        """Draws valid canonical params, each searched choice uniform.
+        """Draws valid canonical params, each searched choice uniform; made valid under a low cap as by `Space.sample`.
 
         Raises:
             ValueError: `DRAWS` draws in a row were refused.
         """
-        for _ in range(DRAWS):
-            params = self.complete({n: values[rng.integers(len(values))] for n, values in self.searched.items()})
-            if self.space.refusal(params) is None:
-                return params
+        for draw in range(DRAWS):
+            chosen = {name: values[rng.integers(len(values))] for name, values in self.searched.items()}
+            set_back = [list(chosen)[n] for n in rng.permutation(len(chosen))] if draw >= PLAIN_DRAWS else []
+            for name in (None, *set_back):
+                if name is not None:
+                    chosen[name] = self.searched[name][0]
+                params = self.complete(chosen)
+                if self.space.refusal(params) is None:
+                    return params
         raise ValueError(f"No valid params in {DRAWS} draws: {self.space.refusal(params)}")
 
     def mutate(self, params: Params, rng: np.random.Generator) -> dict[str, Value]:

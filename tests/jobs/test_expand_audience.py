@@ -131,6 +131,8 @@ def test_a_file_that_is_none_is_said(config: PlatformConfig, tmp_path: Path) -> 
     for text, told in (
         ("user,label\nu0_0,1\n", "no column user_id"),
         ("user_id,label\nu0_0,1\nu0_0,0\n", "line 3: u0_0 has both"),
+        ("user_id,label\nu0_0,1\nu1_0,\n", "line 3: user_id is 'u1_0' and label ''; label is 0 or 1, and a user whose"),
+        ("user_id,label\nu0_0,1\nu1_0\n", "line 3: user_id is 'u1_0' and label ''"),
     ):
         (tmp_path / "wrong.csv").write_text(text)
         with pytest.raises(ValueError, match=told):

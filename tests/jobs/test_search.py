@@ -1,6 +1,9 @@
 """A search through its jobs: killed, gone on with, concluded; what it leaves for people; what it refuses."""
 
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +20,7 @@ import yaml
 import storage
 from config import ROOT, PlatformConfig, load_config
 from jobs import conclude_search, list_studies, plan_search, run_trial, search_architecture
+from search.champion import champion_ne
 from search.run_trial import run_next
 from search.study import Study, StudyDiffers
 from search.targets import load_study, trials_of
@@ -181,6 +185,10 @@ def test_a_trial_that_goes_wrong_is_a_result(config: PlatformConfig, monkeypatch
         ({"trials": 0}, "trials is 0; it must be 1 at least"),
         ({"cost_cap": 10.0}, "the cost cap of 10 FLOPs is below the smallest model's"),
         ({"later_days": 3}, "3 days of synthetic are done: a search needs one at least before the last 3"),
+        (
+            {"judged_days": 5},
+            "judged_days is 5, and 2026-01-04 to 2026-01-05 cover 5 dates, of which trials",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_refused(config: PlatformConfig, options: dict[str, Any], said: str) -> None:
@@ -197,3 +205,74 @@ def test_a_search_of_another_kind_keeps_its_name(config: PlatformConfig) -> None
         run_trial.main(config, study="other")
     other_source = load_config(ROOT / "platform.yaml").data_source
     assert other_source != config.data_source
+
+
+def test_a_search_goes_on_by_its_name_after_further_days(config: PlatformConfig) -> None:
+    last = date(2026, 1, DAYS)
+    newest = storage.read_partition(config, "examples", last)
+    shutil.rmtree(storage.partition_folder(config, "examples", last).parent)
+    plan_search.main(config, study=NAME, **SMALL)
+    before = opened(config).settings
+    assert before.later_days == [date(2026, 1, DAYS - 1)]
+    storage.write_partition(config, "examples", last, newest)
+    plan = plan_search.main(config, study=NAME, **SMALL | {"trials": 7})
+    assert opened(config).settings == before and plan["trials"] == list(range(7))
+    # Another search would keep a day on which this one is judged.
+    run_trial.main(config, study=NAME)
+    with pytest.raises(StudyDiffers, match="later_days"):
+        plan_search.main(config, study=NAME, **SMALL | {"later_days": 2})
+    plan_search.main(config, study="next", from_study=NAME, **SMALL)
+    run_trial.main(config, study="next")
+    with pytest.raises(ValueError, match="were judged up to 2026-01-05, and this search keeps 2026-01-05 and later"):
+        plan_search.main(config, from_study="next", **SMALL | {"later_days": 2})
+
+
+def test_a_stopped_trial_is_taken_up_and_does_not_count_as_failed(
+    config: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    study = opened(config)
+    trainer = trials_of(config, study)
+
+    def terminated(*args: Any, **kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    for stops, said in ((terminated, SystemExit), (interrupted, KeyboardInterrupt), (terminated, SystemExit)):
+        monkeypatch.setattr(trainer, "train", stops)
+        with pytest.raises(said):
+            run_next(config, study, trainer, limit_s=60)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    (record,) = study.records()
+    assert (record.trial.status, record.attempts) == ("running", 0)
+
+
+def test_no_trial_is_asked_where_none_can_be_judged(config: PlatformConfig) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    study = opened(config)
+    trainer = trials_of(config, study)
+    trainer.log.labels[:] = 1
+    with pytest.raises(ValueError, match="trials of small are judged on define no NE: nothing but clicks"):
+        run_next(config, study, trainer, limit_s=60)
+    assert study.records() == []
+
+
+def test_the_champion_is_trained_again_once_it_is_another_model(config: PlatformConfig) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    study = opened(config)
+    first = champion_ne(study, trials_of(config, study))
+    assert champion_ne(study, trials_of(config, study)) == first
+    other = config.changed(foundation_model={"optimizer": {"embedding_learning_rate": 0.2}})
+    assert champion_ne(study, trials_of(other, study)) != first
+
+
+def test_a_search_of_a_vertical_that_is_gone_is_listed(config: PlatformConfig) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    file = storage.study_dir(config, NAME) / "study.json"
+    content = json.loads(file.read_text())
+    content["settings"]["target"] = "gone"
+    file.write_text(json.dumps(content))
+    assert list_studies.main(config)["studies"][NAME]["target"] == "gone"

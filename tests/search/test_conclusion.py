@@ -31,7 +31,8 @@ class Models:
         self.z, self.differ, self.noise = rng.normal(0, 1.5, ROWS), differ, noise
         self.trained: list[tuple[Any, int]] = []
         labels = (rng.random(ROWS) < 1 / (1 + np.exp(-self.z))).astype(np.float32)
-        self.later = SimpleNamespace(log=SimpleNamespace(labels=labels, users=np.arange(ROWS) // 4))
+        log = SimpleNamespace(labels=labels, users=np.arange(ROWS) // 4)
+        self.later = SimpleNamespace(log=log, platform="as shipped")
         self.searched_for = searched_for
 
     def train(self, params: Params | None, *, seed: int, what: str) -> FinalJudged:
@@ -108,3 +109,39 @@ def test_what_was_trained_is_not_trained_again(study: Study) -> None:
     conclude(study, models, finalists=1, seeds=3)
     assert models.trained[4:] == [(1.0, 2), (None, 2)]
     assert once.current.model == CURRENT
+
+
+def test_a_finalist_that_diverges_with_one_seed_is_left_out(study: Study) -> None:
+    models = Models(differ=1.0)
+    train, wrong = models.train, {(1.0, 1)}
+
+    def diverges(params: Params | None, *, seed: int, what: str) -> FinalJudged:
+        if ((params or {}).get("skill"), seed) in wrong:
+            raise FloatingPointError("the loss is not finite at step 3")
+        return train(params, seed=seed, what=what)
+
+    models.train = diverges  # type: ignore[method-assign]
+    concluded = conclude(study, models, finalists=2, seeds=3)
+    assert [one.number for one in concluded.finalists] == [3]
+    wrong |= {(2.0, 4)}
+    with pytest.raises(ValueError, match="every finalist of the search one diverges with one of 5 seeds"):
+        conclude(study, models, finalists=2, seeds=5)
+    wrong |= {(None, 5)}
+    with pytest.raises(ValueError, match="the platform's own model diverges"):
+        conclude(study, models, finalists=4, seeds=6)
+
+
+def test_later_days_with_one_label_are_said_before_anything_is_trained(study: Study) -> None:
+    models = Models(differ=1.0)
+    models.later.log.labels[:] = 0
+    with pytest.raises(ValueError, match="the later days of the search one define no NE: no clicks among 4000 rows"):
+        conclude(study, models, finalists=1, seeds=2)
+    assert not models.trained
+
+
+def test_a_search_is_compared_with_the_platforms_model_of_today(study: Study) -> None:
+    conclude(study, Models(differ=1.0), finalists=1, seeds=2)
+    changed = Models(differ=-1.0)
+    changed.later.platform = "changed"
+    concluded = conclude(study, changed, finalists=1, seeds=2)
+    assert len(changed.trained) == 4 and concluded.winner is None

@@ -77,6 +77,17 @@ def test_a_trial_whose_worker_died_is_taken_up_under_its_number(tiny_config: Pla
     assert f"died in each of {MOST_ATTEMPTS} attempts" in study.records()[0].error
 
 
+def test_a_trial_that_was_given_back_is_as_if_it_had_not_begun(tiny_config: PlatformConfig) -> None:
+    study = open_study(tiny_config)
+    for _ in range(2 * MOST_ATTEMPTS):
+        claimed = study.claim(in_order, lease_s=60)
+        assert claimed is not None and (claimed.trial.number, claimed.attempts) == (0, 1)
+        study.give_back(claimed)
+    ended = finish(study, claimed, 0.8)
+    study.give_back(claimed)  # too late
+    assert study.records() == [ended]
+
+
 def test_a_worker_elsewhere_is_given_up_when_its_lease_is_over(tiny_config: PlatformConfig) -> None:
     study = open_study(tiny_config)
     first = study.claim(in_order, lease_s=60)

@@ -30,6 +30,19 @@ def test_random_models_cost_what_torch_counts(config: PlatformConfig) -> None:
         assert vertical_flops(config, settings) == space.cost(params), params
 
 
+@pytest.mark.parametrize(
+    "around", [{"history_dim": 64}, {"history_encoder": "sum"}, {"history_encoder": "multi_interest"}]
+)
+def test_models_cost_what_they_do_in_what_stands_around_them(config: PlatformConfig, around: dict[str, Any]) -> None:
+    other = config.changed(vertical_model={"hyperparameters": config.vertical_model.hyperparameters | around})
+    space = vertical_space(other, blocks=1, cap=None)
+    trials = VerticalTrials(other, space, "feed", [DAY], judged_days=2)
+    for seed in range(5):
+        params = space.sample(np.random.default_rng(seed))
+        settings = other.vertical_model.changed(**trials.settings(params))
+        assert vertical_flops(other, settings) == space.cost(params)
+
+
 def test_a_model_learns_the_dates_before_and_is_judged_on_the_rest(config: PlatformConfig) -> None:
     space = vertical_space(config, blocks=1, cap=None)
     trials = VerticalTrials(config, space, "feed", [DAY], judged_days=2)

@@ -96,3 +96,7 @@ def test_what_cannot_be_begun_with_is_refused(tiny_config: PlatformConfig, old: 
         known(tiny_config, Space((Integer("c", 0, 1),)))
     with pytest.raises(FileNotFoundError, match="no search is named none"):
         known_trials(tiny_config, "none", source="synthetic", target="foundation", space=NEW)
+
+
+def test_it_says_up_to_when_its_trials_were_judged(tiny_config: PlatformConfig, old: Study) -> None:
+    assert known(tiny_config).newest == old.settings.days[-1]

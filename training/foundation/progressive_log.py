@@ -90,7 +90,7 @@ class ProgressiveLog:
         rows_scored: list[int] = []
         curve: list[float | None] = []
         with foundation_trainer(config, source_schema(config)) as trainer:
-            parameters, flops = dense_size(trainer.module, days[0][0].batch)
+            parameters, flops = dense_size(trainer.module, next(batch.batch for day in days for batch in day))
             before = time.perf_counter()
             for number, examples in enumerate(days):
                 if number >= len(days) - self.judged_days:
@@ -127,7 +127,9 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 
 
 def _progressive_ne(progress: Progress, examples: list[Examples]) -> float | None:
-    """Returns a day's NE, each batch judged just before it is learnt; None where the day has one label only."""
+    """Returns a day's NE, each batch judged just before it is learnt; None where the day has not both labels."""
+    if not examples:
+        return None
     labels = np.concatenate([batch.keys["label"].to_numpy() for batch in examples])
     rate = float(labels.mean())
     if rate in (0.0, 1.0):

@@ -156,7 +156,7 @@ class Others:
         found = [f"found {place}" for place in range(1, len(own) + 1)]
         of_search = dict(zip([SHIPPED, *found], [CURRENT, *own], strict=True))
         predicted: Predicted = {
-            name: [np.load(final_file(self.study, key, seed)) for seed in range(seeds)]
+            name: [np.load(final_file(self.study, self.later.platform, key, seed)) for seed in range(seeds)]
             for name, key in of_search.items()
         } | {
             OWN_TUNED if name == SHIPPED else name: [np.load(self._file(Run(name, 0, True, s))) for s in range(seeds)]

@@ -260,3 +260,12 @@ def test_a_trial_without_a_finite_objective_is_not_done():
     with pytest.raises(ValueError, match="Trial 3 is done with objective nan; say that it diverged"):
         trial(3, {}, value=float("nan"))
     assert trial(3, {}, "diverged", float("nan")).status == "diverged"
+
+
+@pytest.mark.parametrize("total", [30, 100])
+def test_a_predictor_is_asked_in_short_searches_too(total):
+    sampler = SAMPLERS["predictor_top_k"]()
+    history = searched(SAMPLERS["random"](), CAPPED, objective, trials=30)
+    for made, drawn in ((9, True), (10, total == 100), (29, total == 100), (30, total > 100)):
+        question = Question(CAPPED, tuple(history[:made]), 1, total - made + 1, 0)
+        assert (sampler(question) == SAMPLERS["random"]()(question)) is drawn, made

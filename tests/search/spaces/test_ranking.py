@@ -59,7 +59,7 @@ def test_params_are_canonical_where_choices_change_nothing() -> None:
     for _ in range(100):
         params = SPACE.sample(rng)
         other = SPACE.mutate(params, rng)
-        assert graph(params) == graph(SPACE.canonical(params))
+        assert SPACE.canonical(params) == params
         same_recipe = all(other[c] == params[c] for c in ("learning_rate", "warmup_steps", "head", "embedding_dim"))
         recipe = ("embedding_learning_rate", "weight_decay", "first_embeddings")
         if same_recipe and all(other[c] == params[c] for c in recipe):
@@ -114,3 +114,33 @@ def test_settings_of_a_model_are_those_of_the_platform() -> None:
     of_vertical = RankingSpace.of(INPUTS, target="vertical", blocks=2)
     assert "first_embeddings" not in of_vertical.settings(params)
     assert of_vertical.settings(params)["hyperparameters"]["hidden"] == [128, 64]
+
+
+def shape(params: dict[str, Any]) -> tuple[Any, ...]:
+    """Returns a graph with its nodes named by their operation and place."""
+    nodes, outputs = graph(params)
+    names = {name: f"{node['op']} {place}" for place, (name, node) in enumerate(nodes.items())}
+    told = {names[n]: node | {"inputs": [names.get(i, i) for i in node.get("inputs", [])]} for n, node in nodes.items()}
+    return told, [names.get(name, name) for name in outputs]
+
+
+def test_an_empty_block_is_nowhere_but_at_the_end() -> None:
+    space = RankingSpace.of(INPUTS, target="foundation", blocks=3, cap=20_000)  # many blocks are empty under it
+    plain = {choice.name: choice.levels(1)[0] for choice in space.choices}
+    block = {"tokens_1": "lcb", "count_1": 8, "pairs_1": "dot", "vector_1": "linear", "width_1": 64}
+    second = {name.replace("_1", "_2"): value for name, value in block.items()}
+    third = {name.replace("_1", "_3"): value for name, value in block.items()}
+    assert space.canonical(plain | third | {"reads_2": "all"}) == plain | block
+    read_again = space.canonical(plain | block | third | {"reads_2": "all"})
+    assert read_again == plain | block | second | {"reads_2": "all"} != space.canonical(plain | block | third)
+    keys: dict[str, str] = {}
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        drawn = plain | {c.name: c.sample(rng) for c in space.choices if "rate" not in c.name}
+        params = space.canonical(drawn)
+        assert shape(params) == shape(drawn) and space.canonical(params) == params
+        assert space.cost(params) == space.cost(drawn)
+        recipe = [
+            params[name] for name in ("warmup_steps", "weight_decay", "first_embeddings", "head", "embedding_dim")
+        ]
+        assert keys.setdefault(str((shape(params), recipe)), space.key(params)) == space.key(params)

@@ -1,7 +1,9 @@
 """What a supernet's paths may be, and what stands for models that they cannot be."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from search.supernet.options import Options
@@ -42,3 +44,12 @@ def test_what_paths_cannot_choose_must_be_fixed(name: str) -> None:
     fixed = {other: value for other, value in RECIPE.items() if other != name}
     with pytest.raises(ValueError, match=f"needs one value of {name}: fix them"):
         Options(options().space, fixed)
+
+
+def test_under_a_low_cap_draws_are_made_valid() -> None:
+    made = options()
+    plain = {name: values[0] for name, values in made.searched.items()}
+    low = replace(made, space=replace(made.space, cap=20 * made.space.cost(made.complete(plain))))
+    drawn = [low.sample(np.random.default_rng(n)) for n in range(20)]
+    assert all(low.space.refusal(params) is None for params in drawn)
+    assert len({low.space.key(params) for params in drawn}) > 3

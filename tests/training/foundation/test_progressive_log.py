@@ -82,6 +82,15 @@ def test_a_day_is_judged_before_it_is_learnt(tiny_config, recorded):
     assert (judged.figures["rows"], judged.figures["rows_learnt"]) == (3, 5)
 
 
+def test_a_date_without_rows_is_passed_over(tiny_config, recorded):
+    log = log_of(tiny_config, [[], [1, 0], [], [1]], judged_days=2, labels=[1])
+    log._encoded[False] = [day if day[0].size else [] for day in log._encoded[False]]
+    judged = log.run(tiny_config.foundation_model, seed=0, what="test")
+    np.testing.assert_allclose(judged.probabilities, [0.3])
+    assert (judged.figures["rows_learnt"], judged.figures["curve"][0]) == (3, None)
+    assert list(judged.days) == [1]
+
+
 def test_judged_rows_in_another_order_are_refused(tiny_config, recorded):
     log = log_of(tiny_config, [[0], [1, 0]], judged_days=1, labels=[0, 1])
     with pytest.raises(RuntimeError, match="another order"):
