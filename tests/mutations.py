@@ -192,8 +192,8 @@ MUTATIONS = [
     Mutation(
         "trials learn the days that are kept for the end",
         "jobs/plan_search.py",
-        "learnt, later = done[:-later_days][-days:], done[-later_days:]",
-        "learnt, later = done[-days:], done[-later_days:]",
+        "return done[:-later_days][-days:], done[-later_days:]",
+        "return done[-days:], done[-later_days:]",
         "tests/jobs/test_search.py::test_no_trial_sees_the_later_days",
     ),
     Mutation(
