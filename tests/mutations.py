@@ -612,6 +612,22 @@ MUTATIONS = [
         "tests/quality/test_gate.py",
     ),
     Mutation(
+        "a day that is run again is judged against a model that has learnt its rows",
+        "jobs/promote_vertical.py",
+        "champion = champion_before(run.client, name, day) if serving else None",
+        "champion = serving",
+        "tests/jobs/test_promote_vertical.py::test_a_champion_of_a_later_day_stays_and_what_it_predicts_is_not_kept",
+    ),
+    Mutation(
+        "a run killed after the promotion is never logged",
+        "jobs/promote_vertical.py",
+        """        _track(run, verdict)
+        _tag_versions(run.client, name, contenders, verdict)""",
+        """            _track(run, verdict)
+            _tag_versions(run.client, name, contenders, verdict)""",
+        "tests/jobs/test_promote_vertical.py::test_a_run_killed_after_the_promotion_is_logged_by_the_next",
+    ),
+    Mutation(
         "few clicks let a candidate be the first champion",
         "quality/gate.py",
         """kind == "none",""",
