@@ -628,6 +628,13 @@ MUTATIONS = [
         "tests/jobs/test_promote_vertical.py::test_a_run_killed_after_the_promotion_is_logged_by_the_next",
     ),
     Mutation(
+        "a live day is run before it has ended",
+        "jobs/plan_day.py",
+        "<= config.source.last_day and not storage.open_until(config, day)",
+        "<= config.source.last_day",
+        "tests/jobs/test_plan_day.py",
+    ),
+    Mutation(
         "few clicks let a candidate be the first champion",
         "quality/gate.py",
         """kind == "none",""",
