@@ -593,8 +593,8 @@ MUTATIONS = [
     Mutation(
         "a replaced partition of an earlier day outdates nothing",
         "reports/lineage.py",
-        "if _changed(config, source, content_hash):",
-        "if _changed(config, source, content_hash) and source.endswith(str(day)):",
+        "if self.changed(source, content_hash) else",
+        "if self.changed(source, content_hash) and source[-10:] == name[-10:] else",
         "tests/reports/test_lineage.py",
     ),
     Mutation(
