@@ -328,7 +328,8 @@ class FoundationSettings(Section):
     first_embeddings: float | None = Field(default=None, gt=0)  # uniform in ± this; None: in ±1/√rows of the table
     managed_collision: ManagedCollision | None = None  # None: every id is hashed to a row
     optimizer: Optimizer
-    eval_fraction: float = Field(default=0.2, gt=0, lt=1)  # newest share of a day, held out until the next day
+    # newest share of a day, held out until the next day; at most half, as the first half of the first day is learnt
+    eval_fraction: float = Field(default=0.2, gt=0, le=0.5)
     training: FoundationTraining = FoundationTraining()
     codes: Codes = Codes()
 

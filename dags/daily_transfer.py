@@ -5,7 +5,7 @@ Feast is filled) → `verticals` (for each vertical: distil a candidate, promote
 `track_transfer` follows by itself: what each vertical gains from the foundation model.
 
 - **Start it:** *Trigger*. An empty day is the next one not done (or the run's logical date, where the log has that
-  day). Days go in order, one at a time.
+  day). Days go in order, one at a time; a day of a live log not before it has ended.
 - **Do a day again:** trigger with that `day` and `force`. Every table of the day is replaced, none is doubled.
 - **After a failure:** the failed task's log ends with what to do. Clear the task to continue from there. One failed
   vertical does not stop the others; the run is marked failed all the same.
@@ -36,7 +36,7 @@ PARAMS = {
         format="date",
         title="Day",
         description=f"Day of the log, {SOURCE.bootstrap_day} to {SOURCE.last_day}. Empty: the run's logical date if "
-        "the log has that day, else the next day not done.",
+        "the log has that day, else the next day not done. A live log's day must have ended.",
     ),
     "verticals": verticals_param("Which vertical models are distilled and judged."),
     "force": Param(

@@ -4,7 +4,8 @@
   are all there, unchanged; which files of the log came, changed or went since their day was landed.
 - **Writes:** nothing.
 
-Stops the run as *skipped* when the day is done and `force` is off. A day whose files came late stays done: the log and
+Stops the run as *skipped* when the day is done and `force` is off. A day of a live log is run when it has ended: what
+came after would never be learnt. A day whose files came late stays done: the log and
 the result (XCom `late_files`) name it, and it is run again when somebody asks for it with `force`.
 """
 
@@ -24,12 +25,12 @@ def main(config: PlatformConfig, *, day: str = "", logical_day: str = "", force:
 
     Args:
         config: the platform.
-        day: the day asked for; empty takes `logical_day` if the log has it, else the next day not done.
+        day: the day asked for; empty takes `logical_day` if the log has it, whole, else the next day not done.
         logical_day: the run's logical date by the log's calendar, where it has one.
         force: a day that is done is run again.
 
     Raises:
-        ValueError: the day is outside the log, or the day before it lacks what all verticals share.
+        ValueError: the day is outside the log, or has not ended, or the day before it lacks what all verticals share.
         StoreError: a server that platform.yaml names does not answer, so that the day could not end.
     """
     storage.check_stores(config, *storage.DAY_STORES)
@@ -52,11 +53,17 @@ def _plan(config: PlatformConfig, day: str, logical_day: str, force: bool) -> di
     next_day = source.bootstrap_day
     while storage.day_status(config, next_day) == "done":
         next_day += timedelta(days=1)
-    log_has_it = logical_day and source.bootstrap_day <= date.fromisoformat(logical_day) <= source.last_day
-    if not day and not log_has_it and next_day > source.last_day:
+    if not day and logical_day and _is_whole(config, date.fromisoformat(logical_day)):
+        day = logical_day
+    if not day and next_day > source.last_day:
         return {"skipped": f"every day of {config.data_source} is done, up to the log's last day {source.last_day}"}
-    wanted = date.fromisoformat(day or (logical_day if log_has_it else str(next_day)))
+    wanted = date.fromisoformat(day or str(next_day))
     storage.day_window(config, wanted)  # refuses a day outside the log
+    if end := storage.open_until(config, wanted):
+        ends = f"day {wanted} ends at {end:%Y-%m-%d %H:%M} UTC"
+        if day:
+            raise ValueError(f"{ends}, and what comes until then would not be learnt: run it after that")
+        return {"skipped": f"every day of {config.data_source} that has ended is done; {ends}"}
     before = wanted - timedelta(days=1)
     if wanted > next_day and (missing := storage.missing_for_the_next_day(config, before)):
         lacks = ", ".join(missing)
@@ -64,3 +71,8 @@ def _plan(config: PlatformConfig, day: str, logical_day: str, force: bool) -> di
     if storage.day_status(config, wanted) == "done" and not force:
         return {"skipped": f"day {wanted} is done; set force to run it again"}
     return {"day": str(wanted)}
+
+
+def _is_whole(config: PlatformConfig, day: date) -> bool:
+    """Says whether the log has a day, to its end."""
+    return config.source.bootstrap_day <= day <= config.source.last_day and not storage.open_until(config, day)

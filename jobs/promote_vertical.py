@@ -2,9 +2,10 @@
 
 - **Reads:** `candidates`, `baselines`, `evaluations`, the champion, the results of check_quality; `verdicts` of as many
   earlier days as give `gates.min_eval_clicks` held-out clicks.
-- **Writes:** `verdicts`; the registry's aliases `champion` and `previous`.
+- **Writes:** `verdicts`; the registry's aliases `champion` and `previous`, and tags of the day's versions.
 
-quality/gate.py has the rules.
+quality/gate.py has the rules. The champion compared with is that of before the day, also where an earlier run of the
+day, or a later day, has promoted one since: that one may have learnt the rows, and later days pool what was compared.
 
 **⚠ beside a vertical's name:** it took little of what the foundation model knows, or the foundation model has nothing
 to give it. Nothing fails for that. The log and the result (XCom `warnings`) say more; what to do is in
@@ -31,7 +32,17 @@ from quality.intervals import PairedBootstrap
 from quality.metrics import Metrics, evaluate, undefined_because
 from quality.promotion_verdict import PromotionVerdict
 from quality.transfer_ratios import headroom_ratio, transfer_ratio
-from serving.registry import CHAMPION, PREVIOUS, ModelLost, day_of, load_version, transfer_of, version_at, version_of
+from serving.registry import (
+    CHAMPION,
+    PREVIOUS,
+    ModelLost,
+    champion_before,
+    day_of,
+    load_version,
+    transfer_of,
+    version_at,
+    version_of,
+)
 from training.tracking import TrackedRun, tracked_run
 
 LOG = logging.getLogger("headwater.promote_vertical")
@@ -44,7 +55,8 @@ NO_ROWS = pa.table({"user_id": pa.array([], pa.string()), "label": pa.array([], 
 def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
     """Judges candidate and baseline against the champion; commits the verdict, with the rows, before any alias moves.
 
-    Where the vertical had no impressions for a candidate, the verdict says so and the champion stays.
+    Where the vertical had no impressions for a candidate, the verdict says so and the champion stays. A run that was
+    killed is taken up by the next: what it judged and promoted stays, and what it had not logged yet is logged.
 
     Raises:
         PartitionMissing: distill_vertical has not run for the day.
@@ -56,18 +68,16 @@ def main(config: PlatformConfig, *, day: date, vertical: str) -> dict[str, Any]:
         if reason := storage.no_candidate(config, vertical, day):
             return _without_candidate(config, vertical, day, reason, run).to_json()
         contenders = _contenders(config, run.client, vertical, day)
-        champion = version_at(run.client, name, CHAMPION)
+        serving = version_at(run.client, name, CHAMPION)
         verdict = _earlier_verdict(config, vertical, day, contenders)
         # Where the alias has moved since, to the winner by the first run or elsewhere by hand, that verdict stays.
-        if verdict is None or champion is None or str(champion.version) == verdict.versions["champion"]:
-            verdict = _judge(config, vertical, day, contenders, champion)
+        if verdict is None or serving is None or str(serving.version) == verdict.serving:
+            champion = champion_before(run.client, name, day) if serving else None
+            verdict = _judge(config, vertical, day, contenders, champion, serving)
             if verdict.winner is not None:
                 _promote(run.client, name, contenders[verdict.winner], champion)
-            _track(run, verdict)
-            for contender, version in contenders.items():
-                run.client.set_model_version_tag(name, version.version, "gate", _outcome(verdict, contender))
-            warnings = "; ".join(verdict.warnings)
-            run.client.set_model_version_tag(name, contenders["candidate"].version, "warnings", warnings)
+        _track(run, verdict)
+        _tag_versions(run.client, name, contenders, verdict)
     for warning in verdict.warnings:
         LOG.warning("%s: %s (docs/operations.md says what to do)", vertical, warning)
     return verdict.to_json()
@@ -101,11 +111,23 @@ def _without_candidate(
 
 
 def _judge(
-    config: PlatformConfig, vertical: str, day: date, contenders: Versions, champion: ModelVersion | None
+    config: PlatformConfig,
+    vertical: str,
+    day: date,
+    contenders: Versions,
+    champion: ModelVersion | None,
+    serving: ModelVersion | None,
 ) -> PromotionVerdict:
-    """Judges the contenders and commits the verdict with the rows of the day."""
-    if champion is not None and champion.version in {version.version for version in contenders.values()}:
-        champion = None  # somebody made a contender champion by hand: there is nothing to compare it with
+    """Judges the contenders and commits the verdict with the rows of the day.
+
+    Args:
+        config: the platform.
+        vertical: the vertical.
+        day: the day.
+        contenders: the day's.
+        champion: the one to compare with, of before the day.
+        serving: the version that the alias names: the champion, or one that was promoted since.
+    """
     rows = storage.read_partition(config, f"evaluations_{vertical}", day)
     judged = {name: rows[name].to_numpy() for name in ("baseline", "candidate", "fm")}
     if champion is not None:
@@ -122,11 +144,14 @@ def _judge(
     today = JudgedRows(day, labels, users, {n: p for n, p in judged.items() if n != "fm"}, kind)
     days = newest_with_clicks(chain([today], _earlier_rows(config, vertical, day)), config.gates.min_eval_clicks)
     evidence = pool(days, seed=config.runtime.seed)
-    if champion is not None and day_of(champion) > day:
-        why = f"the champion, version {champion.version}, is of {day_of(champion)}, after {day}"
+    if serving is not None and day_of(serving) > day:
+        why = f"the champion, version {serving.version}, is of {day_of(serving)}, after {day}"
         decision = Decision(None, [why])
     else:
         decision = judge(evidence, quality=quality_passed(config, day), gates=config.gates)
+        if decision.winner is None and serving is not None and day_of(serving) == day:
+            stays = f"the alias {CHAMPION} stays on version {serving.version}, which is of {day}, too"
+            decision = Decision(None, [*decision.reasons, stays])
     verdict = PromotionVerdict(
         day=day,
         vertical=vertical,
@@ -138,6 +163,7 @@ def _judge(
             "champion": str(champion.version) if champion else None,
         },
         champion_transfer=kind,
+        serving=str(serving.version) if serving else None,
         metrics={name: m.as_dict() for name, m in metrics.items()} | ({} if champion else {"champion": None}),
         uncalibrated={
             name: evaluate(labels, probabilities, users=users).as_dict() for name, probabilities in raw.items()
@@ -266,8 +292,17 @@ def _outcome(verdict: PromotionVerdict, contender: Contender) -> str:
     return "refused" if verdict.winner is None else f"the {verdict.winner} won"
 
 
+def _tag_versions(client: MlflowClient, name: str, contenders: Versions, verdict: PromotionVerdict) -> None:
+    """Tags the versions of the day with what became of them."""
+    for contender, version in contenders.items():
+        client.set_model_version_tag(name, version.version, "gate", _outcome(verdict, contender))
+    warnings = "; ".join(verdict.warnings)
+    client.set_model_version_tag(name, contenders["candidate"].version, "warnings", warnings)
+
+
 def _promote(client: MlflowClient, name: str, winner: ModelVersion, champion: ModelVersion | None) -> None:
-    if champion is not None and champion.version != winner.version:
+    """Moves the aliases; `previous` goes to the champion of before the day, never to a model of the day itself."""
+    if champion is not None:
         client.set_registered_model_alias(name, PREVIOUS, champion.version)
     client.set_registered_model_alias(name, CHAMPION, winner.version)
 
@@ -284,5 +319,5 @@ def _earlier_verdict(config: PlatformConfig, vertical: str, day: date, contender
     if not storage.has_partition(config, f"verdicts_{vertical}", day):
         return None
     verdict = PromotionVerdict.from_json(storage.read_manifest(config, f"verdicts_{vertical}", day)["extra"])
-    same = all(verdict.versions[name] == str(version.version) for name, version in contenders.items())
+    same = all(verdict.versions.get(name) == str(version.version) for name, version in contenders.items())
     return verdict if same else None

@@ -39,7 +39,7 @@ def run(config: PlatformConfig, *, days: int, console: Console) -> int:
     done = days_done(config)
     todo = next_days(config, done=done, days=days)
     if not todo:
-        console.print(f"The log of {config.data_source} ends on {config.source.last_day}; every day of it is done.")
+        console.print(f"{_end_of_log(config)} Nothing is left to run.")
     for number, day in enumerate(todo, start=1):
         title = f"{config.data_source} · day {day} ({number} of {len(todo)})"
         if not _run_day(airflow, watch, day, title=title, console=console):
@@ -47,14 +47,17 @@ def run(config: PlatformConfig, *, days: int, console: Console) -> int:
     for day in todo or sorted(done)[-1:]:
         _show_results(config, day, console)
     if len(todo) < days and todo:
-        console.print(f"The log of {config.data_source} ends on {config.source.last_day}.")
+        console.print(_end_of_log(config))
     show_addresses(config, console, day=max([*todo, *done], default=None))
     return 0
 
 
 def next_days(config: PlatformConfig, *, done: set[date], days: int) -> list[date]:
-    """Returns the days to run: the `days` oldest that are not done, and the bootstrap day besides if none is done."""
-    todo = [day for day in storage.platform_days(config) if day not in done]
+    """Returns the days to run: the `days` oldest that are not done, and the bootstrap day besides if none is done.
+
+    A day of a live log that has not ended is none of them.
+    """
+    todo = [day for day in storage.platform_days(config) if day not in done and not storage.open_until(config, day)]
     return todo[: days if done else days + 1]
 
 
@@ -72,6 +75,13 @@ def show_addresses(config: PlatformConfig, console: Console, *, day: date | None
     if day is not None:
         path = storage.report_dir(config, day).relative_to(storage.docs_dir(config))
         console.print(f"Report     {services.docs_url(config)}/{path}/")
+
+
+def _end_of_log(config: PlatformConfig) -> str:
+    """Says why there are no more days to run."""
+    if storage.open_until(config, config.source.last_day):
+        return f"The log of {config.data_source} is live, and no other day of it has ended."
+    return f"The log of {config.data_source} ends on {config.source.last_day}."
 
 
 def _connect(config: PlatformConfig, watch: servers.Watch, console: Console) -> Airflow:

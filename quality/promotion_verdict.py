@@ -20,6 +20,7 @@ class PromotionVerdict:
     reasons: list[str]
     versions: dict[str, str | None] = field(default_factory=dict)  # of candidate, baseline and champion before
     champion_transfer: Transfer | None = None  # what the champion before takes from the FM; None: there was none
+    serving: str | None = None  # the version that the alias champion named: the champion before, or one of since
     metrics: Mapping[str, Figures | None] = field(default_factory=dict)  # by model; empty: there is no verdict
     uncalibrated: Mapping[str, Figures] = field(default_factory=dict)  # the same before the calibration layer
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)  # each model's layer, what it was fitted on

@@ -16,7 +16,7 @@ from data.sources import chosen_source
 from quality.day_quality import STAGES, quality_passed, results_table
 from quality.freshness import ages_h
 from quality.promotion_verdict import PromotionVerdict
-from reports.lineage import Partition, missing, partitions
+from reports.lineage import Lineage, Partition, missing, partitions
 from reports.model_facts import ModelFacts, candidate, foundation_parameters
 from reports.verdicts import platform_days, verdict, verdicts_until
 
@@ -139,7 +139,8 @@ def collect(config: PlatformConfig, day: date, verticals: list[str] | None = Non
     columns = ["user_id", "item_id", "vertical", "label"]
     examples = storage.read_partition(config, "examples", day, columns=columns)
     ingested = _extra(config, "events", day)
-    committed = partitions(config, day)
+    lineage = Lineage(config)
+    committed = partitions(lineage, day)
     past = [f for d in platform_days(config, day) if (f := _foundation(config, d)) is not None]
     start, end = storage.day_window(config, day)
     return DayFacts(
@@ -160,7 +161,7 @@ def collect(config: PlatformConfig, day: date, verticals: list[str] | None = Non
         foundation_days=past,
         foundation_architecture=config.foundation_model.architecture,
         foundation_parameters=foundation_parameters(config, day),
-        verticals=[_vertical(config, name, day, examples) for name in config.verticals],
+        verticals=[_vertical(lineage, name, day, examples) for name in config.verticals],
         freshness=_freshness(config, day, examples),
         partitions=committed,
         missing=missing(config, day, verticals),
@@ -214,10 +215,11 @@ def _gate(config: PlatformConfig, stage: str, day: date) -> Gate:
     )
 
 
-def _vertical(config: PlatformConfig, name: str, day: date, examples: pa.Table) -> VerticalDay:
+def _vertical(lineage: Lineage, name: str, day: date, examples: pa.Table) -> VerticalDay:
+    config = lineage.config
     rows = examples.filter(pc.equal(examples["vertical"], name))
-    judged = verdict(config, name, day)
-    past = verdicts_until(config, name, day)
+    judged = verdict(lineage, name, day)
+    past = verdicts_until(lineage, name, day)
     evaluations = None
     if judged.metrics:
         columns = ["user_id", "item_id", "label", "candidate", "fm", "fm_history_item_ids"]

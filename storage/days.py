@@ -64,6 +64,14 @@ def first_instant(day: date, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(seconds[begins], UTC)
 
 
+def open_until(config: PlatformConfig, day: date) -> datetime | None:
+    """Returns the instant (UTC) at which a day of a live log ends, while that is to come; None of every other day."""
+    if not config.source.live:
+        return None
+    end = day_window(config, day)[1]
+    return end if end > datetime.now(UTC) else None
+
+
 def platform_days(config: PlatformConfig) -> list[date]:
     """Returns every platform day of the log, the bootstrap day first."""
     first = config.source.bootstrap_day

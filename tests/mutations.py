@@ -628,8 +628,8 @@ MUTATIONS = [
     Mutation(
         "a replaced partition of an earlier day outdates nothing",
         "reports/lineage.py",
-        "if _changed(config, source, content_hash):",
-        "if _changed(config, source, content_hash) and source.endswith(str(day)):",
+        "if self.changed(source, content_hash) else",
+        "if self.changed(source, content_hash) and source[-10:] == name[-10:] else",
         "tests/reports/test_lineage.py",
     ),
     Mutation(
@@ -645,6 +645,29 @@ MUTATIONS = [
         """return _compare(candidate < baseline, figure, "<", ">=", bound)""",
         """return _compare(candidate < baseline + 1, figure, "<", ">=", bound)""",
         "tests/quality/test_gate.py",
+    ),
+    Mutation(
+        "a day that is run again is judged against a model that has learnt its rows",
+        "jobs/promote_vertical.py",
+        "champion = champion_before(run.client, name, day) if serving else None",
+        "champion = serving",
+        "tests/jobs/test_promote_vertical.py::test_a_champion_of_a_later_day_stays_and_what_it_predicts_is_not_kept",
+    ),
+    Mutation(
+        "a run killed after the promotion is never logged",
+        "jobs/promote_vertical.py",
+        """        _track(run, verdict)
+        _tag_versions(run.client, name, contenders, verdict)""",
+        """            _track(run, verdict)
+            _tag_versions(run.client, name, contenders, verdict)""",
+        "tests/jobs/test_promote_vertical.py::test_a_run_killed_after_the_promotion_is_logged_by_the_next",
+    ),
+    Mutation(
+        "a live day is run before it has ended",
+        "jobs/plan_day.py",
+        "<= config.source.last_day and not storage.open_until(config, day)",
+        "<= config.source.last_day",
+        "tests/jobs/test_plan_day.py",
     ),
     Mutation(
         "few clicks let a candidate be the first champion",

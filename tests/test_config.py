@@ -46,6 +46,11 @@ def line_of(text: str) -> int:
             "restarts: -1",
             "foundation_model.training.restarts: Input should be greater",
         ),
+        (
+            "eval_fraction: 0.2",
+            "eval_fraction: 0.6",  # its rows would reach into the half that the first day learns before it is scored
+            "foundation_model.eval_fraction: Input should be less than or equal to 0.5, found 0.6",
+        ),
         ("device: auto", "device: tpu", "runtime.device: Input should be 'auto', 'cpu' or 'cuda', found 'tpu'"),
         ("  min_rows: 100", "  min_row: 100", "gates.min_row: unknown key"),
         ("history_days: 30\n  user", "history_days: 3\n  user", "windows_days [1, 7, 30] reach beyond history_days 3"),

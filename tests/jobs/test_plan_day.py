@@ -1,11 +1,12 @@
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime, tzinfo
 
 import pytest
 
 import storage
 from config import PlatformConfig
 from jobs import plan_day
+from local.run import next_days
 from tests.done_days import finish
 
 
@@ -55,3 +56,42 @@ def test_at_the_end_of_the_log_there_is_nothing_to_do(tiny_config: PlatformConfi
     config = tiny_config.changed(sources={"synthetic": {"last_day": date(2026, 1, 2)}})
     finish(config, "2026-01-02")
     assert "every day of synthetic is done" in plan_day.main(config)["skipped"]
+
+
+@pytest.fixture
+def live(tiny_config: PlatformConfig, monkeypatch: pytest.MonkeyPatch) -> PlatformConfig:
+    """A live log of Berlin, whose day 2026-01-04 has begun and ends in four hours."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls(2026, 1, 4, 19, tzinfo=UTC).astimezone(tz)
+
+    monkeypatch.setattr("storage.days.datetime", Clock)
+    return tiny_config.changed(sources={"synthetic": {"live": True, "time_zone": "Europe/Berlin"}})
+
+
+def test_a_live_day_that_has_not_ended_is_refused(live: PlatformConfig) -> None:
+    finish(live, "2026-01-02", "2026-01-03")
+    told = "day 2026-01-04 ends at 2026-01-04 23:00 UTC, and what comes until then would not be learnt"
+    with pytest.raises(ValueError, match=told):
+        plan_day.main(live, day="2026-01-04", logical_day="2026-01-04", force=True)
+    closed = live.changed(sources={"synthetic": {"live": False}})
+    assert plan_day.main(closed, day="2026-01-04") == {"day": "2026-01-04"}
+
+
+def test_a_live_days_logical_date_gives_way_to_the_next_day_that_has_ended(live: PlatformConfig) -> None:
+    finish(live, "2026-01-02")
+    assert plan_day.main(live, logical_day="2026-01-04") == {"day": "2026-01-03"}
+    assert plan_day.main(live, logical_day="2026-01-03") == {"day": "2026-01-03"}
+
+
+def test_where_every_live_day_that_has_ended_is_done_it_is_said_when_the_next_one_ends(live: PlatformConfig) -> None:
+    finish(live, "2026-01-02", "2026-01-03")
+    skipped = "every day of synthetic that has ended is done; day 2026-01-04 ends at 2026-01-04 23:00 UTC"
+    for logical_day in ("", "2026-01-04", "2026-01-05"):
+        assert plan_day.main(live, logical_day=logical_day) == {"skipped": skipped}
+
+
+def test_make_run_stops_at_the_last_live_day_that_has_ended(live: PlatformConfig) -> None:
+    assert next_days(live, done=set(), days=9) == [date(2026, 1, 2), date(2026, 1, 3)]

@@ -63,10 +63,33 @@ def platform(tiny_config: PlatformConfig) -> PlatformConfig:
         write_day(tiny_config, day, verticals=["feed"])
         for transfer in ("fm", "none"):
             tags = {"day": str(day), "weights": f"weights-{day}", "transfer": transfer, "vertical": "feed"}
+            tags["champion_before"] = "1" if day == DAY else ""
             client.create_model_version(NAME, source=str(storage.mlflow_dir(tiny_config)), tags=tags)
         storage.partition_dir(tiny_config, "verdicts_feed", day).rename(tiny_config.storage.root + f"/{day}")
     client.set_registered_model_alias(NAME, CHAMPION, "1")
     return tiny_config
+
+
+def serve(config: PlatformConfig, day: date, *, champion_before: str) -> None:
+    """Makes the champion a version 5 of a day, with version 1 the one before: promoted by another run."""
+    client = tracking_client(config)
+    tags = {"day": str(day), "weights": "others", "transfer": "fm", "champion_before": champion_before}
+    client.create_model_version(NAME, source=str(storage.mlflow_dir(config)), tags=tags)
+    client.set_registered_model_alias(NAME, CHAMPION, "5")
+    client.set_registered_model_alias(NAME, PREVIOUS, "1")
+
+
+def aliases(config: PlatformConfig) -> tuple[str, str]:
+    """The versions that champion and previous name."""
+    client = tracking_client(config)
+    champion, previous = (version_at(client, NAME, alias) for alias in (CHAMPION, PREVIOUS))
+    assert champion is not None and previous is not None
+    return str(champion.version), str(previous.version)
+
+
+def by_version(config: PlatformConfig, version: Any) -> Champion:
+    """A load_version: version 5 has learnt the held-out rows, so that nothing compares with it."""
+    return Champion({"1": 0.4, "5": 1.0}[str(version.version)])
 
 
 def promote(
@@ -227,3 +250,99 @@ def test_the_rows_of_the_day_are_kept_for_the_days_after(
     np.testing.assert_array_equal(kept["champion"].to_numpy(), predictions(0.4))
     np.testing.assert_array_equal(kept["baseline"].to_numpy(), predictions(0.3))
     assert kept["label"].to_pylist() == evaluations({})["label"].to_pylist()
+
+
+def test_a_day_that_is_run_again_is_judged_against_the_champion_before_it(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(platform, DAY, champion_before="1")
+    verdict = promote(platform, monkeypatch, load=by_version)
+    assert (verdict["winner"], verdict["versions"]["champion"]) == ("candidate", "1")
+    assert verdict["transfer_ratio"] is not None  # the champion is of the day before
+    assert aliases(platform) == ("3", "1")  # not 5, whose run of the day was replaced
+    kept = storage.read_partition(platform, "verdicts_feed", DAY)
+    np.testing.assert_array_equal(kept["champion"].to_numpy(), predictions(0.4))
+
+
+def test_a_champion_of_the_day_stays_where_nobody_wins_and_the_verdict_says_so(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(platform, DAY, champion_before="1")
+    verdict = promote(platform, monkeypatch, load=by_version, candidate=0.2, baseline=0.1)
+    assert verdict["winner"] is None and verdict["versions"]["champion"] == "1"
+    assert verdict["reasons"][-1] == f"the alias champion stays on version 5, which is of {DAY}, too"
+    assert aliases(platform) == ("5", "1")
+
+
+def test_on_the_first_day_run_again_there_is_no_champion_to_compare_with(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(platform, DAY, champion_before="")
+    verdict = promote(platform, monkeypatch, load=by_version)
+    assert (verdict["winner"], verdict["versions"]["champion"]) == ("candidate", None)
+    assert "champion" not in storage.read_partition(platform, "verdicts_feed", DAY).column_names
+
+
+def test_a_champion_of_a_later_day_stays_and_what_it_predicts_is_not_kept(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(platform, date(2026, 1, 4), champion_before="3")
+    verdict = promote(platform, monkeypatch, load=by_version)
+    assert verdict["reasons"] == [f"the champion, version 5, is of 2026-01-04, after {DAY}"]
+    assert aliases(platform) == ("5", "1")
+    kept = storage.read_partition(platform, "verdicts_feed", DAY)
+    np.testing.assert_array_equal(kept["champion"].to_numpy(), predictions(0.4))
+
+
+def killed_in(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Lets a step of the job fail the first time."""
+    done, calls = getattr(promote_vertical, step), []
+
+    def fails_once(*arguments: Any) -> Any:
+        calls.append(step)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return done(*arguments)
+
+    monkeypatch.setattr(promote_vertical, step, fails_once)
+
+
+@pytest.mark.parametrize("step", ["_track", "_tag_versions"])
+def test_a_run_killed_after_the_promotion_is_logged_by_the_next(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    killed_in(monkeypatch, step)
+    with pytest.raises(KeyboardInterrupt):
+        promote(platform, monkeypatch, candidate=0.35, champion=0.3)
+    assert aliases(platform) == ("3", "1")
+    verdict = promote_vertical.main(platform, day=DAY, vertical="feed")
+    assert verdict["winner"] == "candidate" and verdict["versions"]["champion"] == "1"
+    assert aliases(platform) == ("3", "1")
+    run, client = gate_run(platform), tracking_client(platform)
+    assert run.info.status == "FINISHED" and run.data.tags["winner"] == "candidate"
+    assert run.data.metrics["headroom_ratio"] == pytest.approx(verdict["headroom_ratio"])
+    tags = [client.get_model_version(NAME, version).tags for version in ("3", "4")]
+    assert [of["gate"] for of in tags] == ["promoted", "the candidate won"]
+    assert tags[0]["warnings"] == verdict["warnings"][0]
+
+
+def test_a_run_killed_before_the_promotion_is_taken_up_although_the_champion_is_of_the_day(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(platform, DAY, champion_before="1")
+    killed_in(monkeypatch, "_promote")
+    with pytest.raises(KeyboardInterrupt):
+        promote(platform, monkeypatch, load=by_version)
+    assert aliases(platform) == ("5", "1")
+    assert promote_vertical.main(platform, day=DAY, vertical="feed")["winner"] == "candidate"
+    assert aliases(platform) == ("3", "1")
+
+
+def test_a_day_that_had_no_candidate_may_have_one_when_it_is_run_again(
+    platform: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = evaluations({"baseline": 0.3}).slice(0, 0)
+    storage.write_partition(platform, "evaluations_feed", DAY, rows, extra={storage.NO_CANDIDATE: "no impressions"})
+    without = promote_vertical.main(platform, day=DAY, vertical="feed")
+    assert without["reasons"] == ["no impressions: the champion stays, version 1"]
+    assert promote(platform, monkeypatch)["winner"] == "candidate"

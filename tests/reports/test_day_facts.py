@@ -1,5 +1,7 @@
+from collections import Counter
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +75,21 @@ def test_a_verdict_on_replaced_evaluations_does_not_count(tiny_config: PlatformC
     assert not feed.verdict.promoted
     assert "verdicts_feed was made from an earlier evaluations_feed" in feed.verdict.reasons[0]
     assert feed.past == {}
+
+
+def test_the_verticals_of_a_report_go_back_to_what_they_share_once(
+    tiny_config: PlatformConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_day(tiny_config, DAY, verticals=tiny_config.verticals)
+    read, reads = storage.read_manifest, Counter[str]()
+
+    def read_manifest(config: PlatformConfig, table: str, day: date) -> dict[str, Any]:
+        reads[table] += 1
+        return read(config, table, day)
+
+    monkeypatch.setattr(storage, "read_manifest", read_manifest)
+    assert all(list(vertical.past) == [DAY] for vertical in collect(tiny_config, DAY).verticals)
+    assert reads["fm_evaluations"] == 2  # once more to be listed itself
 
 
 def test_soft_labels_of_a_replaced_snapshot_are_told(tiny_config: PlatformConfig) -> None:
