@@ -167,8 +167,6 @@ def _text(column: pl.Series) -> pl.Series:
         if kind.time_zone is None:
             return column.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
         return column.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
-    if kind == pl.Boolean:
-        return column.cast(pl.Int8).cast(pl.String)
     if kind.is_float():
         return as_ids(column)[0]
     if _unreadable(kind):
