@@ -142,11 +142,12 @@ def _bare(text: str, delimiter: str, columns: dict[str, int]) -> pl.DataFrame:
 
 
 def _frame(path: Path, rows: list[list[str] | Line], columns: dict[str, int]) -> pl.DataFrame:
+    """Reads records; as in `_bare`, a value of no characters is null."""
     malformed = any(isinstance(row, Line) for row in rows)
     values: dict[str, Sequence[str | None]] = {}
     if malformed:
         for name, n in columns.items():
-            values[name] = [None if isinstance(row, Line) else row[n] for row in rows]
+            values[name] = [None if isinstance(row, Line) else row[n] or None for row in rows]
         values[REFUSED] = [
             f"malformed line of {path.name}: {row.why}" if isinstance(row, Line) else None for row in rows
         ]
@@ -154,5 +155,5 @@ def _frame(path: Path, rows: list[list[str] | Line], columns: dict[str, int]) ->
         values[RAW_PLACE] = [f"{path}, line {row.number}" if isinstance(row, Line) else None for row in rows]
     elif rows:
         by_column = list(zip(*rows, strict=True))
-        values = {name: by_column[n] for name, n in columns.items()}
+        values = {name: [value or None for value in by_column[n]] for name, n in columns.items()}
     return pl.DataFrame(values, schema=dict.fromkeys(values or columns, pl.String))
