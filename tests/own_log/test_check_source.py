@@ -247,6 +247,18 @@ def test_names_that_config_refuses_are_left_out_with_another_name(look, folder, 
     assert page.ingest(capsys)["quarantined"] == {}
 
 
+def test_names_that_no_later_job_can_use_are_left_out_with_another_name(look, folder, capsys):
+    rows = shown().rename({"advertiser": "utm:source", "surface": 'the "surface"'})
+    rows.with_row_index("").write_csv(folder / "log.csv")  # as pandas writes its index
+    page = look(folder)
+    assert page.code == 0
+    text = squeezed(page)
+    assert "(a colon, double quote, star, backtick or backslash): rename it to utm_source: utm:source" in text
+    assert "rename it to the_surface" in text and "(an empty name): rename it to feature" in text
+    assert not {"utm:source", 'the "surface"', ""}.intersection(*page.source["columns"].values())
+    assert page.ingest(capsys)["quarantined"] == {}
+
+
 def test_what_a_whole_request_has_in_common_is_not_the_users(look, folder):
     shown(requests_a_day=60, ads=30).write_csv(folder / "log.csv")
     columns = look(folder).source["columns"]
