@@ -43,7 +43,8 @@ def read_csv(path: Path, form: Format, wanted: dict[str, str], sample: int | Non
         The rows in the order of the file, all column names of the file, and how many rows it has.
 
     Raises:
-        ValueError: the file cannot be unpacked or decoded, or its lines and the rows read from them do not agree.
+        ValueError: the file cannot be unpacked or decoded, it has a wanted column twice, or its lines and the rows read
+            from them do not agree.
     """
     try:
         with _text(path, form) as text:
@@ -92,6 +93,9 @@ def _read(path: Path, text: IO[str], form: Format, wanted: dict[str, str], sampl
         return Read(pl.DataFrame(), [], 0)
     if isinstance(header, Line):
         raise ValueError(f"{path}, line {header.number}, where the column names should be: {header.why}")
+    for source in wanted.values():
+        if header.count(source) > 1:
+            raise ValueError(f"{path} has the column {source!r} twice: rename one")
     reader.width = len(header)
     columns = {name: header.index(source) for name, source in wanted.items() if source in header}
     if not columns:

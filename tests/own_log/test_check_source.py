@@ -419,6 +419,25 @@ def test_the_entry_that_stands_in_platform_yaml_is_checked(look, folder, capsys)
     assert "label: there is no column 'gone'" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_column_that_stands_twice_is_to_be_renamed(look, folder, capsys):
+    text = shown().write_csv(datetime_format="%Y-%m-%d %H:%M:%S")
+    (folder / "log.csv").write_text(text)
+    file = look(folder).paste()
+    (folder / "log.csv").write_text(text.replace("price", "plan", 1))
+    page = look(folder)
+    assert page.code == 1 and "log.csv has the column 'plan' twice: rename one" in squeezed(page)
+    assert command(["check_source", "--config", str(file)]) == 1
+    assert "log.csv has the column 'plan' twice: rename one" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_column_that_no_entry_names_may_stand_twice(look, folder, capsys):
+    rows = shown().with_columns(a=1, b=2)
+    rows.write_csv(folder / "log.csv", datetime_format="%Y-%m-%d %H:%M:%S")
+    file = look(folder).paste()
+    (folder / "log.csv").write_text((folder / "log.csv").read_text().replace("a,b\n", "a,a\n", 1))
+    assert command(["check_source", "--config", str(file)]) == 0
+
+
 def test_a_shipped_source_has_nothing_to_check(capsys, tiny_config: PlatformConfig):
     assert command(["check_source"]) == 1
     assert "has a reader of its own" in capsys.readouterr().err
