@@ -5,6 +5,7 @@ doubled. A quote in the middle of an unquoted value (`tv 42"`) is a character li
 so costs itself alone: where an unpaired quote has swallowed the lines behind it, these are read again, each by itself.
 """
 
+import codecs
 import gzip
 import io
 import zlib
@@ -62,8 +63,8 @@ def read_csv(path: Path, form: Format, wanted: dict[str, str], sample: int | Non
 def _text(path: Path, form: Format) -> IO[str]:
     with _bytes(path) as stream:
         start = stream.read(2)
-    encoding = form.encoding
-    if encoding.lower().replace("-", "") == "utf8":
+    encoding = codecs.lookup(form.encoding).name  # in Python's one spelling of many
+    if encoding == "utf-8":
         if start in BYTE_ORDER_MARKS:
             raise ValueError(
                 f"{path} is UTF-16, by its first two bytes: set the source's format.encoding: utf-16, "
