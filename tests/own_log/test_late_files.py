@@ -182,15 +182,21 @@ def test_of_a_file_that_grows_only_the_days_whose_rows_have_changed_are_late(und
 
 
 @pytest.mark.parametrize("other", [line("a4", day=4, category='"tv, 42"'), line("a4", day=4) + "torn\n"])
-@pytest.mark.parametrize("where", ["behind", "before"])
-def test_how_rows_of_another_day_are_written_makes_no_day_late(log: Log, other: str, where: str):
-    rows = [line("a1", day=1), line("a2", day=2, country=""), "torn, too\n", line("a3", day=3, age="")]
+def test_how_rows_of_another_day_are_written_makes_no_day_late(log: Log, other: str):
+    rows = [line("a1", day=1), line("a2", day=2, country=""), line("a3", day=3, age="")]
     log.write("growing.csv", *rows)
     log = landed(log, 2, 3)
-    rows = [*rows, other] if where == "behind" else [line("a4", day=4), other, *rows]
-    log.write("growing.csv", *rows)
+    log.write("growing.csv", *rows, other)
     assert said(log) == {}
-    log.write("growing.csv", *(row.replace("torn, too", "torn") for row in rows))
+
+
+def test_a_malformed_line_counts_for_its_text_and_not_for_where_it_lies(log: Log):
+    rows = [line("a2", day=2), "torn\n", line("a3", day=3)]
+    log.write("growing.csv", *rows)
+    log = landed(log, 2, 3)
+    log.write("growing.csv", line("a4", day=4), *rows)
+    assert said(log) == {}
+    log.write("growing.csv", *(row.replace("torn", "torn again") for row in rows))
     assert said(log) == {"2026-03-02": "changed: growing.csv"}
 
 
