@@ -81,6 +81,7 @@ MODULE_ATTRIBUTES = {
     "state_dict", "to", "to_empty", "train", "training", "type", "update", "values", "xpu", "zero_grad",
 }
 # fmt: on
+MARKS = frozenset(':"*`\\')  # Feast cuts names at a colon; to SQL and Spark the others mean something
 COMPUTED_COLUMN = re.compile(
     r"(user|item)_(impressions|clicks|ctr)_\d+d|user_.+_(impressions|clicks)|(fm_)?history_.+|fm_.+"
 )
@@ -88,8 +89,12 @@ COMPUTED_COLUMN = re.compile(
 
 def name_refused(feature: str) -> str | None:
     """Says why a feature of the user's own log may not have this name; None where it may."""
+    if not feature.strip():
+        return "an empty name"
     if "." in feature or feature.startswith("_"):
         return "a dot or a leading underscore"
+    if MARKS.intersection(feature):
+        return "a colon, double quote, star, backtick or backslash"
     taken = feature.lower() in PLATFORM_COLUMNS or COMPUTED_COLUMN.fullmatch(feature.lower())
     return "the platform uses it" if taken or feature in MODULE_ATTRIBUTES else None
 
@@ -125,7 +130,8 @@ class ColumnMapping(Section):
             if lowered.count(name.lower()) > 1:
                 raise ValueError(f"{name} and another feature differ in upper and lower case only; rename one")
             if why := name_refused(name):
-                raise ValueError(f"a feature may not be called {name} ({why}): rename the column in your files")
+                called = name if name.strip() else repr(name)
+                raise ValueError(f"a feature may not be called {called} ({why}): rename the column in your files")
         allowed = ["item_id", *self.item_categorical]
         for name in self.crosses:
             if name not in allowed:

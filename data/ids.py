@@ -1,8 +1,9 @@
-"""Ids as text: the same id is the same text, whatever type and whichever file it comes in.
+"""Ids and categories as text: the same one is the same text, whatever type and whichever file it comes in.
 
 A whole number is written alike from an integer, a float and a decimal column, and from text that a float was written as
 (`7.0`, as pandas writes integers beside a gap). All other text is taken as it stands: `007` is not `7`.
-A float holds every whole number only up to a size; from there on two ids may have become one, so none is taken.
+A float holds every whole number only up to a size; from there on two ids may have become one, so none is taken; a
+category is, as it stands.
 """
 
 import re
@@ -59,14 +60,8 @@ def as_ids(column: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 def as_text(column: pl.Series) -> pl.Series:
-    """Returns categories as strings; a whole number is written alike from an integer and a float column."""
-    kind = column.dtype
-    if kind.is_float():
-        return as_ids(column)[0]
-    if kind.is_nested() or kind in (pl.Binary, pl.Object):
-        return pl.Series(column.name, [None] * len(column), dtype=pl.String)
-    text = column.cast(pl.String)
-    return text.set(text.str.strip_chars() == "", None)
+    """Returns categories as strings, read as ids are; a float too large for an id stays as it stands."""
+    return as_ids(column)[0]
 
 
 def ids_of_request(values: Sequence[Any], name: str) -> list[str | None]:

@@ -19,7 +19,7 @@ NO_USER = "null user_id"  # the reason
 MAX_SECONDS, MAX_MILLISECONDS, MAX_MICROSECONDS = 10**11, 10**14, 10**17
 # Numbers between these that are a date when read as YYYYMMDD are that date, not seconds of the year 1970.
 FIRST_YYYYMMDD, LAST_YYYYMMDD = 1970_01_01, 2100_12_31
-OFFSET_FORMAT = "%Y-%m-%d %H:%M:%S%.f%#z"
+OFFSET_FORMATS = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
 CLOCK_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")
 UTC_SUFFIX = r"(Z|\s*UTC)$"
 
@@ -165,8 +165,9 @@ def _clock(column: pl.Series, time_zone: str, twice: Literal["earliest", "latest
     stripped = pl.col("text").str.strip_chars()
     text = stripped.str.replace(UTC_SUFFIX, "").str.replace("T", " ", literal=True)
     clocks = [text.str.to_datetime(format, strict=False, time_unit="us") for format in CLOCK_FORMATS]
+    offsets = [text.str.to_datetime(format, strict=False, time_unit="us", time_zone="UTC") for format in OFFSET_FORMATS]
     read = pl.DataFrame({"text": column}).select(
-        offset=text.str.to_datetime(OFFSET_FORMAT, strict=False, time_unit="us", time_zone="UTC"),
+        offset=pl.coalesce(offsets),
         in_utc=stripped.str.contains(UTC_SUFFIX),
         clock=pl.coalesce(clocks),
         day=text.str.to_date("%Y-%m-%d", strict=False),

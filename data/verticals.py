@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import polars as pl
 
 from config import Vertical
+from data.ids import as_text
 
 
 def assign_verticals(events: pl.DataFrame, verticals: Mapping[str, Vertical]) -> pl.DataFrame:
     """Adds the column `vertical`, after item_id.
 
     A row goes to the first vertical, as listed, whose filter matches it; else to the vertical without a filter; where
-    there is none, its vertical is null.
+    there is none, its vertical is null. A filter's values are read as categories are: "1.0" is "1".
 
     Raises:
         ValueError: a filter names a column that the events do not have.
@@ -23,7 +24,7 @@ def assign_verticals(events: pl.DataFrame, verticals: Mapping[str, Vertical]) ->
                 f"have; their columns: {', '.join(events.columns)}"
             )
     taken = [
-        pl.when(pl.col(vertical.column).cast(pl.String).is_in(vertical.values)).then(pl.lit(name))
+        pl.when(pl.lit(_matches(events[vertical.column], vertical.values))).then(pl.lit(name))
         for name, vertical in verticals.items()
         if vertical.column is not None
     ]
@@ -31,3 +32,7 @@ def assign_verticals(events: pl.DataFrame, verticals: Mapping[str, Vertical]) ->
     chosen = pl.coalesce(*taken, pl.lit(rest, dtype=pl.String)).alias("vertical")
     position = events.columns.index("item_id") + 1
     return events.with_columns(chosen).select(*events.columns[:position], "vertical", *events.columns[position:])
+
+
+def _matches(column: pl.Series, values: list[str]) -> pl.Series:
+    return as_text(column).is_in(as_text(pl.Series(values)).to_list())

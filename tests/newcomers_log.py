@@ -13,6 +13,7 @@ from jobs import ingest
 
 HEADER = "id,ts,user,ad,clicked,country,age,category,price,placement"
 DAYS = {n: date(2026, 3, n) for n in range(1, 6)}
+NEVER = ("0001-01-01T00:00:00Z", "9999-12-31 23:59:59", "9999-12-31T23:59:59-02:00")  # as logs write it
 
 
 def line(name: str, day: int = 3, **values: object) -> str:

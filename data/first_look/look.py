@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -187,7 +188,9 @@ def _said(form: Format) -> str:
 
 
 def _read(look: Look, rows: int) -> None:
-    look.sample = take(look.path, spread(look.path, look.files), rows, reader(look.form))
+    mapping = look.config.source.columns if look.config and look.entry_given else None
+    used = None if mapping is None else {*mapping.features, *chain(*_told(mapping).values())}
+    look.sample = take(look.path, spread(look.path, look.files), rows, reader(look.form, used))
     look.undecided += [
         why if str(path) in why else f"{path}: {why}" for path, why in list(look.sample.unreadable.items())[:3]
     ]

@@ -1,6 +1,6 @@
 """Draws a sample of a log: rows of files that are spread over its span, with bounded memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -96,11 +96,17 @@ def _with_points(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col(name).str.replace(",", ".", literal=True) for name in texts)
 
 
-def reader(form: Format) -> Callable[[Path, int], Read]:
-    """Returns a function that reads every column of a file under its own name; malformed lines are left out."""
+def reader(form: Format, used: Collection[str] | None = None) -> Callable[[Path, int], Read]:
+    """Returns a function that reads every column of a file under its own name; malformed lines are left out.
+
+    Args:
+        form: how CSV files are written.
+        used: the columns that an entry names; others may stand twice, and are left out then. None: none may.
+    """
 
     def read(path: Path, sample: int) -> Read:
         names = read_rows(path, form, {}, (), (), sample=1).names
+        names = [name for name in names if used is None or name in used or names.count(name) == 1]
         found = read_rows(path, form, {ROW + name: name for name in names}, (), (), sample=sample)
         usable = found.rows
         if NOTES[0] in usable.columns:

@@ -117,7 +117,8 @@ class Records:
         marks = [str(self._dialect[mark]) for mark in ("quotechar", "escapechar") if self._dialect[mark] is not None]
         delimiter, within = str(self._dialect["delimiter"]), self.width - 1
         return (
-            not any(mark in text for mark in marks)
+            delimiter.isascii()  # polars takes one byte
+            and not any(mark in text for mark in marks)
             and text.count("\r") == text.count("\r\n")
             and all(line.count(delimiter) == within for line in block)
             and is_text(text)

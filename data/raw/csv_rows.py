@@ -5,6 +5,7 @@ doubled. A quote in the middle of an unquoted value (`tv 42"`) is a character li
 so costs itself alone: where an unpaired quote has swallowed the lines behind it, these are read again, each by itself.
 """
 
+import codecs
 import gzip
 import io
 import zlib
@@ -43,7 +44,8 @@ def read_csv(path: Path, form: Format, wanted: dict[str, str], sample: int | Non
         The rows in the order of the file, all column names of the file, and how many rows it has.
 
     Raises:
-        ValueError: the file cannot be unpacked or decoded, or its lines and the rows read from them do not agree.
+        ValueError: the file cannot be unpacked or decoded, it has a wanted column twice, or its lines and the rows read
+            from them do not agree.
     """
     try:
         with _text(path, form) as text:
@@ -61,8 +63,8 @@ def read_csv(path: Path, form: Format, wanted: dict[str, str], sample: int | Non
 def _text(path: Path, form: Format) -> IO[str]:
     with _bytes(path) as stream:
         start = stream.read(2)
-    encoding = form.encoding
-    if encoding.lower().replace("-", "") == "utf8":
+    encoding = codecs.lookup(form.encoding).name  # in Python's one spelling of many
+    if encoding == "utf-8":
         if start in BYTE_ORDER_MARKS:
             raise ValueError(
                 f"{path} is UTF-16, by its first two bytes: set the source's format.encoding: utf-16, "
@@ -92,6 +94,9 @@ def _read(path: Path, text: IO[str], form: Format, wanted: dict[str, str], sampl
         return Read(pl.DataFrame(), [], 0)
     if isinstance(header, Line):
         raise ValueError(f"{path}, line {header.number}, where the column names should be: {header.why}")
+    for source in wanted.values():
+        if header.count(source) > 1:
+            raise ValueError(f"{path} has the column {source!r} twice: rename one")
     reader.width = len(header)
     columns = {name: header.index(source) for name, source in wanted.items() if source in header}
     if not columns:
@@ -142,11 +147,12 @@ def _bare(text: str, delimiter: str, columns: dict[str, int]) -> pl.DataFrame:
 
 
 def _frame(path: Path, rows: list[list[str] | Line], columns: dict[str, int]) -> pl.DataFrame:
+    """Reads records; as in `_bare`, a value of no characters is null."""
     malformed = any(isinstance(row, Line) for row in rows)
     values: dict[str, Sequence[str | None]] = {}
     if malformed:
         for name, n in columns.items():
-            values[name] = [None if isinstance(row, Line) else row[n] for row in rows]
+            values[name] = [None if isinstance(row, Line) else row[n] or None for row in rows]
         values[REFUSED] = [
             f"malformed line of {path.name}: {row.why}" if isinstance(row, Line) else None for row in rows
         ]
@@ -154,5 +160,5 @@ def _frame(path: Path, rows: list[list[str] | Line], columns: dict[str, int]) ->
         values[RAW_PLACE] = [f"{path}, line {row.number}" if isinstance(row, Line) else None for row in rows]
     elif rows:
         by_column = list(zip(*rows, strict=True))
-        values = {name: by_column[n] for name, n in columns.items()}
+        values = {name: [value or None for value in by_column[n]] for name, n in columns.items()}
     return pl.DataFrame(values, schema=dict.fromkeys(values or columns, pl.String))

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from config import Format
 from data.ids import INEXACT, as_ids
-from data.raw.csv_rows import RAW_PLACE, REFUSED, read_csv
+from data.raw.csv_rows import NOTES, RAW_PLACE, REFUSED, read_csv
 from data.raw.own_files import TABLES
 from data.raw.sampling import Read, slices
 
@@ -141,7 +141,14 @@ def _unreadable(kind: pl.DataType) -> bool:
 
 
 def rows_hash(rows: pl.DataFrame) -> str:
-    """Returns a hash of rows, their columns and their order: equal in every run of one version of polars."""
+    """Returns a hash of rows, their columns and their order: equal in every run of one version of polars.
+
+    It is the same whatever else the file holds: where a row lies does not count, nor what only other rows tell.
+    """
+    silent = [
+        name for name in NOTES if name in rows.columns and (name == RAW_PLACE or rows[name].null_count() == rows.height)
+    ]
+    rows = rows.drop(silent)
     texts = [_text(rows[name]) if not _hashed_as_it_is(kind) else rows[name] for name, kind in rows.schema.items()]
     digest = hashlib.sha256(str(rows.schema).encode())
     digest.update(pl.DataFrame(texts).hash_rows().to_numpy().tobytes())
@@ -167,8 +174,6 @@ def _text(column: pl.Series) -> pl.Series:
         if kind.time_zone is None:
             return column.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
         return column.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
-    if kind == pl.Boolean:
-        return column.cast(pl.Int8).cast(pl.String)
     if kind.is_float():
         return as_ids(column)[0]
     if _unreadable(kind):

@@ -179,10 +179,13 @@ def _hashes(config: PlatformConfig, path: Path, rows: pl.DataFrame) -> dict[str,
         return {}
     if stamp is not None:
         return {str(max(stamp, source.bootstrap_day)): rows_hash(rows)}
-    known = instants(config.source, rows)
+    known = instants(source, rows)
     if known.null_count():  # of all rows, or of none
         return {EVERY_DAY: rows_hash(rows)}
-    oldest, newest = (instant.date() for instant in (known.min(), known.max()))  # type: ignore[union-attr]
+    within = known.filter(_in_log(config, known))  # a log has instants, too, of which Python has no date
+    if not len(within):
+        return {}
+    oldest, newest = (instant.date() for instant in (within.min(), within.max()))  # type: ignore[union-attr]
     first = max(source.bootstrap_day, oldest - timedelta(days=1))  # wherever the log's midnight lies
     last = min(source.last_day, max(first, newest + timedelta(days=1)))
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
@@ -247,9 +250,14 @@ def instants(source: Source, rows: pl.DataFrame) -> pl.Series:
 
 
 def _outside(config: PlatformConfig, known: pl.Series) -> pl.Series:
+    return known.filter(~_in_log(config, known).fill_null(True))
+
+
+def _in_log(config: PlatformConfig, known: pl.Series) -> pl.Series:
+    """Says which instants lie between first_day and last_day; null where there is none."""
     start = storage.day_window(config, config.source.bootstrap_day)[0]
     end = storage.day_window(config, config.source.last_day)[1]
-    return known.filter(~known.is_between(start, end, "left").fill_null(True))
+    return known.is_between(start, end, "left")
 
 
 def _strays(outside: pl.Series) -> str:
@@ -257,7 +265,8 @@ def _strays(outside: pl.Series) -> str:
 
 
 def _span(known: pl.Series) -> str:
-    return " to ".join(str(instant) for instant in (known.min(), known.max()))
+    ends = pl.concat([known.bottom_k(1), known.top_k(1)])
+    return " to ".join(ends.dt.strftime("%Y-%m-%d %H:%M:%S%.f%:z"))  # by polars: its years go beyond Python's
 
 
 def _name(config: PlatformConfig, path: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.ids import as_ids, ids_of_request
+from data.ids import as_ids, as_text, ids_of_request
 
 
 @pytest.mark.parametrize("value", [7, 7.0, np.int64(7), np.float64(7), np.float32(7), np.uint8(7), "7"])
@@ -24,6 +24,16 @@ def test_what_names_nobody_is_no_text(nobody: object) -> None:
 def test_a_float_that_cannot_hold_its_id_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match=r"user_id .* came as a float.* send ids as strings"):
         ids_of_request([7.0, value], "user_id")
+
+
+def test_a_category_is_one_text_from_every_type_and_none_is_refused() -> None:
+    written = ["1", "1.0", "1e+00", "-2.00", "007", "1.5", "1e5", "1e+16", " ", None]
+    read = ["1", "1", "1", "-2", "007", "1.5", "1e5", "1e+16", None, None]
+    assert as_text(pl.Series(written)).to_list() == read
+    assert as_text(pl.Series(written, dtype=pl.Categorical)).to_list() == read
+    assert as_text(pl.Series(["1.00", "1.50"]).cast(pl.Decimal(9, 2))).to_list() == ["1", "1.50"]
+    for column in ([1, 2], [1.0, 2.0], ["1.0", "2.0"]):
+        assert as_text(pl.Series(column)).to_list() == ["1", "2"]
 
 
 IDS = st.one_of(

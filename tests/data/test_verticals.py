@@ -24,6 +24,14 @@ def test_a_row_that_no_vertical_takes_has_none():
     assert assign_verticals(EVENTS.head(0), {"rest": Vertical()})["vertical"].dtype == pl.String
 
 
+@pytest.mark.parametrize("value", ["1", "1.0"])
+@pytest.mark.parametrize("column", [["1", "2"], [1, 2], [1.0, 2.0]])
+def test_a_filter_and_its_column_may_write_a_whole_number_as_a_float(value, column):
+    events = EVENTS.head(2).with_columns(pl.Series("tab", column))
+    verticals = {"main": Vertical(column="tab", values=[value]), "rest": Vertical()}
+    assert assign_verticals(events, verticals)["vertical"].to_list() == ["main", "rest"]
+
+
 def test_a_filter_on_an_unknown_column_names_it_and_the_known_ones():
     with pytest.raises(ValueError, match=r"verticals.main.column is 'tabb'.*item_id, label, tab"):
         assign_verticals(EVENTS, {"main": Vertical(column="tabb", values=["1"])})

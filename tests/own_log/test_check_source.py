@@ -247,6 +247,18 @@ def test_names_that_config_refuses_are_left_out_with_another_name(look, folder, 
     assert page.ingest(capsys)["quarantined"] == {}
 
 
+def test_names_that_no_later_job_can_use_are_left_out_with_another_name(look, folder, capsys):
+    rows = shown().rename({"advertiser": "utm:source", "surface": 'the "surface"'})
+    rows.with_row_index("").write_csv(folder / "log.csv")  # as pandas writes its index
+    page = look(folder)
+    assert page.code == 0
+    text = squeezed(page)
+    assert "(a colon, double quote, star, backtick or backslash): rename it to utm_source: utm:source" in text
+    assert "rename it to the_surface" in text and "(an empty name): rename it to feature" in text
+    assert not {"utm:source", 'the "surface"', ""}.intersection(*page.source["columns"].values())
+    assert page.ingest(capsys)["quarantined"] == {}
+
+
 def test_what_a_whole_request_has_in_common_is_not_the_users(look, folder):
     shown(requests_a_day=60, ads=30).write_csv(folder / "log.csv")
     columns = look(folder).source["columns"]
@@ -405,6 +417,25 @@ def test_the_entry_that_stands_in_platform_yaml_is_checked(look, folder, capsys)
     file.write_text(file.read_text().replace("label: slot_position", "label: gone"))
     assert command(["check_source", "--config", str(file)]) == 1
     assert "label: there is no column 'gone'" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_column_that_stands_twice_is_to_be_renamed(look, folder, capsys):
+    text = shown().write_csv(datetime_format="%Y-%m-%d %H:%M:%S")
+    (folder / "log.csv").write_text(text)
+    file = look(folder).paste()
+    (folder / "log.csv").write_text(text.replace("price", "plan", 1))
+    page = look(folder)
+    assert page.code == 1 and "log.csv has the column 'plan' twice: rename one" in squeezed(page)
+    assert command(["check_source", "--config", str(file)]) == 1
+    assert "log.csv has the column 'plan' twice: rename one" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_column_that_no_entry_names_may_stand_twice(look, folder, capsys):
+    rows = shown().with_columns(a=1, b=2)
+    rows.write_csv(folder / "log.csv", datetime_format="%Y-%m-%d %H:%M:%S")
+    file = look(folder).paste()
+    (folder / "log.csv").write_text((folder / "log.csv").read_text().replace("a,b\n", "a,a\n", 1))
+    assert command(["check_source", "--config", str(file)]) == 0
 
 
 def test_a_shipped_source_has_nothing_to_check(capsys, tiny_config: PlatformConfig):

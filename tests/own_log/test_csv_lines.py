@@ -101,6 +101,21 @@ def test_the_format_of_the_source_says_delimiter_decimal_point_and_encoding(log)
     assert log.table("events").sort("impression_id").select("country", "price").rows() == [("côte", 2.5), ("de", 2.5)]
 
 
+@pytest.mark.parametrize("category", ["tv", '"tv"'])
+def test_a_delimiter_may_be_any_character(log, category):
+    text = HEADER + "\n" + line("i0", category=category) + line("i1", category=category)
+    (log.folder / "log.csv").write_text(text.replace(",", "¦"), encoding="utf-8")
+    log = log.with_source(format={"delimiter": "¦"})
+    assert log.ingest()["quarantined"] == {} and log.ids() == ["i0", "i1"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf_8", "UTF8", "U8", "utf-8-sig"])
+def test_a_byte_order_mark_is_no_part_of_a_name_however_utf_8_is_spelled(log, encoding):
+    (log.folder / "log.csv").write_text("\ufeff" + HEADER + "\n" + line("i0"), encoding="utf-8")
+    log = log.with_source(format={"encoding": encoding})
+    assert log.ingest()["quarantined"] == {} and log.ids() == ["i0"]
+
+
 def test_a_line_of_another_encoding_costs_one_row(log):
     text = HEADER + "\n" + line("i0", country="côte") + line("i1") + line("i2", country="é")
     head, _, tail = text.partition("ô")

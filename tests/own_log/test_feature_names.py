@@ -1,5 +1,6 @@
 """A feature whose name would fail a later job is refused when platform.yaml is read, at its line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,20 @@ def read(folder: Path, **features: list[str]) -> None:
 @pytest.mark.parametrize(
     "name",
     ["type", "values", "forward", "device.os", "user_clicks_7d", "created_timestamp", "row", "soft_label", "Label",
-     "history_item_ids", "user_brand_clicks", "fm_item_code", "_hidden", "code"],
+     "history_item_ids", "user_brand_clicks", "fm_item_code", "_hidden", "code", "utm:source", 'a"b', "*", "a`b",
+     "a\\b"],
 )  # fmt: skip
 def test_a_name_that_the_platform_needs_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"platform.yaml:\d+: sources.mine.columns: .* called {name} .*rename"):
+    with pytest.raises(
+        ConfigError, match=rf"platform.yaml:\d+: sources.mine.columns: .* called {re.escape(name)} .*rename"
+    ):
         read(tmp_path, item_categorical=["brand", name])
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_feature_without_a_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"may not be called '{name}' \(an empty name\): rename"):
+        read(tmp_path, item_dense=[name])
 
 
 def test_names_that_differ_in_case_only_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from data.late_files import late_files
 from data.sources import files
 from jobs import plan_day, write_report
 from tests.done_days import finish
-from tests.newcomers_log import DAYS, Log, frame, line
+from tests.newcomers_log import DAYS, NEVER, Log, frame, line
 from tests.reported_day import write_day
 
 BOOT, DAY = DAYS[2], DAYS[3]
@@ -179,6 +179,35 @@ def test_of_a_file_that_grows_only_the_days_whose_rows_have_changed_are_late(und
     done_again(undated, 3)
     assert undated.ids(2) == ["a1", "a2", "b1", "b2", "late"] and undated.ids(3) == ["a3", "l"]
     assert said(undated) == {}
+
+
+@pytest.mark.parametrize("other", [line("a4", day=4, category='"tv, 42"'), line("a4", day=4) + "torn\n"])
+def test_how_rows_of_another_day_are_written_makes_no_day_late(log: Log, other: str):
+    rows = [line("a1", day=1), line("a2", day=2, country=""), line("a3", day=3, age="")]
+    log.write("growing.csv", *rows)
+    log = landed(log, 2, 3)
+    log.write("growing.csv", *rows, other)
+    assert said(log) == {}
+
+
+def test_a_malformed_line_counts_for_its_text_and_not_for_where_it_lies(log: Log):
+    rows = [line("a2", day=2), "torn\n", line("a3", day=3)]
+    log.write("growing.csv", *rows)
+    log = landed(log, 2, 3)
+    log.write("growing.csv", line("a4", day=4), *rows)
+    assert said(log) == {}
+    log.write("growing.csv", *(row.replace("torn", "torn again") for row in rows))
+    assert said(log) == {"2026-03-02": "changed: growing.csv"}
+
+
+@pytest.mark.parametrize("never", NEVER)
+def test_a_row_whose_time_stands_for_never_makes_no_day_late(undated: Log, never: str):
+    undated.write("never.csv", line("n", ts=never))
+    assert said(undated) == {}
+    undated.write("growing.csv", *(line(f"a{day}", day=day) for day in (1, 2, 3)), line("n", ts=never))
+    assert said(undated) == {}
+    undated.write("growing.csv", line("n", ts=never), line("a1", day=1), line("a2", day=2))
+    assert said(undated) == {"2026-03-03": "gone: growing.csv"}
 
 
 def test_a_file_is_opened_until_some_day_knows_it(undated: Log, monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,7 @@ import pytest
 
 import storage
 from data.empty_day import EMPTY
-from tests.newcomers_log import DAYS, frame, line
+from tests.newcomers_log import DAYS, NEVER, frame, line
 
 NOON = 1772539200  # 2026-03-03 12:00 UTC
 
@@ -68,3 +68,18 @@ def test_tables_of_several_zones_are_one_log(log):
         log.write_table(f"{zone.replace('/', ' ')}.parquet", rows)
     assert log.ingest()["quarantined"] == {}
     assert log.table("events")["event_timestamp"].n_unique() == 1 and len(log.ids()) == 3
+
+
+@pytest.mark.parametrize("never", NEVER)
+def test_a_time_that_stands_for_never_is_a_row_outside_the_log(log, caplog, never):
+    log.write("log.csv", line("a"), line("never", ts=never))
+    assert log.ingest()["quarantined"] == {} and log.ids() == ["a"]
+    assert "1 rows lie outside the log, from " in caplog.text
+
+
+def test_a_day_of_a_log_that_never_was_says_so(log):
+    log.write("log.csv", *(line(f"i{n}", ts=never) for n, never in enumerate(NEVER)))
+    log.ingest()
+    reason = storage.read_manifest(log.config, "events", DAYS[3])["extra"][EMPTY]
+    span = "0001-01-01 00:00:00+00:00 to +10000-01-01 01:59:59+00:00"
+    assert reason == f"no rows: 3 rows lie outside the log, from {span}"

@@ -49,3 +49,25 @@ def test_bytes_that_are_no_text_cost_their_row(log):
     assert log.ingest()["quarantined"] == {"wrong type: user_id": 1}
     assert log.users() == {"b": "u"}
     assert log.table("quarantine")["user_id"].to_list() == ["fffe"]
+
+
+def test_a_category_of_whole_numbers_is_the_same_on_a_day_with_a_gap(log):
+    log = log.with_source(verticals={"feed": {"values": ["1"]}})
+    for day, written in ((3, ("1", "2")), (4, ("1.0", "")), (5, ("1.0", "2.0"))):
+        rows = [
+            line(f"{n}{day}", day=day, placement=value, country=value) for n, value in zip("ab", written, strict=True)
+        ]
+        log.write(f"log-2026-03-{day:02}.csv", *rows)
+        log.ingest(day)
+        first = log.table("events", day).sort("impression_id").row(0, named=True)
+        assert (first["placement"], first["country"], first["vertical"]) == ("1", "1", "feed")
+
+
+def test_a_category_of_truth_values_is_the_same_beside_a_csv_file(log):
+    for day in (3, 4):
+        log.write_table(f"log-2026-03-{day:02}.parquet", frame({"id": "a", "country": True}, day=day))
+    log.write("more-2026-03-04.csv", line("b", day=4, country="false"))
+    for day in (3, 4):
+        log.ingest(day)
+    assert log.table("events")["country"].to_list() == ["true"]
+    assert log.table("events", 4).sort("impression_id")["country"].to_list() == ["true", "false"]

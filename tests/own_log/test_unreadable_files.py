@@ -36,7 +36,17 @@ def test_a_list_as_an_id_costs_its_rows(log):
     assert log.ingest()["quarantined"] == {"wrong type: user_id": 1}
 
 
-def test_an_encoding_that_is_none_is_refused_with_the_files_name(log):
+@pytest.mark.parametrize("encoding", ["utf-99", "base64"])
+def test_an_encoding_that_is_none_is_refused_with_the_files_name(log, encoding):
     log.write("log.csv", line("a"))
-    with pytest.raises(ValueError, match=r"log.csv is not utf-99 text.*set the source's format.encoding"):
-        log.with_source(format={"encoding": "utf-99"}).ingest()
+    with pytest.raises(ValueError, match=rf"log.csv is not {encoding} text.*set the source's format.encoding"):
+        log.with_source(format={"encoding": encoding}).ingest()
+
+
+def test_a_mapped_column_that_stands_twice_is_named(log):
+    rows = [row.rstrip() + ",9\n" for row in (line("a"), line("b"))]
+    (log.folder / "log.csv").write_text(HEADER + ",other\n" + "".join(rows))
+    assert log.ingest()["quarantined"] == {}
+    (log.folder / "log.csv").write_text(HEADER + ",price\n" + "".join(rows))
+    with pytest.raises(ValueError, match=r"log.csv has the column 'price' twice: rename one"):
+        log.ingest()

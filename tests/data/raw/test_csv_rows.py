@@ -44,8 +44,15 @@ def test_every_line_of_any_text_is_part_of_a_row_or_kept_as_it_is(tmp_path, seed
     frame = read(path)
     malformed = frame.filter(frame[REFUSED].is_not_null())[RAW_LINE].to_list()
     good = frame.filter(frame[REFUSED].is_null()).drop(NOTES).rows()
-    within = sum(value.count("\n") for row in good for value in row)
+    within = sum(value.count("\n") for row in good for value in row if value)
     assert len(good) + within + len(malformed) == len(lines)
     assert set(malformed) <= set(lines)
     # Of lines that are rows none is lost, however many odd quotes lie around it.
     assert good.count(("1", "2", "3", "4", "5")) == sum(line in ("1,2,3,4,5", '1,2,3,"4",5') for line in lines)
+
+
+def test_a_value_of_no_characters_is_null_whatever_stands_in_other_rows(tmp_path):
+    path = tmp_path / "log.csv"
+    for other in ("1,2,3,4,5", '1,2,3,"4",5', "1,2,3"):
+        path.write_text(f"a,b,c,d,e\nx,,,,\n{other}\n")
+        assert read(path).select(*COLUMNS).row(0) == ("x", None, None, None, None)

@@ -3,8 +3,10 @@ from datetime import date
 import polars as pl
 import pytest
 
+import storage
 from config import ColumnMapping, Source, Vertical, load_config
 from data.sources import chosen_source, files, source_schema
+from tests.newcomers_log import NEVER
 
 MAPPING = ColumnMapping(
     impression_id="id",
@@ -74,6 +76,17 @@ def test_a_row_without_a_readable_time_goes_to_the_day_of_the_row_before_it(tmp_
 def test_a_file_without_any_readable_time_belongs_to_every_day(tmp_path):
     (tmp_path / "log.csv").write_text(HEADER + row("a", "05/01/2026"))
     assert ids(config_of(tmp_path), 2, 3, 7) == [["a"]] * 3
+
+
+@pytest.mark.parametrize("never", NEVER)
+def test_a_row_whose_time_stands_for_never_is_left_alone(tmp_path, caplog, never):
+    path = tmp_path / "log.csv"
+    path.write_text(HEADER + row("a", "2026-01-05") + row("never", never))
+    config = config_of(path)
+    with storage.recorded_reads() as reads:
+        assert ids(config, 2, 5) == [[], ["a"]]
+    assert "1 rows lie outside the log, from " in caplog.text
+    assert reads.files and list(reads.files["log.csv"].rows) == ["2026-01-05"]
 
 
 def test_dated_files_are_the_days_files_whatever_their_rows_say(tmp_path):
