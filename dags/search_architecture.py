@@ -85,7 +85,12 @@ PARAMS = {
         minimum=0,
     ),
     "days": number(14, "Days", "The most platform days that trials learn."),
-    "judged_days": number(2, "Judged dates", "The newest dates of them, on which trials are judged."),
+    "judged_days": number(
+        0,
+        "Judged dates",
+        "The newest dates of them, on which trials are judged. 0: half of them, of a vertical two.",
+        minimum=0,
+    ),
     "later_days": number(2, "Later days", "Platform days after those, kept for the judgement at the end."),
     "blocks": number(3, "Blocks", "Most blocks of a model."),
     "seed": number(0, "Seed", "Of the search.", minimum=0),

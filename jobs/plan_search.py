@@ -23,6 +23,7 @@ from search.targets import current_cost, space_of
 from search.warm_start import known_trials
 
 LOG = logging.getLogger("headwater.search")
+JUDGED_OF_VERTICAL = 2  # dates, unless told otherwise: what they are judged on, they do not learn
 
 
 def main(
@@ -38,7 +39,7 @@ def main(
     flops: float = 0.0,
     cost_cap: float = 0.0,
     days: int = 14,
-    judged_days: int = 2,
+    judged_days: int = 0,
     later_days: int = 2,
     blocks: int = 3,
     seed: int = 0,
@@ -58,7 +59,8 @@ def main(
         flops: of training, after which no trial begins; 0: any.
         cost_cap: most FLOPs of an example's forward pass; 0: as many as the platform's own model; inf: any.
         days: the most platform days that trials learn.
-        judged_days: the newest dates of them, on which trials are judged.
+        judged_days: the newest dates of them, on which trials are judged; 0: of a foundation model the newer half,
+            each batch just before it is learnt, and of a vertical's model the newest two, which it does not learn.
         later_days: platform days after those, kept for the judgement at the end.
         blocks: most blocks of a model.
         seed: of the search.
@@ -72,15 +74,19 @@ def main(
     """
     if sampler not in KINDS:
         raise ValueError(f"Unknown sampler {sampler!r}; there are {', '.join(KINDS)}")
-    for name, value in {"trials": trials, "days": days, "judged_days": judged_days, "later_days": later_days}.items():
+    for name, value in {"trials": trials, "days": days, "later_days": later_days}.items():
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 at least")
+    if judged_days < 0:
+        raise ValueError(f"judged_days is {judged_days}; it must be 0 at least")
     there = begun(config, study)
     if there is not None and len(there.later_days) == later_days:
         learnt, later = there.days, there.later_days
     else:
         learnt, later = _newest(config, days, later_days)
-    if judged_days >= (dates := len(storage.date_starts(config, learnt))):
+    dates = len(storage.date_starts(config, learnt))
+    judged_days = judged_days or (max(1, dates // 2) if target == FOUNDATION else JUDGED_OF_VERTICAL)
+    if judged_days >= dates:
         raise ValueError(
             f"judged_days is {judged_days}, and {learnt[0]} to {learnt[-1]} cover {dates} dates, of which trials must "
             "learn one at least; run more days, or lower judged_days"

@@ -24,7 +24,7 @@ def champion_ne(study: Study, trainer: Trials) -> float:
             known = float(kept["ne"])
         if known is None:
             judged = trainer.train(None, seed=study.settings.seed, what=f"{study.name}, the platform's own model")
-            known = float(judged.figures["ne"])
+            known = trainer.objective(judged)
             if not known < float("inf"):
                 raise ValueError("NE of the platform's own model is not defined: the judged rows have one label only")
             with storage.replace_file(study.folder / CHAMPION_FILE) as file:

@@ -8,8 +8,7 @@ import numpy.typing as npt
 
 import storage
 from config import PlatformConfig
-from quality.metrics import evaluate
-from search.foundation_trials import FoundationTrials
+from search.foundation_trials import FoundationTrials, ne_while_learnt
 from search.space import Params
 from search.spaces.ranking import RankingSpace
 from search.study import FOUNDATION, StudySettings
@@ -19,20 +18,19 @@ from search.vertical_trials import VerticalTrials
 class FinalJudged(NamedTuple):
     """A finalist trained once."""
 
-    search_ne: float  # NE on the dates by which trials are judged, none of which it had learnt
+    search_ne: float  # by which it is chosen: on the dates of the search, as its trials are judged
     probabilities: npt.NDArray[np.float32]  # of the n rows of the later days
     flops: float  # of an example's forward pass
     seconds: float
 
 
 class FoundationFinals:
-    """Trains foundation models over all days of a search, once for both judgements: a date is judged, then learnt."""
+    """Trains foundation models over all days of a search, once for both judgements."""
 
     def __init__(self, config: PlatformConfig, space: RankingSpace, settings: StudySettings) -> None:
         """Keeps what a finalist needs; see `StudySettings` for the days."""
         days, later = _days(settings), _later_dates(config, settings)
-        self._searched = settings.judged_days
-        self._both = FoundationTrials(config, space, days, judged_days=self._searched + later)
+        self._dates = slice(-settings.judged_days - later, -later)
         self.later = FoundationTrials(config, space, days, judged_days=later)
 
     def train(self, params: Params | None, *, seed: int, what: str) -> FinalJudged:
@@ -41,11 +39,9 @@ class FoundationFinals:
         Raises:
             FloatingPointError: a loss is not finite.
         """
-        judged = self._both.train(params, seed=seed, what=what)
-        searched = judged.days < self._searched
-        ne = evaluate(self._both.log.labels[searched], judged.probabilities[searched]).ne
-        figures = judged.figures
-        return FinalJudged(ne, judged.probabilities[~searched], figures["flops_per_example"], figures["seconds"])
+        judged = self.later.train(params, seed=seed, what=what)
+        ne, figures = ne_while_learnt(judged.learnt[self._dates]), judged.figures
+        return FinalJudged(ne, judged.probabilities, figures["flops_per_example"], figures["seconds"])
 
 
 class VerticalFinals:
@@ -63,10 +59,11 @@ class VerticalFinals:
         Raises:
             FloatingPointError: a loss is not finite.
         """
-        searched = self._searched.train(params, seed=seed, what=f"{what}, on the search's dates").figures
+        searched = self._searched.train(params, seed=seed, what=f"{what}, on the search's dates")
         judged = self.later.train(params, seed=seed, what=f"{what}, on the later days")
-        seconds = searched["seconds"] + judged.figures["seconds"]
-        return FinalJudged(searched["ne"], judged.probabilities, judged.figures["flops_per_example"], seconds)
+        figures, ne = judged.figures, self._searched.objective(searched)
+        seconds = searched.figures["seconds"] + figures["seconds"]
+        return FinalJudged(ne, judged.probabilities, figures["flops_per_example"], seconds)
 
 
 Finals = FoundationFinals | VerticalFinals

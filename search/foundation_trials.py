@@ -1,5 +1,6 @@
-"""Trials of foundation models: each learns the days of a search in one pass and is judged before it learns the last."""
+"""Trials of foundation models: each learns the days of a search in one pass and is judged as it learns the last."""
 
+from collections.abc import Sequence
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from models.architectures.architecture import Sizes
 from search.platform_model import fingerprint
 from search.space import Params
 from search.spaces.ranking import RankingSpace
-from training.foundation.progressive_log import Judged, ProgressiveLog, dense_size
+from training.foundation.progressive_log import Judged, Learnt, ProgressiveLog, dense_size, progressive_ne
 from training.foundation.trainer import foundation_trainer
 
 SECTION = "foundation_model"  # of platform.yaml
@@ -48,6 +49,10 @@ class FoundationTrials:
         """Returns the examples; every trial reads the same."""
         return ProgressiveLog.of(self.config, self.days, judged_days=self.judged_days)
 
+    def objective(self, judged: Judged) -> float:
+        """Returns the NE by which trials are chosen: of the judged dates, each batch just before it is learnt."""
+        return ne_while_learnt(judged.learnt[-self.judged_days :])
+
     def settings(self, params: Params | None) -> dict[str, Any]:
         """Returns what params change of the section; None: nothing, the platform's own model."""
         return {} if params is None else self.space.settings(params)
@@ -67,6 +72,12 @@ class FoundationTrials:
             FloatingPointError: a loss is not finite.
         """
         return self.log.run(self.config.foundation_model.changed(**changed), seed=seed, what=what)
+
+
+def ne_while_learnt(dates: Sequence[Learnt]) -> float:
+    """Returns the NE of dates as they were learnt; NaN where they define none."""
+    ne = progressive_ne(dates)
+    return float("nan") if ne is None else ne
 
 
 def foundation_inputs(config: PlatformConfig) -> Sizes:

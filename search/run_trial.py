@@ -59,7 +59,7 @@ def run_next(config: PlatformConfig, study: Study, trainer: Trials, *, limit_s: 
             run.set_tags({FALLBACK: "true"})
         ended = _trained(study, claimed, trainer, limit_s, run.run_id)
         run.set_tags({"status": ended.trial.status, "error": ended.error})
-        run.log_metrics((ended.figures or {}) | {"seconds": ended.trial.seconds})
+        run.log_metrics((ended.figures or {}) | {"objective": ended.trial.objective, "seconds": ended.trial.seconds})
         for step, ne in enumerate(ended.trial.curve):
             run.log_metrics({"ne_progressive": ne}, step=step)
     return ended
@@ -99,9 +99,10 @@ def _trained(study: Study, claimed: Record, trainer: Trials, limit_s: float, run
         "rows": int(judged.figures["rows_learnt"]),
         "curve": tuple(value for value in judged.figures["curve"] if value is not None),
     }
-    if not np.isfinite(figures["ne"]):
+    objective = trainer.objective(judged)
+    if not np.isfinite(objective):
         return end("failed", "NE is not defined: the judged rows have one label only", **kept)
-    return end("done", objective=figures["ne"], **kept)
+    return end("done", objective=objective, **kept)
 
 
 @contextmanager

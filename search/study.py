@@ -43,7 +43,7 @@ class StudySettings(Section):
     blocks: int = Field(default=3, ge=1, le=6)  # most blocks of a model
     cost_cap: float | None = Field(default=None, gt=0)  # most FLOPs of an example; None: any
     days: list[date] = Field(min_length=1)  # platform days that trials learn, oldest first
-    judged_days: int = Field(default=2, ge=1)  # the newest dates of them, on which trials are judged
+    judged_days: int = Field(ge=1)  # the newest dates of them, on which trials are judged
     later_days: list[date] = Field(min_length=1)  # platform days after them, for the judgement at the end
 
 

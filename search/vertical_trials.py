@@ -95,6 +95,10 @@ class VerticalTrials:
         day_of = np.searchsorted(bounds, judged.instants, side="right") - 1
         return VerticalLog(learnt.served(), judged.served(), judged.labels.numpy(), judged.users, day_of)
 
+    def objective(self, judged: Judged) -> float:
+        """Returns the NE by which trials are chosen."""
+        return float(judged.figures["ne"])
+
     def settings(self, params: Params | None) -> dict[str, Any]:
         """Returns what params change of the section; None: nothing, the platform's own model."""
         if params is None:

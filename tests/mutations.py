@@ -178,8 +178,8 @@ MUTATIONS = [
     Mutation(
         "a finalist is chosen by days that judge it",
         "search/finals.py",
-        "ne = evaluate(self._both.log.labels[searched], judged.probabilities[searched]).ne",
-        "ne = evaluate(self._both.log.labels, judged.probabilities).ne",
+        "ne_while_learnt(judged.learnt[self._dates])",
+        "ne_while_learnt(judged.learnt)",
         "tests/search/test_finals.py",
     ),
     Mutation(

@@ -111,7 +111,7 @@ def _is_concluded(config: PlatformConfig, result: dict[str, Any], records: list[
     for record in records:
         run = runs[f"{NAME} {record.trial.number}"]
         assert run.data.tags["mlflow.parentRunId"] == runs[NAME].info.run_id
-        assert run.data.metrics["ne"] == pytest.approx(record.trial.objective)
+        assert run.data.metrics["objective"] == pytest.approx(record.trial.objective)
         assert f"runs/{run.info.run_id}" in page
     assert runs[NAME].data.tags["verdict"] == result["verdict"]
 
@@ -139,7 +139,7 @@ def test_active_search_trains_first_what_a_trial_must_be_better_than(config: Pla
     plan_search.main(config, study=NAME, **SMALL | {"sampler": "active_search", "trials": 2}, cost_cap=float("inf"))
     study = opened(config)
     trainer = trials_of(config, study)
-    current = float(trainer.train(None, seed=0, what="current").figures["ne"])
+    current = trainer.objective(trainer.train(None, seed=0, what="current"))
     for _ in range(2):
         assert run_trial.main(config, study=NAME)["status"] == "done"
         kept = json.loads((study.folder / "champion.json").read_text())

@@ -47,7 +47,7 @@ class Models:
 @pytest.fixture
 def study(tiny_config: PlatformConfig) -> Study:
     settings = StudySettings(
-        source="synthetic", sampler="random", days=[date(2026, 1, 2)], later_days=[date(2026, 1, 3)]
+        source="synthetic", sampler="random", days=[date(2026, 1, 2)], judged_days=1, later_days=[date(2026, 1, 3)]
     )
     made = Study.open(tiny_config, "one", settings, Budget(trials=4), lambda of: SPACE)
 

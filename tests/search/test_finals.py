@@ -48,8 +48,10 @@ def test_both_judgements_are_those_of_their_own_days(config: PlatformConfig, tar
     study = Study(tmp_path, settings, Budget(), space)
     made = finals(config, space, settings)
     for params in (space.sample(np.random.default_rng(1)), None):
+        trials = trials_of(config, study)
+        once = trials.objective(trials.train(params, seed=3, what="trial"))
         judged = made.train(params, seed=3, what="final")
-        assert judged.search_ne == pytest.approx(trials_of(config, study).train(params, seed=3, what="").figures["ne"])
+        assert judged.search_ne == pytest.approx(once)
         alone = made.later.train(params, seed=3, what="later")
         np.testing.assert_array_equal(judged.probabilities, alone.probabilities)
         assert judged.flops == alone.figures["flops_per_example"]

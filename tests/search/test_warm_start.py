@@ -29,8 +29,8 @@ NEW = Capped((Integer("a", 0, 9), Integer("b", 0, 3)))
 
 
 def study(config: PlatformConfig, name: str, space: Space, **changed: Any) -> Study:
-    settings = {"source": "synthetic", "sampler": "x", "days": [date(2026, 1, 3)], "later_days": [date(2026, 1, 4)]}
-    made = StudySettings.model_validate(settings | changed)
+    days = {"days": [date(2026, 1, 3)], "later_days": [date(2026, 1, 4)], "judged_days": 1}
+    made = StudySettings.model_validate({"source": "synthetic", "sampler": "x"} | days | changed)
     return Study.open(config, name, made, Budget(trials=20), lambda of: space)
 
 

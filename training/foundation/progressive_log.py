@@ -4,15 +4,17 @@ Every model meets the same rows in the same order. Examples are read and encoded
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -31,6 +33,14 @@ from training.foundation.trainer import Progress, Scored, foundation_trainer
 Probabilities = npt.NDArray[np.float32]
 
 
+class Learnt(NamedTuple):
+    """What a model did on a date while it learnt it, each batch judged just before."""
+
+    loss: float  # sum of LogLoss
+    rows: int
+    clicks: float
+
+
 @dataclass(frozen=True)
 class Judged:
     """A trained model's figures, and its predictions for the n judged rows."""
@@ -38,6 +48,7 @@ class Judged:
     figures: dict[str, Any]
     probabilities: Probabilities  # (n,)
     days: npt.NDArray[np.int64]  # which of the judged days a row is of, from 0, (n,)
+    learnt: list[Learnt] = field(default_factory=list)  # by date; empty where a model is not judged as it learns
 
 
 @dataclass
@@ -88,7 +99,7 @@ class ProgressiveLog:
         days = self._days(config)
         scored: list[Scored] = []
         rows_scored: list[int] = []
-        curve: list[float | None] = []
+        learnt: list[Learnt] = []
         with foundation_trainer(config, source_schema(config)) as trainer:
             parameters, flops = dense_size(trainer.module, next(batch.batch for day in days for batch in day))
             before = time.perf_counter()
@@ -98,7 +109,8 @@ class ProgressiveLog:
                     rows_scored.append(sum(batch.size for batch in examples))
                 progress = Progress()
                 trainer.learn(examples, f"{what}: day {number + 1} of {len(days)}", progress=progress)
-                curve.append(_progressive_ne(progress, examples))
+                clicks = sum(float(pc.sum(batch.keys["label"]).as_py()) for batch in examples)
+                learnt.append(Learnt(progress.loss, sum(batch.size for batch in examples), clicks))
             seconds = time.perf_counter() - before
         probabilities = np.concatenate([batch.probabilities for batch in scored])
         labels = np.concatenate([batch.keys["label"].to_numpy() for batch in scored])
@@ -106,8 +118,10 @@ class ProgressiveLog:
             raise RuntimeError("the judged rows are in another order than their labels: remove the work folder")
         figures = evaluate(self.labels, probabilities, users=self.users).as_dict()
         sizes = {"dense_parameters": parameters, "flops_per_example": flops, "seconds": round(seconds, 1)}
-        learnt = {"rows_learnt": sum(e.size for day in days for e in day), "curve": curve}
-        return Judged(figures | sizes | learnt, probabilities, np.repeat(np.arange(len(rows_scored)), rows_scored))
+        rows_learnt = sum(one.rows for one in learnt)
+        course = {"rows_learnt": rows_learnt, "curve": [progressive_ne([one]) for one in learnt]}
+        days_of = np.repeat(np.arange(len(rows_scored)), rows_scored)
+        return Judged(figures | sizes | course, probabilities, days_of, learnt)
 
     def _days(self, config: PlatformConfig) -> list[list[Examples]]:
         sequence = reads_sequence(config.foundation_model)
@@ -126,15 +140,17 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     return frame
 
 
-def _progressive_ne(progress: Progress, examples: list[Examples]) -> float | None:
-    """Returns a day's NE, each batch judged just before it is learnt; None where the day has not both labels."""
-    if not examples:
+def progressive_ne(dates: Sequence[Learnt]) -> float | None:
+    """Computes the NE of some dates, each batch judged just before it is learnt; None where they have not both labels.
+
+    It tells models apart better than what is judged at the end of a date (docs/results/judged_dates.md): there, the few
+    last batches weigh as much as all before them.
+    """
+    rows, clicks = sum(one.rows for one in dates), sum(one.clicks for one in dates)
+    if not 0 < clicks < rows:
         return None
-    labels = np.concatenate([batch.keys["label"].to_numpy() for batch in examples])
-    rate = float(labels.mean())
-    if rate in (0.0, 1.0):
-        return None
-    return progress.loss / (len(labels) * -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
+    rate = clicks / rows
+    return sum(one.loss for one in dates) / (rows * -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
 
 
 def dense_size(module: FoundationModel, batch: FoundationBatch) -> tuple[int, int]:

@@ -3,12 +3,13 @@
     python -m benchmarks.studies.search_end_to_end --kuairand ~/KuaiRand-Pure/data
     python -m benchmarks.studies.search_end_to_end --kuairand ~/KuaiRand-Pure/data --target tab_1
 
-The platform's own jobs run the days of the log; `search_architecture` makes its trials, judged on three dates, and
-concludes on the three dates after them: of the best trials, each trained with all seeds, the found model is the best
-one on the search's dates. Beside it stand the platform's own model, also with its rates chosen from all that the search
-may choose, the architectures by hand, and gradient boosting. Each of them has rates or sizes to choose from, of which
-those are taken that are best on the search's dates by one training. Then each is trained with all seeds and judged on
-the later dates. None of the search's models may cost more FLOPs than the platform's own; those by hand may.
+The platform's own jobs run the days of the log; `search_architecture` makes its trials, judged as it judges them unless
+told otherwise, and concludes on the three dates after them: of the best trials, each trained with all seeds, the found
+model is the best one on the search's dates. Beside it stand the platform's own model, also with its rates chosen from
+all that the search may choose, the architectures by hand, and gradient boosting. Each of them has rates or sizes to
+choose from, of which those are taken that are best on the search's dates by one training. Then each is trained with all
+seeds and judged on the later dates. None of the search's models may cost more FLOPs than the platform's own; those by
+hand may.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from search.trials import Row, execute, finished
 from search.vertical_trials import VerticalTrials
 
 STUDY = "end_to_end"
-JUDGED, LATER = 3, 3  # dates of the search, and platform days after them
+LATER = 3  # platform days after those of the search
 FINALISTS = 6
 BOOSTING = "boosting"
 OWN_TUNED = "shipped, its rates chosen"
@@ -77,7 +78,7 @@ def main() -> None:
     config = _platform(a, work).changed(runtime={"torch_threads": 1})
     if not a.report:
         trials, seeds = (3, 2) if a.quick else (a.trials, a.seeds)
-        of_search: dict[str, Any] = {"judged_days": 1, "later_days": 1} if a.quick else {"judged_days": JUDGED}
+        of_search: dict[str, Any] = {"judged_days": 1, "later_days": 1} if a.quick else {}
         search_architecture.main(
             config,
             study=STUDY,
@@ -209,6 +210,8 @@ class Others:
             rival: Rival = self.rivals[run.setting]
             judged = trainer.fit(rival.changed, seed=run.seed, what=f"{run.model}, seed {run.seed}")
             probabilities, flops = judged.probabilities, judged.figures["flops_per_example"]
+            if not run.later:  # by what the search's own trials are chosen
+                return {"ne": trainer.objective(judged), "flops": flops}
         if run.later:
             np.save(self._file(run), probabilities)
         ne = evaluate(trainer.log.labels, np.asarray(probabilities, np.float32)).ne

@@ -13,7 +13,7 @@ from models.foundation.dense_network import DenseNetwork
 from models.layers.attention import SelfAttention
 from tests.study_log import DAY, study_config, write_log
 from training.foundation import progressive_log
-from training.foundation.progressive_log import ProgressiveLog, forward_flops
+from training.foundation.progressive_log import Learnt, ProgressiveLog, forward_flops, progressive_ne
 from training.foundation.trainer import Scored
 
 
@@ -106,3 +106,19 @@ def test_the_seed_decides_what_a_model_says(tmp_path):
     once, again, other = (log.run(foundation, seed=seed, what="test").probabilities for seed in (0, 0, 1))
     np.testing.assert_array_equal(once, again)
     assert np.abs(once - other).max() > 0.01
+
+
+def test_the_ne_of_a_date_as_it_is_learnt_is_that_of_its_batches_each_before_it_is_learnt(tmp_path):
+    config = study_config(tmp_path)
+    write_log(config)
+    small = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 4, "mlp": [16]}
+    foundation = config.foundation_model.changed(hyperparameters=small, embedding_dim=8)
+    whole = foundation.changed(optimizer={"batch_size": 10_000})  # a date is one batch: all of it is judged before
+    judged = ProgressiveLog.of(config, [DAY], judged_days=2).run(whole, seed=0, what="test")
+    assert progressive_ne(judged.learnt[-2:]) == pytest.approx(judged.figures["ne"], rel=1e-5)
+    assert judged.figures["curve"][-1] == progressive_ne(judged.learnt[-1:])
+    log = ProgressiveLog.of(config, [DAY], judged_days=2)
+    parts = log.run(foundation, seed=0, what="test")
+    assert [of.rows for of in parts.learnt] == [of.rows for of in judged.learnt]
+    assert parts.learnt[0].loss != judged.learnt[0].loss
+    assert progressive_ne([Learnt(0.0, 3, 3.0)]) is None and progressive_ne([]) is None
