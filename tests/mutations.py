@@ -143,8 +143,8 @@ MUTATIONS = [
     Mutation(
         "a search is compared with the platform's model of yesterday",
         "search/conclusion.py",
-        'if row["platform"] == platform and row["seed"] < seeds]',
-        'if row["seed"] < seeds]',
+        'return {"model": self.model, "platform": self.platform, "seed": self.seed}',
+        'return {"model": self.model, "platform": "", "seed": self.seed}',
         "tests/search/test_conclusion.py",
     ),
     Mutation(
