@@ -8,7 +8,7 @@ import polars as pl
 
 import storage
 from data.ids import INEXACT, as_ids, as_text
-from data.raw.csv_rows import NOTES, REFUSED
+from data.raw.csv_rows import REFUSED, empty_notes
 from data.schema import Schema
 
 TIMESTAMP = pl.Datetime("us", "UTC")
@@ -96,9 +96,7 @@ def split_rows(
 
 def as_quarantine(rows: pl.DataFrame, reason: str | pl.Series) -> pl.DataFrame:
     """Returns rows for the quarantine table: every column as a string, and `reason`; empty columns of NOTES go."""
-    silent = [
-        name for name in NOTES if name in rows.columns and (name == REFUSED or rows[name].null_count() == rows.height)
-    ]
+    silent = {REFUSED} | empty_notes(rows)
     columns = [_as_text(rows[name]) for name in rows.columns if name not in silent]
     if isinstance(reason, str):
         reason = pl.Series("reason", [reason] * rows.height, dtype=pl.String)

@@ -5,8 +5,8 @@
 - **Writes:** nothing.
 
 Stops the run as *skipped* when the day is done and `force` is off. A day of a live log is run when it has ended: what
-came after would never be learnt. A day whose files came late stays done: the log and
-the result (XCom `late_files`) name it, and it is run again when somebody asks for it with `force`.
+came after would never be learnt. A day whose files came late stays done: the log and the result (XCom `late_files`)
+name it, and it is run again when somebody asks for it with `force`.
 """
 
 import logging

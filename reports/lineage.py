@@ -71,9 +71,8 @@ class Lineage:
         answers = self._replaced
         if name in answers:
             return answers[name]
-        path = [
-            (name, self._inputs(name))
-        ]  # from the partition back, each with its inputs that are yet to be looked at
+        # From the partition back, each with its inputs that are yet to be looked at.
+        path = [(name, self._inputs(name))]
         answers[name] = None  # a manifest lists what was there before it, so there is no way back here
         while path:
             partition, inputs = path[-1]

@@ -19,17 +19,16 @@ def champion_ne(study: Study, trainer: Trials) -> float:
         ValueError: its NE is not defined.
     """
     with FileLock(study.folder / ".champion.lock"):
-        kept, known = _kept(study), None
+        kept = _kept(study)
         if kept is not None and kept["platform"] == trainer.platform:
-            known = float(kept["ne"])
-        if known is None:
-            judged = trainer.train(None, seed=study.settings.seed, what=f"{study.name}, the platform's own model")
-            known = trainer.objective(judged)
-            if not known < float("inf"):
-                raise ValueError("NE of the platform's own model is not defined: the judged rows have one label only")
-            with storage.replace_file(study.folder / CHAMPION_FILE) as file:
-                file.write_text(json.dumps({"ne": known, "platform": trainer.platform}))
-    return known
+            return float(kept["ne"])
+        judged = trainer.train(None, seed=study.settings.seed, what=f"{study.name}, the platform's own model")
+        ne = trainer.objective(judged)
+        if not ne < float("inf"):
+            raise ValueError("NE of the platform's own model is not defined: the judged rows have one label only")
+        with storage.replace_file(study.folder / CHAMPION_FILE) as file:
+            file.write_text(json.dumps({"ne": ne, "platform": trainer.platform}))
+    return ne
 
 
 def kept_champion_ne(study: Study) -> float | None:

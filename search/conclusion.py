@@ -73,13 +73,13 @@ class Conclusion:
 def conclude(study: Study, trainer: Finals, *, finalists: int, seeds: int) -> Conclusion:
     """Trains the best models of a search and the platform's own again, and compares them; resumable.
 
+    A finalist that diverges with one of the seeds is left out.
+
     Args:
         study: the search.
         trainer: of finalists.
         finalists: how many of the best.
         seeds: of each.
-
-    A finalist that diverges with one of the seeds is left out.
 
     Raises:
         ValueError: no trial has ended well, no finalist is left, the platform's own model diverges, or the later days

@@ -11,7 +11,7 @@ from config import PlatformConfig
 from search.foundation_trials import FoundationTrials, ne_while_learnt
 from search.space import Params
 from search.spaces.ranking import RankingSpace
-from search.study import FOUNDATION, StudySettings
+from search.study import StudySettings
 from search.vertical_trials import VerticalTrials
 
 
@@ -67,12 +67,6 @@ class VerticalFinals:
 
 
 Finals = FoundationFinals | VerticalFinals
-
-
-def finals(config: PlatformConfig, space: RankingSpace, settings: StudySettings) -> Finals:
-    """Returns what trains the finalists of a search; its `later` is judged on the later days alone."""
-    kind = FoundationFinals if settings.target == FOUNDATION else VerticalFinals
-    return kind(config, space, settings)
 
 
 def _days(settings: StudySettings) -> list[date]:

@@ -3,7 +3,7 @@
 from datetime import date
 
 from config import PlatformConfig
-from search.finals import Finals, finals
+from search.finals import Finals, FoundationFinals, VerticalFinals
 from search.foundation_trials import FoundationTrials, foundation_flops, foundation_inputs
 from search.spaces.ranking import RankingSpace
 from search.study import FOUNDATION, Study, StudySettings
@@ -45,9 +45,10 @@ def trials_of(config: PlatformConfig, study: Study) -> Trials:
 
 
 def finals_of(config: PlatformConfig, study: Study) -> Finals:
-    """Returns what trains the finalists of a search: on all its days."""
+    """Returns what trains the finalists of a search, on all its days; its `later` is judged on the later ones alone."""
     assert isinstance(study.space, RankingSpace)
-    return finals(config, study.space, study.settings)
+    kind = FoundationFinals if study.settings.target == FOUNDATION else VerticalFinals
+    return kind(config, study.space, study.settings)
 
 
 def current_cost(config: PlatformConfig, target: str, day: date) -> float:

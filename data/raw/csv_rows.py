@@ -60,6 +60,11 @@ def read_csv(path: Path, form: Format, wanted: dict[str, str], sample: int | Non
         ) from error
 
 
+def empty_notes(rows: pl.DataFrame) -> set[str]:
+    """Returns which columns of NOTES are there and hold nothing."""
+    return {name for name in NOTES if name in rows.columns and rows[name].null_count() == rows.height}
+
+
 def _text(path: Path, form: Format) -> IO[str]:
     with _bytes(path) as stream:
         start = stream.read(2)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from config import Format
 from data.ids import INEXACT, as_ids
-from data.raw.csv_rows import NOTES, RAW_PLACE, REFUSED, read_csv
+from data.raw.csv_rows import RAW_PLACE, REFUSED, empty_notes, read_csv
 from data.raw.own_files import TABLES
 from data.raw.sampling import Read, slices
 
@@ -145,10 +145,7 @@ def rows_hash(rows: pl.DataFrame) -> str:
 
     It is the same whatever else the file holds: where a row lies does not count, nor what only other rows tell.
     """
-    silent = [
-        name for name in NOTES if name in rows.columns and (name == RAW_PLACE or rows[name].null_count() == rows.height)
-    ]
-    rows = rows.drop(silent)
+    rows = rows.drop(RAW_PLACE, *empty_notes(rows) - {RAW_PLACE}, strict=False)
     texts = [_text(rows[name]) if not _hashed_as_it_is(kind) else rows[name] for name, kind in rows.schema.items()]
     digest = hashlib.sha256(str(rows.schema).encode())
     digest.update(pl.DataFrame(texts).hash_rows().to_numpy().tobytes())

@@ -8,9 +8,8 @@ import pytest
 
 import storage
 from config import PlatformConfig
-from search.finals import finals
 from search.study import FOUNDATION, Budget, Study, StudySettings
-from search.targets import space_of, trials_of
+from search.targets import finals_of, space_of, trials_of
 from tests.study_log import DAY, DAYS, study_config
 from tests.training.vertical.test_logged_rows import logged
 
@@ -46,7 +45,7 @@ def test_both_judgements_are_those_of_their_own_days(config: PlatformConfig, tar
     )
     space = space_of(config, settings)
     study = Study(tmp_path, settings, Budget(), space)
-    made = finals(config, space, settings)
+    made = finals_of(config, study)
     for params in (space.sample(np.random.default_rng(1)), None):
         trials = trials_of(config, study)
         once = trials.objective(trials.train(params, seed=3, what="trial"))
