@@ -31,7 +31,7 @@ class WarmUp:
         if not self.steps:
             return False
         if self.made is None:
-            self.made = max((int(state["step"]) for state in self.adam.state.values()), default=0)
+            self.made = steps_made(self.adam)
         self.made += 1
         if self.made > self.steps:
             return False
@@ -39,3 +39,8 @@ class WarmUp:
             for group in optimizer.param_groups:
                 group["lr"] = rate * self.made / self.steps
         return True
+
+
+def steps_made(adam: torch.optim.Optimizer) -> int:
+    """Returns how many steps an Adam has made, also before it was loaded."""
+    return max((int(state["step"]) for state in adam.state.values() if state), default=0)

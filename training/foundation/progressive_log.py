@@ -28,13 +28,13 @@ from models.foundation.cetnet import CETNet
 from models.foundation.embedded_network import EmbeddedNetwork, FoundationBatch
 from models.foundation.foundation_model import FoundationModel, reads_sequence
 from quality.metrics import evaluate
-from training.foundation.trainer import Progress, Scored, foundation_trainer
+from training.foundation.trainer import FoundationTrainer, Progress, Scored, foundation_trainer
 
 Probabilities = npt.NDArray[np.float32]
 
 
 class Learnt(NamedTuple):
-    """What a model did on a date while it learnt it, each batch judged just before."""
+    """What a model said of a date while it learnt it, each batch judged just before, by what scores."""
 
     loss: float  # sum of LogLoss
     rows: int
@@ -107,10 +107,7 @@ class ProgressiveLog:
                 if number >= len(days) - self.judged_days:
                     scored += trainer.score(examples, f"{what}: score day {number + 1}")
                     rows_scored.append(sum(batch.size for batch in examples))
-                progress = Progress()
-                trainer.learn(examples, f"{what}: day {number + 1} of {len(days)}", progress=progress)
-                clicks = sum(float(pc.sum(batch.keys["label"]).as_py()) for batch in examples)
-                learnt.append(Learnt(progress.loss, sum(batch.size for batch in examples), clicks))
+                learnt.append(_learn(trainer, examples, f"{what}: day {number + 1} of {len(days)}"))
             seconds = time.perf_counter() - before
         probabilities = np.concatenate([batch.probabilities for batch in scored])
         labels = np.concatenate([batch.keys["label"].to_numpy() for batch in scored])
@@ -132,6 +129,18 @@ class ProgressiveLog:
                 for start, end in pairwise([*storage.date_starts(config, [day]), None])
             ]
         return self._encoded[sequence]
+
+
+def _learn(trainer: FoundationTrainer, examples: list[Examples], what: str) -> Learnt:
+    """Learns the batches of a date."""
+    progress, judged = Progress(), list[float]()
+    if trainer.average.decay:
+        trainer.learn(examples, what, progress=progress, before_step=lambda batch: judged.append(trainer.judge(batch)))
+    else:  # what learns is what scores
+        trainer.learn(examples, what, progress=progress)
+        judged.append(progress.loss)
+    clicks = sum(float(pc.sum(batch.keys["label"]).as_py()) for batch in examples)
+    return Learnt(sum(judged), sum(batch.size for batch in examples), clicks)
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

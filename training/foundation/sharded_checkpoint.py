@@ -13,6 +13,7 @@ from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torchrec.distributed.model_parallel import DistributedModelParallel
 
 from training.checkpoint import WeightsVersion, load_optimizers, save_optimizers
+from training.weight_average import AVERAGE, averages
 
 MODEL, SPARSE_OPTIMIZER = "model", "sparse_optimizer"  # how the names of their files begin
 FILE_BYTES = 1 << 30  # a file is closed once it holds so much
@@ -24,12 +25,15 @@ def save_sharded(folder: Path, model: DistributedModelParallel, optimizer: torch
     Rank 0 has a file's tensors in memory at a time, never the whole model: less than FILE_BYTES and one table more.
 
     Returns:
-        Version of the model: the first 12 hex digits of the SHA-256 of its weights.
+        Version of the model: the first 12 hex digits of the SHA-256 of its weights, and of their averages.
     """
-    version = [_save(folder, MODEL, dict(model.state_dict()))]
+    weights = _save(folder, MODEL, dict(model.state_dict()))
     _save(folder, SPARSE_OPTIMIZER, _fused_state(model))
     if dist.get_rank() == 0:
         save_optimizers(folder, {"dense": optimizer})
+        for index, average in averages(optimizer).items():
+            weights.add(f"{AVERAGE}/{index}", average.cpu())
+    version = [str(weights)]
     dist.broadcast_object_list(version)
     return version[0]
 
@@ -51,7 +55,7 @@ def sharded_state(model: DistributedModelParallel) -> dict[str, Any]:
     return weights | {f"sparse_optimizer/{key}": value for key, value in _fused_state(model).items()}
 
 
-def _save(folder: Path, stem: str, state: dict[str, Any]) -> str:
+def _save(folder: Path, stem: str, state: dict[str, Any]) -> WeightsVersion:
     """Writes tensors in the order of their names; the version of them all, on rank 0."""
     version, held, files = WeightsVersion(), dict[str, Tensor](), 0
     names = sorted(_known_to_any(state))  # a rank knows the optimizer state of its own tables only
@@ -64,7 +68,7 @@ def _save(folder: Path, stem: str, state: dict[str, Any]) -> str:
         if name == names[-1] or sum(tensor.nbytes for tensor in held.values()) >= FILE_BYTES:
             save_file(held, folder / f"{stem}-{files:05}.safetensors")
             held, files = {}, files + 1
-    return str(version)
+    return version
 
 
 def _known_to_any(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -26,6 +26,7 @@ from training.foundation.parallel import dense_parameters, process_group, shard
 from training.foundation.replay import save_batch, what_is_not_finite
 from training.progress import RecentNE, track
 from training.warm_up import WarmUp
+from training.weight_average import WeightAverage
 
 
 @dataclass
@@ -67,13 +68,15 @@ class FoundationTrainer:
     device: torch.device
 
     def __post_init__(self) -> None:
-        """Plans the rates."""
+        """Plans the rates, and averages the network's weights."""
         settings = self.config.foundation_model.optimizer
         rates = {
             self.optimizer: settings.learning_rate,
             self.model.fused_optimizer: settings.embedding_learning_rate,
         }
         self.warm_up = WarmUp(settings, self.optimizer, rates)
+        network, _ = self._clipped_groups()
+        self.average = WeightAverage(self.optimizer, network, decay=settings.ema_decay)
 
     @property
     def whole_steps(self) -> int:
@@ -96,6 +99,7 @@ class FoundationTrainer:
         *,
         progress: Progress,
         total: int | None = None,
+        before_step: Callable[[Examples], None] = lambda examples: None,
         after_step: Callable[[float | None], None] = lambda ne: None,
     ) -> None:
         """Learns batches in their order, one pass, from the step that `progress` names on, and moves it along.
@@ -105,7 +109,9 @@ class FoundationTrainer:
             what: for the progress line.
             progress: of the run; its phase is done when this returns.
             total: examples of the phase, on all ranks.
-            after_step: called with the NE of the newest batches, None while it is not defined.
+            before_step: called with the batch that is learnt next, on this rank's device.
+            after_step: called with the NE of the newest batches, None while it is not defined. It is of the weights that
+                learn, also where their average scores.
 
         Raises:
             FloatingPointError: a loss is not finite; its batch has been saved, the model has not.
@@ -126,6 +132,7 @@ class FoundationTrainer:
             if self.warm_up.before_step():
                 self.model.fused_optimizer.step()  # hands the rate on: tables take it in forward, and step in backward
             examples = examples.to(self.device)
+            before_step(examples)
             coded = self._forward(examples)
             loss_of_each = self.module.loss(coded.output, examples.labels) + coded.reconstruction_loss
             # DistributedDataParallel and torchrec average gradients over ranks, whose slices may differ in size.
@@ -137,9 +144,7 @@ class FoundationTrainer:
             for parameters in self._clipped_groups():
                 torch.nn.utils.clip_grad_norm_(parameters, settings.gradient_clip_norm)
             self.optimizer.step()
-            with torch.no_grad():
-                logits = coded.output.logits.float()
-                click = float(binary_cross_entropy_with_logits(logits, examples.labels, reduction="sum"))
+            click = _log_loss(coded, examples)
             recent.add(click, float(examples.labels.sum()), len(examples.labels))
             progress.phase_step += 1
             progress.total_steps += 1
@@ -150,16 +155,27 @@ class FoundationTrainer:
 
     @torch.no_grad()
     def score(self, batches: Iterable[Examples], what: str, *, total: int | None = None) -> Iterator[Scored]:
-        """Yields the FM's predictions on this rank's slices, without learning."""
+        """Yields the FM's predictions on this rank's slices, by its average where it has one, without learning."""
         self.model.eval()
         self.module.compressor.start()
         size = self.config.foundation_model.optimizer.batch_size
-        for examples in track(prefetched(batches), what, size=size, total=total):
-            examples = examples.to(self.device)
-            coded = self._forward(examples)
-            probabilities = torch.sigmoid(coded.output.logits.float())
-            code, hidden = (t.float().cpu().numpy() for t in (coded.code, coded.output.hidden))
-            yield Scored(examples.keys, probabilities.cpu().numpy(), code, hidden)
+        with self.average.applied():
+            for examples in track(prefetched(batches), what, size=size, total=total):
+                examples = examples.to(self.device)
+                coded = self._forward(examples)
+                probabilities = torch.sigmoid(coded.output.logits.float())
+                code, hidden = (t.float().cpu().numpy() for t in (coded.code, coded.output.hidden))
+                yield Scored(examples.keys, probabilities.cpu().numpy(), code, hidden)
+
+    @torch.no_grad()
+    def judge(self, examples: Examples) -> float:
+        """Computes the sum of LogLoss of what `score` would say of a batch on this rank's device, also amid a day."""
+        training = self.model.training
+        self.model.eval()
+        with self.average.applied():
+            loss = _log_loss(self._forward(examples), examples)
+        self.model.train(training)
+        return loss
 
     @torch.no_grad()
     def align(self, batches: Iterable[Examples], what: str, *, ids: pa.Array, codes: npt.NDArray[np.float32]) -> Drift:
@@ -232,6 +248,13 @@ def foundation_trainer(config: PlatformConfig, schema: Schema) -> Iterator[Found
             dense_parameters(model), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         yield FoundationTrainer(config, features, module, model, optimizer, device)
+
+
+@torch.no_grad()
+def _log_loss(coded: CodedOutput, examples: Examples) -> float:
+    """Computes the sum of LogLoss over a batch."""
+    logits = coded.output.logits.float()
+    return float(binary_cross_entropy_with_logits(logits, examples.labels, reduction="sum"))
 
 
 def _shown(recent: RecentNE) -> str:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from data.sources import source_schema
 from models.architectures import ARCHITECTURES
 from models.architectures.architecture import Inputs, Sizes
 from models.foundation.dense_network import DenseNetwork
@@ -14,7 +15,7 @@ from models.layers.attention import SelfAttention
 from tests.study_log import DAY, study_config, write_log
 from training.foundation import progressive_log
 from training.foundation.progressive_log import Learnt, ProgressiveLog, forward_flops, progressive_ne
-from training.foundation.trainer import Scored
+from training.foundation.trainer import Progress, Scored, foundation_trainer
 
 
 def test_flops_of_dcnv2_equal_its_formula():
@@ -44,7 +45,7 @@ class Recorder:
     """A trainer that says of each example the number of days it has learnt before."""
 
     def __init__(self):
-        self.learnt, self.module = 0, None
+        self.learnt, self.module, self.average = 0, None, SimpleNamespace(decay=0.0)
 
     def learn(self, batches, what, *, progress):
         self.learnt += 1
@@ -106,6 +107,28 @@ def test_the_seed_decides_what_a_model_says(tmp_path):
     once, again, other = (log.run(foundation, seed=seed, what="test").probabilities for seed in (0, 0, 1))
     np.testing.assert_array_equal(once, again)
     assert np.abs(once - other).max() > 0.01
+
+
+def test_a_model_is_judged_as_it_learns_by_what_scores(tmp_path):
+    config = study_config(tmp_path)
+    write_log(config)
+    small = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens": 4, "rank": 4, "mlp": [16]}
+    averaged = {"batch_size": 64, "ema_decay": 0.9}
+    foundation = config.foundation_model.changed(hyperparameters=small, embedding_dim=8, optimizer=averaged)
+    log = ProgressiveLog.of(config, [DAY], judged_days=1)
+    judged = log.run(foundation, seed=0, what="test")
+    by_weights = log.run(foundation.changed(optimizer={"ema_decay": 0.0}), seed=0, what="test")
+    assert all(abs(a.loss - b.loss) > 1e-3 for a, b in zip(judged.learnt, by_weights.learnt, strict=True))
+    of = config.changed(foundation_model=foundation, runtime={"seed": 0, "torch_threads": 1})
+    with foundation_trainer(of, source_schema(of)) as trainer:
+        for number, date_of in enumerate(log._days(of)):
+            loss = 0.0
+            for batch in date_of:
+                (scored,) = trainer.score([batch], "test")
+                said = np.where(batch.labels.numpy() > 0, scored.probabilities, 1 - scored.probabilities)
+                loss -= float(np.log(said.astype(np.float64)).sum())
+                trainer.learn([batch], "test", progress=Progress())
+            assert judged.learnt[number].loss == pytest.approx(loss, rel=1e-5)
 
 
 def test_the_ne_of_a_date_as_it_is_learnt_is_that_of_its_batches_each_before_it_is_learnt(tmp_path):

@@ -37,7 +37,11 @@ NETWORK: dict[str, Any] = {"num_layers": 1, "num_fmb_tokens": 4, "num_lcb_tokens
 @pytest.fixture
 def config(tiny_config: PlatformConfig) -> PlatformConfig:
     config = tiny_config.changed(
-        foundation_model={"optimizer": {"batch_size": 4}, "hyperparameters": NETWORK, "embedding_dim": 8},
+        foundation_model={
+            "optimizer": {"batch_size": 4, "ema_decay": 0.98},
+            "hyperparameters": NETWORK,
+            "embedding_dim": 8,
+        },
         runtime={"device": "cpu"},
     )
     for day in (FIRST, SECOND):
