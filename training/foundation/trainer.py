@@ -110,8 +110,8 @@ class FoundationTrainer:
             progress: of the run; its phase is done when this returns.
             total: examples of the phase, on all ranks.
             before_step: called with the batch that is learnt next, on this rank's device.
-            after_step: called with the NE of the newest batches, None while it is not defined. It is of the weights that
-                learn, also where their average scores.
+            after_step: called with the NE of the newest batches, None while it is not defined; it is the learning
+                weights', also where their average scores.
 
         Raises:
             FloatingPointError: a loss is not finite; its batch has been saved, the model has not.
