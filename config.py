@@ -280,12 +280,8 @@ class Optimizer(Section):
     weight_decay: float = Field(default=0.0, ge=0)
     gradient_clip_norm: float = Field(default=10.0, gt=0)
     warmup_steps: int = Field(default=0, ge=0)  # of a fresh model, in which both rates rise from 0 to what they are
-
-
-class FoundationOptimizer(Optimizer):
-    """Batch and step sizes of the FM, and the average of its weights."""
-
-    # The dense network's moving average scores; it keeps this much of itself at a step. 0: the network itself scores.
+    # A moving average of the weights scores; it keeps this much of itself at a step. 0: the weights that learn score.
+    # Of a foundation model, the dense network's are averaged; of a vertical model, the tables', too.
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -340,7 +336,7 @@ class FoundationSettings(Section):
     num_embeddings: NumEmbeddings = NumEmbeddings()
     first_embeddings: float | None = Field(default=None, gt=0)  # uniform in ± this; None: in ±1/√rows of the table
     managed_collision: ManagedCollision | None = None  # None: every id is hashed to a row
-    optimizer: FoundationOptimizer
+    optimizer: Optimizer
     # newest share of a day, held out until the next day; at most half, as the first half of the first day is learnt
     eval_fraction: float = Field(default=0.2, gt=0, le=0.5)
     training: FoundationTraining = FoundationTraining()

@@ -41,6 +41,6 @@ class WarmUp:
         return True
 
 
-def steps_made(adam: torch.optim.Optimizer) -> int:
-    """Returns how many steps an Adam has made, also before it was loaded."""
-    return max((int(state["step"]) for state in adam.state.values() if state), default=0)
+def steps_made(optimizer: torch.optim.Optimizer) -> int:
+    """Returns how many steps an Adam or Adagrad has made, also before it was loaded."""
+    return max((int(state["step"]) for state in optimizer.state.values() if state), default=0)

@@ -1,4 +1,4 @@
-"""A moving average of weights over training steps, by which a model is judged while it trains by the weights."""
+"""A moving average of weights over training steps: the average scores, the weights learn on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +25,9 @@ class WeightAverage:
         """Averages after each step from now on.
 
         Args:
-            optimizer: an Adam, which counts its steps.
+            optimizer: one that counts its steps, as Adam and Adagrad do.
             weights: of it.
-            decay: 0 for no average; one that was loaded is dropped.
+            decay: 0 for no average; one that was loaded is dropped at the first step.
         """
         self.optimizer, self.weights, self.decay = optimizer, weights, decay
         self.made: int | None = None
@@ -36,14 +36,21 @@ class WeightAverage:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Puts the average in the place of the weights; nothing may be learnt meanwhile."""
-        averaged = [weight for weight in self.weights if self.decay and AVERAGE in self.optimizer.state.get(weight, {})]
-        averages = [self.optimizer.state[weight][AVERAGE] for weight in averaged]
-        learnt = [weight.detach().clone() for weight in averaged]
-        _copy(averages, averaged)
+        self.exchange()
         try:
             yield
         finally:
-            _copy(learnt, averaged)
+            self.exchange()
+
+    @torch.no_grad()
+    def exchange(self) -> None:
+        """Lets the average and the weights change places; done twice, all is as before."""
+        for weight in self.weights:
+            average = self.optimizer.state.get(weight, {}).get(AVERAGE)
+            if average is not None:
+                learnt = weight.clone()
+                weight.copy_(average)
+                average.copy_(learnt)
 
     def _after_step(self, *of_hook: object) -> None:
         states = [(w, state) for w in self.weights if (state := self.optimizer.state.get(w))]
@@ -65,9 +72,3 @@ def averages(optimizer: torch.optim.Optimizer) -> dict[int, torch.Tensor]:
     """Returns the averages in an optimizer's state, by the place of their weights in it."""
     states = optimizer.state_dict()["state"]
     return {index: state[AVERAGE] for index, state in states.items() if AVERAGE in state}
-
-
-def _copy(values: list[torch.Tensor], into: list[torch.nn.Parameter]) -> None:
-    with torch.no_grad():
-        for weight, value in zip(into, values, strict=True):
-            weight.copy_(value)

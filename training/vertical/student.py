@@ -68,6 +68,7 @@ class Student:
             trainer.load_state(state)
         for _ in range(epochs):
             trainer.learn(rows, what)
+        trainer.end()
         return trainer
 
 

@@ -16,6 +16,7 @@ from training.checkpoint import load_optimizers, save_optimizers
 from training.progress import track
 from training.vertical.rows import Rows
 from training.warm_up import WarmUp
+from training.weight_average import WeightAverage
 
 DISTILLATION_FILE = "distillation.safetensors"
 
@@ -29,9 +30,10 @@ class VerticalTrainer:
     transfer: Transfer | None  # None: the baseline, which takes nothing from the FM
 
     def __post_init__(self) -> None:
-        """Builds the auxiliary heads and the optimizers."""
+        """Builds the auxiliary heads, the optimizers and the averages."""
         tables = [p for name, p in self.network.named_parameters() if name.startswith("embeddings.")]
-        dense = [p for name, p in self.network.named_parameters() if not name.startswith("embeddings.")]
+        of_network = [p for name, p in self.network.named_parameters() if not name.startswith("embeddings.")]
+        dense = list(of_network)
         self.distillation: Distillation | None = None
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         if self.transfer is not None and self.transfer.soft_label:
@@ -47,6 +49,10 @@ class VerticalTrainer:
             self.optimizers["tables"]: self.settings.embedding_learning_rate,
         }
         self.warm_up = WarmUp(self.settings, self.optimizers["dense"], rates)
+        self.averages = [
+            WeightAverage(self.optimizers[name], weights, decay=self.settings.ema_decay)
+            for name, weights in (("dense", of_network), ("tables", tables))
+        ]
 
     def learn(self, rows: Rows, what: str) -> None:
         """Learns rows in their order, one pass.
@@ -95,14 +101,26 @@ class VerticalTrainer:
         self._descend({"dense", "tables"}, loss)
         return click.item()
 
+    def end(self) -> None:
+        """Puts the average of the weights in the network, where there is one; what learnt is kept for a warm start."""
+        for average in self.averages:
+            average.exchange()
+
     def save_state(self, folder: Path) -> None:
-        """Writes what a warm start needs beside the network: optimizers, auxiliary heads and adapter."""
+        """Writes what a warm start needs beside the network, once training has ended.
+
+        These are the optimizers, with the weights that learnt where the network has their average; auxiliary heads and
+        adapter.
+        """
         save_optimizers(folder, self.optimizers)
         if self.distillation is not None and (state := self.distillation.state_dict()):
             save_file(dict(state), folder / DISTILLATION_FILE)
 
     def load_state(self, folder: Path) -> None:
-        """Restores what `save_state` wrote; where other heads were trained, heads and optimizers stay fresh."""
+        """Restores what `save_state` wrote beside the network's weights of then, and lets what learnt learn on.
+
+        Where other heads were trained, heads and optimizers stay fresh, and the network learns on from its average.
+        """
         path = folder / DISTILLATION_FILE
         saved = load_file(path) if path.exists() else {}
         state = self.distillation.state_dict() if self.distillation is not None else {}
@@ -111,6 +129,8 @@ class VerticalTrainer:
         if self.distillation is not None:
             self.distillation.load_state_dict(saved)
         load_optimizers(folder, self.optimizers)
+        for average in self.averages:
+            average.exchange()
 
     def _adam(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(

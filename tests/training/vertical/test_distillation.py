@@ -10,6 +10,7 @@ from config import Optimizer, Transfer, VerticalSettings
 from models.vertical import build_vertical
 from models.vertical.batch import History, VerticalBatch
 from quality.metrics import evaluate
+from tests.training.test_weight_average import recursion
 from training.vertical.trainer import VerticalTrainer
 
 SETTINGS = Optimizer(batch_size=256, learning_rate=0.01, embedding_learning_rate=0.05)
@@ -106,18 +107,42 @@ def test_an_adapter_brings_a_drifted_teacher_nearer_to_the_clicks():
     assert adapter.loss(stale, train[1]).item() < before - 0.02
 
 
-@pytest.mark.parametrize("adapter", [False, True])
-def test_training_goes_on_where_it_was_saved(tmp_path, adapter):
-    transfer, examples = Transfer(student_adapter=adapter), world(1024)
-    whole = learn(VerticalTrainer(SETTINGS, network(), transfer), examples, examples[2])
+@pytest.mark.parametrize(("adapter", "ema_decay"), [(False, 0.0), (True, 0.0), (True, 0.9)])
+def test_training_goes_on_where_it_was_saved(tmp_path, adapter, ema_decay):
+    transfer, examples, settings = Transfer(student_adapter=adapter), world(1024), SETTINGS.changed(ema_decay=ema_decay)
+    whole = learn(VerticalTrainer(settings, network(), transfer), examples, examples[2])
+    whole.end()
     halves = [(e[0].part(n, 512), e[1][n : n + 512], e[2][n : n + 512]) for e in [examples] for n in (0, 512)]
-    first = learn(VerticalTrainer(SETTINGS, network(), transfer), halves[0], halves[0][2])
+    first = learn(VerticalTrainer(settings, network(), transfer), halves[0], halves[0][2])
+    first.end()
     first.save_state(tmp_path)
-    second = VerticalTrainer(SETTINGS, copy.deepcopy(first.network), transfer)
+    second = VerticalTrainer(settings, copy.deepcopy(first.network), transfer)
     second.load_state(tmp_path)
-    learn(second, halves[1], halves[1][2])
+    learn(second, halves[1], halves[1][2]).end()
     for a, b in zip(whole.network.parameters(), second.network.parameters(), strict=True):
         assert np.allclose(a.detach(), b.detach(), atol=1e-6)
+
+
+def test_the_average_of_network_and_tables_serves():
+    examples, course = world(1024), []
+    trainer, plain = (VerticalTrainer(SETTINGS.changed(ema_decay=d), network(), None) for d in (0.9, 0.0))
+    for first in range(0, 1024, 256):
+        part = (examples[0].part(first, 256), examples[1][first : first + 256], None)
+        learn(plain, part, examples[2][first : first + 256])
+        learn(trainer, part, examples[2][first : first + 256])
+        course.append([weight.detach().clone() for weight in plain.network.parameters()])
+        assert all(torch.equal(a, b) for a, b in zip(course[-1], trainer.network.parameters(), strict=True))
+    trainer.end()
+    names = [name for name, _ in trainer.network.named_parameters()]
+    assert any(name.startswith("embeddings.") for name in names)
+    for number, (name, average) in enumerate(trainer.network.named_parameters()):
+        expected = recursion([step[number] for step in course], 0.9)
+        assert torch.allclose(average, expected, atol=1e-6), name
+    heads = VerticalTrainer(SETTINGS.changed(ema_decay=0.9), network(), Transfer(loss_weight=1.0))
+    learn(heads, examples, examples[2])
+    before = [weight.detach().clone() for weight in heads.distillation.heads()]
+    heads.end()  # no one is served by them
+    assert all(torch.equal(a, b) for a, b in zip(before, heads.distillation.heads(), strict=True))
 
 
 def taught(soft_labels: torch.Tensor, examples, **transfer) -> list[torch.Tensor]:

@@ -26,9 +26,12 @@ def rows(n: int = 200) -> VerticalRows:
     return VerticalRows(items, torch.randn(n, 2, generator=g), labels, soft, log, codes, codes, slots)
 
 
-def weights(of: VerticalRows, *, seed: int = 0, epochs: int = 1) -> torch.Tensor:
+def weights(of: VerticalRows, *, seed: int = 0, epochs: int = 1, ema_decay: float = 0.0) -> torch.Tensor:
     settings = VerticalSettings(
-        architecture="dnn", hyperparameters={"hidden": [8]}, embedding_dim=4, optimizer=OPTIMIZER
+        architecture="dnn",
+        hyperparameters={"hidden": [8]},
+        embedding_dim=4,
+        optimizer=OPTIMIZER.changed(ema_decay=ema_decay),
     )
     arm = Arm("auxiliary", codes="codes", ids="item")
     student = Student(settings, Transfer(), arm, {"item_id": ITEMS}, ("item_id",))
@@ -42,6 +45,10 @@ def test_the_seed_decides_the_weights():
     torch.manual_seed(6)  # what else was drawn has no part in it
     assert torch.equal(weights(rows(), seed=0), once)
     assert not torch.allclose(weights(rows(), seed=1), once, atol=1e-2)
+
+
+def test_what_is_trained_holds_the_average():
+    assert not torch.allclose(weights(rows(), ema_decay=0.9), weights(rows()), atol=1e-3)
 
 
 def test_every_pass_learns():
