@@ -75,6 +75,7 @@ def days_of_ne(log: Log, seed: int) -> dict[str, Cells]:
     work = log.work / str(seed)
     config, day = whole_log("synthetic", work, first_day=first, last_day=last, events_per_day=log.events)
     config = config.changed(runtime={"seed": seed, "torch_threads": 1})
+    config = config.changed(foundation_model={"optimizer": {"ema_decay": 0.0}})  # as in the runs that are kept
     midnights = storage.midnights(config, storage.calendar_days(config, day))
     cut = midnights[log.learnt]
     with foundation_trainer(config, source_schema(config)) as trainer:

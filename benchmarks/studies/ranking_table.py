@@ -205,10 +205,13 @@ def ranking_log(folder: Path, *, kuairand: str | None, quick: bool) -> tuple[Pla
     Returns:
         The settings, and the day whose partitions hold the whole log.
     """
-    if not quick:
-        return whole_log("kuairand", folder, path=kuairand, history_length=HISTORY_LENGTH)
-    last = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day + timedelta(days=7)
-    return whole_log("synthetic", folder, last_day=last, events_per_day=1000, history_length=HISTORY_LENGTH)
+    if quick:
+        last = load_config(ROOT / "platform.yaml").sources["synthetic"].first_day + timedelta(days=7)
+        log = whole_log("synthetic", folder, last_day=last, events_per_day=1000, history_length=HISTORY_LENGTH)
+    else:
+        log = whole_log("kuairand", folder, path=kuairand, history_length=HISTORY_LENGTH)
+    # The models that are kept were judged by the weights that learn.
+    return log[0].changed(foundation_model={"optimizer": {"ema_decay": 0.0}}), log[1]
 
 
 def judged_log(config: PlatformConfig, day: date) -> ProgressiveLog:

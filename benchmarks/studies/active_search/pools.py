@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import storage
-from benchmarks.studies.search_end_to_end.landed import landed_days
+from benchmarks.studies.landed import landed_days
 from benchmarks.studies.search_tabular.tables import nas_bench_graph
 from jobs import ingest
 from search.active.belief import Pool

@@ -27,8 +27,8 @@ import torch
 
 from benchmarks.report import report
 from benchmarks.studies.command_line import study_parser
+from benchmarks.studies.landed import landed_days
 from benchmarks.studies.search_end_to_end.boosting import GRID, Table, boosted, foundation_table, vertical_table
-from benchmarks.studies.search_end_to_end.landed import landed_days
 from benchmarks.studies.search_end_to_end.page import write_page
 from benchmarks.studies.search_end_to_end.results import Predicted, figures
 from benchmarks.studies.search_end_to_end.rivals import SHIPPED, Rival, rivals

@@ -1,7 +1,8 @@
-"""A source's days as the platform's own jobs leave them: what a search needs of them."""
+"""A source's days as the platform's own jobs leave them: what a search for a model needs of them."""
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import storage
 from config import ROOT, PlatformConfig, load_config
@@ -13,7 +14,9 @@ OF_FOUNDATION = {"events": ingest, "examples": extract_features}  # what a searc
 OF_VERTICAL = {"fm_snapshots": train_foundation, "vertical_examples": materialize_features}
 
 
-def landed_days(source: str, work: Path, *, target: str, path: str | None, days: int | None) -> PlatformConfig:
+def landed_days(
+    source: str, work: Path, *, target: str, path: str | None, days: int | None, **changed: Any
+) -> PlatformConfig:
     """Runs the jobs of the days that a work folder lacks, and returns the platform that has them.
 
     Args:
@@ -22,8 +25,9 @@ def landed_days(source: str, work: Path, *, target: str, path: str | None, days:
         target: of the search.
         path: folder of the source's files; None: what platform.yaml says.
         days: how many; None: all of the log.
+        changed: sections of platform.yaml, as `PlatformConfig.changed` takes them.
     """
-    shipped = load_config(ROOT / "platform.yaml")
+    shipped = load_config(ROOT / "platform.yaml").changed(**changed)
     config = shipped.changed(
         data_source=source,
         sources={source: {"path": path or shipped.sources[source].path}},
