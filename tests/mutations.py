@@ -206,9 +206,69 @@ MUTATIONS = [
     Mutation(
         "every day of an FM begins with a warm-up",
         "training/warm_up.py",
-        'self.made = max((int(state["step"]) for state in self.adam.state.values()), default=0)',
+        "self.made = steps_made(self.adam)",
         "self.made = 0",
         "tests/training/test_warm_up.py",
+    ),
+    Mutation(
+        "an average remembers the first weights for long",
+        "training/weight_average.py",
+        "kept = min(self.decay, (1 + self.made) / (10 + self.made))",
+        "kept = self.decay",
+        "tests/training/test_weight_average.py",
+    ),
+    Mutation(
+        "an average that goes on after a stop counts its steps anew",
+        "training/weight_average.py",
+        "steps_made(self.optimizer) if self.made is None",
+        "1 if self.made is None",
+        "tests/training/test_weight_average.py",
+    ),
+    Mutation(
+        "an average that was turned off scores for ever",
+        "training/weight_average.py",
+        "                state.pop(AVERAGE, None)",
+        "                pass",
+        "tests/training/test_weight_average.py",
+    ),
+    Mutation(
+        "the weights that learn score, although there is an average",
+        "training/foundation/trainer.py",
+        """        with self.average.applied():
+            for examples in track(""",
+        """        if True:
+            for examples in track(""",
+        "tests/training/foundation/test_recipe.py",
+    ),
+    Mutation(
+        "two averages of the same weights have one version",
+        "training/foundation/sharded_checkpoint.py",
+        "in averages(optimizer).items():",
+        "in {}.items():",
+        "tests/training/foundation/test_recipe.py",
+    ),
+    Mutation(
+        "trials are judged by the weights that learn, not by what scores",
+        "training/foundation/progressive_log.py",
+        "    if trainer.average.decay:",
+        "    if False:",
+        "tests/training/foundation/test_progressive_log.py",
+    ),
+    Mutation(
+        "a vertical's model serves by the weights that learn",
+        "training/vertical/student.py",
+        "        trainer.end()\n",
+        "",
+        "tests/training/vertical/test_student.py",
+    ),
+    Mutation(
+        "a vertical's model learns on from its average",
+        "training/vertical/trainer.py",
+        """        load_optimizers(folder, self.optimizers)
+        for average in self.averages:
+            average.exchange()""",
+        "        load_optimizers(folder, self.optimizers)",
+        "tests/training/vertical/test_distillation.py",
     ),
     Mutation(
         "tables do not warm up",

@@ -22,8 +22,8 @@ boosting on the same columns, its sizes chosen. Their settings are those that on
 search's dates. *Less* is the found model's NE less the other's: below 0, the found one is better. Intervals are of
 95 %, over seeds on these rows, and over users of these trained models.
 """
-EARLIER = """Here trials were judged on three dates, each before any of it was learnt, and `found 1` is the trial that
-was best by its one training."""
+EARLIER = """Here no model was averaged, trials were judged on three dates, each before any of it was learnt, and
+`found 1` is the trial that was best by its one training."""
 
 
 def write_page() -> None:
