@@ -19,7 +19,7 @@ from search.run_trial import study_run
 from search.shared_weights import check_shared, parts
 from search.space import Space
 from search.study import FOUNDATION, Budget, Study, StudySettings, begun
-from search.targets import current_cost, space_of
+from search.targets import current_cost, inherited, space_of
 from search.warm_start import known_trials
 
 LOG = logging.getLogger("headwater.search")
@@ -109,6 +109,7 @@ def main(
         days=learnt,
         judged_days=judged_days,
         later_days=later,
+        inherited=inherited(config, target),
     )
     check_shared(settings)
     needed = parts(config, settings)

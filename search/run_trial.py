@@ -138,6 +138,6 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 def short(study: Study, record: Record) -> str:
     """Says in one line what is tried: the choices that are not at their first value."""
-    first = {choice.name: choice.levels(1)[0] for choice in study.space.choices}
+    first = study.space.first
     chosen = {name: value for name, value in record.trial.params.items() if value != first[name]}
     return ", ".join(f"{name} {value}" for name, value in chosen.items()) or "every choice at its first value"

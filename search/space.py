@@ -38,6 +38,11 @@ class Space:
         if repeated := [name for name, times in Counter(names).items() if times > 1]:
             raise ValueError(f"A search space has two choices named {repeated[0]!r}; names must differ")
 
+    @property
+    def first(self) -> dict[str, Value]:
+        """Returns the first value of every choice."""
+        return {choice.name: choice.levels(1)[0] for choice in self.choices}
+
     def canonical(self, params: Params) -> dict[str, Value]:
         """Returns the params in the choices' order; a subclass sets those without effect to their first value.
 

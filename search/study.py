@@ -30,6 +30,11 @@ SHARED_FOLDER = "shared_weights"  # of a search's folder; see search/shared_weig
 MOST_ATTEMPTS = 2  # of one trial: a model that kills its worker twice has failed
 FOUNDATION = "foundation"  # as a target; every other target is a vertical
 
+INHERITS_OTHERS = (
+    "since the search {0} began, platform.yaml has changed in what its trials take from it beside their choices, so "
+    "new trials could not be compared with the others; set it back, or begin another search with from_study={0}"
+)
+
 
 class StudySettings(Section):
     """What a search is; another one may not bear its name."""
@@ -45,6 +50,7 @@ class StudySettings(Section):
     days: list[date] = Field(min_length=1)  # platform days that trials learn, oldest first
     judged_days: int = Field(ge=1)  # the newest dates of them, on which trials are judged
     later_days: list[date] = Field(min_length=1)  # platform days after them, for the judgement at the end
+    inherited: str = ""  # of what trials take from platform.yaml beside their choices, a hash
 
 
 class Budget(Section):
@@ -109,7 +115,9 @@ class Study:
         if (folder / SETTINGS_FILE).exists():
             there = _settings(folder)[0]
             if changed := [key for key in StudySettings.model_fields if getattr(there, key) != getattr(settings, key)]:
-                told = ", ".join(f"{key} {_told(getattr(there, key))}" for key in changed)
+                if changed == ["inherited"]:
+                    raise StudyDiffers(INHERITS_OTHERS.format(name))
+                told = ", ".join(f"{key} {_told(getattr(there, key))}" for key in changed if key != "inherited")
                 raise StudyDiffers(f"the search {name} is another one ({told}): choose another name, or say the same")
         content = {"settings": settings.model_dump(mode="json"), "budget": budget.model_dump(mode="json")}
         with storage.replace_file(folder / SETTINGS_FILE) as path:

@@ -2,11 +2,12 @@
 
 from datetime import date
 
-from config import PlatformConfig
+from config import FoundationTraining, PlatformConfig
 from search.finals import Finals, FoundationFinals, VerticalFinals
 from search.foundation_trials import FoundationTrials, foundation_flops, foundation_inputs
+from search.platform_model import fingerprint
 from search.spaces.ranking import RankingSpace
-from search.study import FOUNDATION, Study, StudySettings
+from search.study import FOUNDATION, INHERITS_OTHERS, Study, StudyDiffers, StudySettings
 from search.vertical_trials import VerticalTrials, vertical_flops, vertical_space
 
 Trials = FoundationTrials | VerticalTrials
@@ -49,6 +50,34 @@ def finals_of(config: PlatformConfig, study: Study) -> Finals:
     assert isinstance(study.space, RankingSpace)
     kind = FoundationFinals if study.settings.target == FOUNDATION else VerticalFinals
     return kind(config, study.space, study.settings)
+
+
+def inherited(config: PlatformConfig, target: str) -> str:
+    """Returns a hash of what all models of a target take from platform.yaml beside a search's choices.
+
+    Raises:
+        ValueError: the target is unknown.
+    """
+    _check(config, target)
+    if target != FOUNDATION:
+        of = config.of_vertical(target)
+        space = vertical_space(of, blocks=1, cap=None)
+        chosen = VerticalTrials(config, space, target, [], judged_days=1).settings(space.first)
+        return fingerprint(of.vertical_model.changed(**chosen), of.transfer, of.features)
+    of_foundation = RankingSpace.of(foundation_inputs(config), target="foundation", blocks=1)
+    model = config.foundation_model.changed(**of_foundation.settings(of_foundation.first))
+    where = FoundationTraining(precision=model.training.precision)  # on which machines does not count
+    return fingerprint(model.model_copy(update={"training": where}), config.features)
+
+
+def check_inherited(config: PlatformConfig, study: Study) -> None:
+    """Looks that a new trial of a search can be compared with those it has.
+
+    Raises:
+        StudyDiffers: what they take from platform.yaml has changed.
+    """
+    if study.settings.inherited != inherited(config, study.settings.target):
+        raise StudyDiffers(INHERITS_OTHERS.format(study.name))
 
 
 def current_cost(config: PlatformConfig, target: str, day: date) -> float:

@@ -108,7 +108,7 @@ def _fitted(params: Params, space: Space) -> dict[str, Value]:
     Raises:
         ValueError: they do not fit; says why.
     """
-    first = {choice.name: choice.levels(1)[0] for choice in space.choices}
+    first = space.first
     if unknown := params.keys() - first.keys():
         raise ValueError(f"choices that this search lacks: {', '.join(sorted(unknown))}")
     fitted = space.canonical({**first, **params})

@@ -34,7 +34,7 @@ class Drawing:
         self.groups = [n for n, choice in enumerate(drawn) for _ in choice.values]
         self.beside: list[Choice] = [choice for choice in space.choices if choice not in drawn]
         self.types, self.places = len(self.kinds) + OWN, len(drawn) + 2
-        self._plain = {choice.name: choice.levels(1)[0] for choice in space.choices}
+        self._plain = space.first
         self._types = {kind: number for number, kind in enumerate(self.kinds)}
 
     def graph(self, params: Params) -> Graph:

@@ -100,7 +100,7 @@ class RankingSpace(Space):
             ValueError: the cap is below what the smallest model costs.
         """
         super().__post_init__()
-        smallest = self.cost({choice.name: choice.levels(1)[0] for choice in self.choices})
+        smallest = self.cost(self.first)
         if self.cap is not None and smallest > self.cap:
             raise ValueError(
                 f"the cost cap of {self.cap:,.0f} FLOPs is below the smallest model's {smallest:,.0f}; raise the cap"

@@ -23,7 +23,7 @@ from jobs import conclude_search, list_studies, plan_search, run_trial, search_a
 from search.champion import champion_ne
 from search.run_trial import run_next
 from search.study import Study, StudyDiffers
-from search.targets import load_study, trials_of
+from search.targets import inherited, load_study, trials_of
 from tests.study_log import DAY, DAYS, study_config, write_log
 
 SMALL: dict[str, Any] = {"trials": 3, "sampler": "random", "later_days": 1, "judged_days": 1, "blocks": 1}
@@ -267,6 +267,45 @@ def test_the_champion_is_trained_again_once_it_is_another_model(config: Platform
     assert champion_ne(study, trials_of(config, study)) == first
     other = config.changed(foundation_model={"optimizer": {"embedding_learning_rate": 0.2}})
     assert champion_ne(study, trials_of(other, study)) != first
+
+
+def test_trials_that_could_not_be_compared_are_refused(config: PlatformConfig) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    run_trial.main(config, study=NAME)
+    # The platform's own model may change, and where it is trained: trials take neither from it.
+    own = {"architecture": "dlrm", "hyperparameters": {}, "embedding_dim": 8, "optimizer": {"learning_rate": 0.2}}
+    for harmless in (own, {"training": {"checkpoint_minutes": 3}}):
+        of = config.changed(foundation_model=harmless)
+        plan_search.main(of, study=NAME, **SMALL | {"cost_cap": opened(config).settings.cost_cap})
+    run_trial.main(of, study=NAME)
+    for changed in (
+        {"foundation_model": {"optimizer": {"ema_decay": 0.5}}},
+        {"foundation_model": {"num_embeddings": {"other": 64}}},
+        {"features": {"history_length": 7}},
+    ):
+        of = config.changed(**changed)
+        for door in (lambda of: plan_search.main(of, study=NAME, **SMALL), lambda of: run_trial.main(of, study=NAME)):
+            with pytest.raises(StudyDiffers, match=r"since the search small began.*begin another .* from_study=small"):
+                door(of)
+    assert len(opened(config).records()) == 2
+    name = plan_search.main(of, study="after", **SMALL | {"from_study": NAME})["study"]
+    assert run_trial.main(of, study=name)["status"] == "done"
+
+
+def test_trials_of_a_vertical_take_other_settings_of_the_platform(config: PlatformConfig) -> None:
+    def of_vertical(**changed: Any) -> str:
+        return inherited(config.changed(**changed), "feed")
+
+    before = of_vertical()
+    assert before == of_vertical(vertical_model={"architecture": "dlrm"})
+    assert before == of_vertical(foundation_model={"optimizer": {"ema_decay": 0.5}})
+    others = [
+        of_vertical(vertical_model={"optimizer": {"ema_decay": 0.5}}),
+        of_vertical(vertical_model={"cold_start_epochs": 5}),
+        of_vertical(transfer={"loss_weight": 0.3}),
+        of_vertical(sources={"synthetic": {"verticals": {"feed": {"model": {"optimizer": {"batch_size": 32}}}}}}),
+    ]
+    assert len({before, *others}) == 5
 
 
 def test_a_search_of_a_vertical_that_is_gone_is_listed(config: PlatformConfig) -> None:
