@@ -255,6 +255,20 @@ MUTATIONS = [
         "tests/training/foundation/test_progressive_log.py",
     ),
     Mutation(
+        "a trial is made under settings that the others were not made under",
+        "jobs/run_trial.py",
+        "    check_inherited(config, opened)\n",
+        "",
+        "tests/jobs/test_search.py::test_trials_that_could_not_be_compared_are_refused",
+    ),
+    Mutation(
+        "a search ends where its models are trained on other machines",
+        "search/targets.py",
+        'model.model_copy(update={"training": where})',
+        "model",
+        "tests/jobs/test_search.py::test_trials_that_could_not_be_compared_are_refused",
+    ),
+    Mutation(
         "a vertical's model serves by the weights that learn",
         "training/vertical/student.py",
         "        trainer.end()\n",

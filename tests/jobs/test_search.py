@@ -280,7 +280,7 @@ def test_trials_that_could_not_be_compared_are_refused(config: PlatformConfig) -
     run_trial.main(of, study=NAME)
     for changed in (
         {"foundation_model": {"optimizer": {"ema_decay": 0.5}}},
-        {"foundation_model": {"num_embeddings": {"other": 64}}},
+        {"foundation_model": {"num_embeddings": {"other": 48}}},
         {"features": {"history_length": 7}},
     ):
         of = config.changed(**changed)
