@@ -342,6 +342,11 @@ class FoundationSettings(Section):
     training: FoundationTraining = FoundationTraining()
     codes: Codes = Codes()
 
+    @property
+    def without_placement(self) -> "FoundationSettings":
+        """Returns all that decides on what is learnt; what says where and how it is trained has its defaults."""
+        return self.model_copy(update={"training": FoundationTraining(precision=self.training.precision)})
+
 
 class VerticalSettings(Section):
     """The vertical models (VM): network, tables, training."""

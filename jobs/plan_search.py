@@ -109,9 +109,9 @@ def main(
         days=learnt,
         judged_days=judged_days,
         later_days=later,
-        inherited=inherited(config, target),
     )
     check_shared(settings)
+    settings = settings.changed(inherited=inherited(config, settings))
     needed = parts(config, settings)
     told = "_".join([target, sampler, *([screener] if screener != "none" else [])])
     name = study or f"{told}_{later[-1]:%Y%m%d}_seed{seed}"

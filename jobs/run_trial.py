@@ -14,7 +14,7 @@ import torch
 from config import PlatformConfig
 from jobs._search_page import write_search_page
 from search.run_trial import run_next
-from search.targets import check_inherited, load_study, trials_of
+from search.targets import load_study, trials_of
 
 
 def main(config: PlatformConfig, *, study: str, limit_s: float = 3600.0) -> dict[str, Any]:
@@ -35,7 +35,6 @@ def main(config: PlatformConfig, *, study: str, limit_s: float = 3600.0) -> dict
     opened = load_study(config, study)
     if opened.settings.source != config.data_source:
         raise ValueError(f"the search {study} is of {opened.settings.source}, not of {config.data_source}")
-    check_inherited(config, opened)
     torch.set_num_threads(config.runtime.torch_threads)
     ended = run_next(config, opened, trials_of(config, opened), limit_s=limit_s)
     if ended is None:

@@ -28,7 +28,7 @@ import yaml
 from torch.distributed.elastic.multiprocessing.errors import record
 
 import storage
-from config import FoundationTraining, PlatformConfig
+from config import PlatformConfig
 from data.batches.foundation import count_examples, foundation_batches
 from data.sources import source_schema
 from data.split import LEARNT_UNTIL, cut_day, learnt_until
@@ -209,9 +209,8 @@ def _key(config: PlatformConfig, day: date) -> str:
 
 def _inputs(config: PlatformConfig, day: date) -> dict[str, Any]:
     """Returns all that the day's training depends on, by what it is called."""
-    placement = set(FoundationTraining.model_fields) - {"precision"}
     inputs = {
-        "foundation_model": config.foundation_model.model_dump(exclude={"training": placement}),
+        "foundation_model": config.foundation_model.without_placement.model_dump(),
         "runtime.seed": config.runtime.seed,
         f"examples of {day}": storage.read_manifest(config, "examples", day)["content_hash"],
     }

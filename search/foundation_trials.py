@@ -44,6 +44,12 @@ class FoundationTrials:
         """Returns what names the settings that a training depends on, beside its params."""
         return fingerprint(self.config.foundation_model, self.config.features)
 
+    @property
+    def inherited(self) -> str:
+        """Returns what names the settings that all trials take from platform.yaml, whatever their params."""
+        of_any = self.config.foundation_model.changed(**self.settings(self.space.first))
+        return fingerprint(of_any.without_placement, self.config.features)
+
     @cached_property
     def log(self) -> ProgressiveLog:
         """Returns the examples; every trial reads the same."""

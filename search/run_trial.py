@@ -15,7 +15,7 @@ from quality.metrics import undefined_because
 from search.asking import claim
 from search.champion import champion_ne
 from search.samplers import ACTIVE
-from search.study import Record, Study
+from search.study import INHERITS_OTHERS, Record, Study, StudyDiffers
 from search.targets import Trials
 from search.trial import CHAMPION, FALLBACK
 from training.tracking import tracked_run
@@ -41,8 +41,11 @@ def run_next(config: PlatformConfig, study: Study, trainer: Trials, *, limit_s: 
         The trial as it ended; None where the budget is spent, or nothing is left to try.
 
     Raises:
+        StudyDiffers: platform.yaml has changed, so that a trial could not be compared with those there are.
         ValueError: no trial can be judged.
     """
+    if trainer.inherited != study.settings.inherited:
+        raise StudyDiffers(INHERITS_OTHERS.format(study.name))
     if why := undefined_because(trainer.log.labels):  # before a trial is asked, which could not help it
         raise ValueError(f"the dates that trials of {study.name} are judged on define no NE: {why}")
     context = {CHAMPION: champion_ne(study, trainer)} if study.settings.sampler == ACTIVE else None

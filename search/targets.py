@@ -2,12 +2,11 @@
 
 from datetime import date
 
-from config import FoundationTraining, PlatformConfig
+from config import PlatformConfig
 from search.finals import Finals, FoundationFinals, VerticalFinals
 from search.foundation_trials import FoundationTrials, foundation_flops, foundation_inputs
-from search.platform_model import fingerprint
 from search.spaces.ranking import RankingSpace
-from search.study import FOUNDATION, INHERITS_OTHERS, Study, StudyDiffers, StudySettings
+from search.study import FOUNDATION, Study, StudySettings
 from search.vertical_trials import VerticalTrials, vertical_flops, vertical_space
 
 Trials = FoundationTrials | VerticalTrials
@@ -39,10 +38,7 @@ def load_study(config: PlatformConfig, name: str) -> Study:
 def trials_of(config: PlatformConfig, study: Study) -> Trials:
     """Returns what trains the trials of a search, on the days before those that are kept for its end."""
     assert isinstance(study.space, RankingSpace)
-    settings = study.settings
-    if settings.target == FOUNDATION:
-        return FoundationTrials(config, study.space, settings.days, judged_days=settings.judged_days)
-    return VerticalTrials(config, study.space, settings.target, settings.days, judged_days=settings.judged_days)
+    return _trials(config, study.space, study.settings)
 
 
 def finals_of(config: PlatformConfig, study: Study) -> Finals:
@@ -52,32 +48,13 @@ def finals_of(config: PlatformConfig, study: Study) -> Finals:
     return kind(config, study.space, study.settings)
 
 
-def inherited(config: PlatformConfig, target: str) -> str:
-    """Returns a hash of what all models of a target take from platform.yaml beside a search's choices.
+def inherited(config: PlatformConfig, settings: StudySettings) -> str:
+    """Returns what names the settings that all trials of a search take from platform.yaml, whatever their params.
 
     Raises:
-        ValueError: the target is unknown.
+        ValueError: the target is unknown, or the cap is below what the smallest model costs.
     """
-    _check(config, target)
-    if target != FOUNDATION:
-        of = config.of_vertical(target)
-        space = vertical_space(of, blocks=1, cap=None)
-        chosen = VerticalTrials(config, space, target, [], judged_days=1).settings(space.first)
-        return fingerprint(of.vertical_model.changed(**chosen), of.transfer, of.features)
-    of_foundation = RankingSpace.of(foundation_inputs(config), target="foundation", blocks=1)
-    model = config.foundation_model.changed(**of_foundation.settings(of_foundation.first))
-    where = FoundationTraining(precision=model.training.precision)  # on which machines does not count
-    return fingerprint(model.model_copy(update={"training": where}), config.features)
-
-
-def check_inherited(config: PlatformConfig, study: Study) -> None:
-    """Looks that a new trial of a search can be compared with those it has.
-
-    Raises:
-        StudyDiffers: what they take from platform.yaml has changed.
-    """
-    if study.settings.inherited != inherited(config, study.settings.target):
-        raise StudyDiffers(INHERITS_OTHERS.format(study.name))
+    return _trials(config, space_of(config, settings), settings).inherited
 
 
 def current_cost(config: PlatformConfig, target: str, day: date) -> float:
@@ -96,6 +73,12 @@ def current_cost(config: PlatformConfig, target: str, day: date) -> float:
         return foundation_flops(config, day)
     own = config.of_vertical(target)
     return vertical_flops(own, own.vertical_model)
+
+
+def _trials(config: PlatformConfig, space: RankingSpace, settings: StudySettings) -> Trials:
+    if settings.target == FOUNDATION:
+        return FoundationTrials(config, space, settings.days, judged_days=settings.judged_days)
+    return VerticalTrials(config, space, settings.target, settings.days, judged_days=settings.judged_days)
 
 
 def _check(config: PlatformConfig, target: str) -> None:

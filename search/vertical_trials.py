@@ -73,6 +73,12 @@ class VerticalTrials:
         """Returns what names the settings that a training depends on, beside its params."""
         return fingerprint(self.config.vertical_model, self.config.transfer, self.config.features)
 
+    @property
+    def inherited(self) -> str:
+        """Returns what names the settings that all trials take from platform.yaml, whatever their params."""
+        of_any = self.config.vertical_model.changed(**self.settings(self.space.first))
+        return fingerprint(of_any, self.config.transfer, self.config.features)
+
     @cached_property
     def log(self) -> VerticalLog:
         """Returns the rows; every trial reads the same.

@@ -256,16 +256,16 @@ MUTATIONS = [
     ),
     Mutation(
         "a trial is made under settings that the others were not made under",
-        "jobs/run_trial.py",
-        "    check_inherited(config, opened)\n",
-        "",
+        "search/run_trial.py",
+        "    if trainer.inherited != study.settings.inherited:",
+        "    if False:",
         "tests/jobs/test_search.py::test_trials_that_could_not_be_compared_are_refused",
     ),
     Mutation(
         "a search ends where its models are trained on other machines",
-        "search/targets.py",
-        'model.model_copy(update={"training": where})',
-        "model",
+        "search/foundation_trials.py",
+        "fingerprint(of_any.without_placement, ",
+        "fingerprint(of_any, ",
         "tests/jobs/test_search.py::test_trials_that_could_not_be_compared_are_refused",
     ),
     Mutation(
@@ -625,8 +625,8 @@ MUTATIONS = [
     Mutation(
         "a checkpoint is of a number of processes",
         "jobs/train_foundation.py",
-        'set(FoundationTraining.model_fields) - {"precision"}',
-        '{"compile"}',
+        "config.foundation_model.without_placement.model_dump()",
+        "config.foundation_model.model_dump()",
         "tests/training/foundation/test_launcher.py::test_one_process_goes_on_where_two_were_and_two_where_one_was",
     ),
     Mutation(

@@ -74,8 +74,8 @@ def days_of_ne(log: Log, seed: int) -> dict[str, Cells]:
     last = first + timedelta(days=days - 1)
     work = log.work / str(seed)
     config, day = whole_log("synthetic", work, first_day=first, last_day=last, events_per_day=log.events)
-    config = config.changed(runtime={"seed": seed, "torch_threads": 1})
-    config = config.changed(foundation_model={"optimizer": {"ema_decay": 0.0}})  # as in the runs that are kept
+    as_kept = {"optimizer": {"ema_decay": 0.0}}  # the runs that are kept have no average
+    config = config.changed(runtime={"seed": seed, "torch_threads": 1}, foundation_model=as_kept)
     midnights = storage.midnights(config, storage.calendar_days(config, day))
     cut = midnights[log.learnt]
     with foundation_trainer(config, source_schema(config)) as trainer:

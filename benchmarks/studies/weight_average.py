@@ -168,7 +168,7 @@ def figures(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def compared(run: Run) -> Run:
-    """Returns the run without an average; for a foundation model without one, that with one under the same model."""
+    """Returns the run that one is compared with: the same without an average, or after a foundation model with one."""
     if run.of_foundation == 0.0:
         return replace(run, of_foundation=OF_FOUNDATION)
     return replace(run, decay=0.0)

@@ -293,8 +293,11 @@ def test_trials_that_could_not_be_compared_are_refused(config: PlatformConfig) -
 
 
 def test_trials_of_a_vertical_take_other_settings_of_the_platform(config: PlatformConfig) -> None:
+    plan_search.main(config, study=NAME, **SMALL)
+    settings = opened(config).settings.changed(target="feed", cost_cap=None)
+
     def of_vertical(**changed: Any) -> str:
-        return inherited(config.changed(**changed), "feed")
+        return inherited(config.changed(**changed), settings)
 
     before = of_vertical()
     assert before == of_vertical(vertical_model={"architecture": "dlrm"})
