@@ -4,11 +4,12 @@
 
 Every cell of a grid in the space of ranking models is trained over the whole log in time order, in one pass, and judged
 on each of its last six days before it learns them: three days to choose by, three later ones to report. Cells come in
-an order drawn by chance, so those of an unfinished table are a fair sample of it. `--workers 2` trains two at a time.
+an order drawn by chance, so those of an unfinished table are a fair sample of it. `--workers 2` trains two at a time,
+`--device cuda` trains on a GPU: a model starts there with the same weights and differs by rounding.
 
 The table is `benchmarks/tables/ranking_kuairand.csv`, a line a training: a column a choice, then NE of both stretches,
-the NE of every day while it was learnt (`curve`), FLOPs of an example, dense parameters, seconds on one core of a busy
-machine, and the seed. What it has is not trained again, so it grows from call to call.
+the NE of every day while it was learnt (`curve`), FLOPs of an example, dense parameters, seconds on a busy machine,
+the seed, and on what kind of device it was trained. What it has is not trained again, so it grows from call to call.
 """
 
 import argparse
@@ -113,6 +114,7 @@ def main() -> None:
     parser = study_parser(__doc__, seeds=SEEDS, quick="six small models on a small log; no table is written")
     parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="which trains (default cpu)")
     a = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     work = a.work / ("ranking_table_quick" if a.quick else "ranking_table")
@@ -170,7 +172,7 @@ def _work(a: argparse.Namespace, work: Path, worker: int) -> None:
     execute(
         planned(),
         path,
-        lambda cell: train(log, space, cell.params, seed=cell.seed),
+        lambda cell: train(log, space, cell.params, seed=cell.seed) | {"device": a.device},
         total=len(order[worker :: a.workers]),
         describe=lambda cell: "ranking architectures",
         minutes=a.minutes,
@@ -220,7 +222,8 @@ def judged_log(config: PlatformConfig, day: date) -> ProgressiveLog:
 
 
 def _log(a: argparse.Namespace, work: Path) -> ProgressiveLog:
-    return judged_log(*ranking_log(work / "log", kuairand=a.kuairand, quick=a.quick))
+    config, day = ranking_log(work / "log", kuairand=a.kuairand, quick=a.quick)
+    return judged_log(config.changed(runtime={"device": a.device}), day)
 
 
 def _rows(work: Path, *, kept: bool) -> list[Row]:
@@ -243,18 +246,18 @@ def _read(line: dict[str, str]) -> Row:
     curve = [float(value) for value in line["curve"].split()]
     numbers = {name: float(line[name]) for name in FIGURES if name != "curve"}
     numbers |= {name: int(numbers[name]) for name in ("flops", "parameters")}
-    return {"cell": cell, "seed": int(line["seed"]), "curve": curve} | numbers
+    return {"cell": cell, "seed": int(line["seed"]), "curve": curve, "device": line["device"]} | numbers
 
 
 def _write(rows: list[Row]) -> None:
     TABLE.parent.mkdir(exist_ok=True)
     with storage.replace_file(TABLE) as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*GRID, *FIGURES, "seed"])
+        writer = csv.DictWriter(file, [*GRID, *FIGURES, "seed", "device"])
         writer.writeheader()
         for row in sorted(rows, key=lambda row: name_of(row, NAMES)):
             figures = {name: round(row[name], 5) for name in FIGURES if name != "curve"}
             figures["curve"] = " ".join(f"{value:.4f}" for value in row["curve"])
-            writer.writerow(row["cell"] | figures | {"seed": row["seed"]})
+            writer.writerow(row["cell"] | figures | {"seed": row["seed"], "device": row["device"]})
 
 
 if __name__ == "__main__":

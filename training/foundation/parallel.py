@@ -4,7 +4,6 @@ A single process is the same code path: a group of one.
 """
 
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -60,7 +59,9 @@ def process_group(runtime: Runtime) -> Iterator[torch.device]:
     if in_group():
         dist.init_process_group(backend)
     else:
-        dist.init_process_group(backend, init_method=f"tcp://127.0.0.1:{_free_port()}", rank=0, world_size=1)
+        # Port 0: the store itself takes a free one, so that processes which start at once do not ask for the same.
+        store = dist.TCPStore("127.0.0.1", 0, world_size=1, is_master=True)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=0, world_size=1)
     try:
         yield device
     finally:
@@ -158,9 +159,3 @@ def _device(runtime: Runtime) -> torch.device:
             "lower the number of processes under foundation_model in platform.yaml"
         )
     return torch.device("cuda", local_rank)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

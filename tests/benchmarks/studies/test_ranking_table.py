@@ -29,7 +29,7 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path: Path, monkeypatch: pyt
     order = cells(SPACE)
     rows: list[dict[str, Any]] = [
         {"cell": order[n], "seed": seed, "ne": 0.85 + n / 100 + seed / 1000, "ne_later": 0.86, "curve": [0.9, 0.8701]}
-        | {"flops": 1000.0 + n, "parameters": 10.0, "seconds": 2.5}
+        | {"flops": 1000.0 + n, "parameters": 10.0, "seconds": 2.5, "device": "cuda" if n else "cpu"}
         for n, seed in ((0, 0), (1, 0), (0, 1))
     ]
     _write(rows)
