@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -76,10 +76,15 @@ class Record:
     run_id: str = ""  # in MLflow
     figures: dict[str, float] | None = None
 
-    @property
-    def flops(self) -> float:
-        """Returns what training it took: forward and backward, three times the forward pass."""
-        return 3 * self.rows * (self.trial.cost or 0.0)
+
+def trained_flops(records: Sequence[Record]) -> float:
+    """Counts the FLOPs of the ended trials' training: forward and backward are three times the forward pass.
+
+    One that broke off counts as if it had learnt all that the others did: how far it came is not known.
+    """
+    most = max((record.rows for record in records), default=0)
+    ended = [record for record in records if record.trial.status != "running"]
+    return sum(3 * (record.rows or most) * (record.trial.cost or 0.0) for record in ended)
 
 
 class StudyDiffers(ValueError):
@@ -264,7 +269,7 @@ class Study:
     def _over(self, records: list[Record]) -> bool:
         """Says whether the search has trained as long as it may."""
         seconds = sum(record.trial.seconds or 0.0 for record in records)
-        flops = sum(record.flops for record in records) + self.shared_flops
+        flops = trained_flops(records) + self.shared_flops
         return (self.budget.seconds is not None and seconds >= self.budget.seconds) or (
             self.budget.flops is not None and flops >= self.budget.flops
         )

@@ -131,6 +131,16 @@ def test_a_budget_ends_the_search(tiny_config: PlatformConfig, budget: dict[str,
     assert not open_study(tiny_config, trials=7).spent()
 
 
+def test_a_trial_that_broke_off_counts_as_if_it_had_learnt_everything(tiny_config: PlatformConfig) -> None:
+    study = open_study(tiny_config, flops=3 * 10 * 7.0 + 3 * 10 * 5.0)
+    for cost, rows in ((7.0, 10), (5.0, 0)):
+        record = study.claim(in_order, lease_s=60)
+        assert record is not None and not study.spent()
+        trial = replace(record.trial, cost=cost)
+        study.end(replace(record, trial=trial), "done" if rows else "diverged", seconds=2.0, rows=rows)
+    assert study.claim(in_order, lease_s=60) is None
+
+
 def test_a_name_belongs_to_one_search(tiny_config: PlatformConfig) -> None:
     open_study(tiny_config)
     with pytest.raises(StudyDiffers, match=r"the search one is another one \(sampler 'random', seed 0\): choose"):
