@@ -60,8 +60,11 @@ def as_ids(column: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 def as_text(column: pl.Series) -> pl.Series:
-    """Returns categories as strings, read as ids are; a float too large for an id stays as it stands."""
-    return as_ids(column)[0]
+    """Returns categories as strings, read as ids are; a float too large for an id stays as it stands.
+
+    A truth value is `true` or `false`, also where Python has written it (`True`, as pandas does to CSV).
+    """
+    return as_ids(column)[0].replace({"True": "true", "False": "false"})
 
 
 def ids_of_request(values: Sequence[Any], name: str) -> list[str | None]:

@@ -34,6 +34,8 @@ def test_a_category_is_one_text_from_every_type_and_none_is_refused() -> None:
     assert as_text(pl.Series(["1.00", "1.50"]).cast(pl.Decimal(9, 2))).to_list() == ["1", "1.50"]
     for column in ([1, 2], [1.0, 2.0], ["1.0", "2.0"]):
         assert as_text(pl.Series(column)).to_list() == ["1", "2"]
+    for truth in ([True, False, None], ["True", "False", None], ["true", "false", None]):
+        assert as_text(pl.Series(truth)).to_list() == ["true", "false", None]
 
 
 IDS = st.one_of(
