@@ -13,6 +13,8 @@ from data.raw.csv_rows import RAW_PLACE, REFUSED, empty_notes, read_csv
 from data.raw.own_files import TABLES
 from data.raw.sampling import Read, slices
 
+LAST_DAY = 90_000_000  # of polars' calendar, some 246 thousand years from 1970
+A_DAY = {"ms": 86_400 * 10**3, "us": 86_400 * 10**6, "ns": 86_400 * 10**9}
 UUID_DIGITS = "^(.{8})(.{4})(.{4})(.{4})(.{12})$"
 
 
@@ -73,13 +75,26 @@ def _read_parquet(path: Path, wanted: dict[str, str], sample: int | None) -> Rea
             raise
         why = (str(error).splitlines() or ["no reason given"])[0]
         raise ValueError(f"{path} cannot be read as Parquet ({why}): write it again, or take it away") from error
-    return Read(_without_bytes(path, rows, wanted), names, total)
+    return Read(_within_calendar(_without_bytes(path, rows, wanted)), names, total)
 
 
 def _placed(path: Path, scan: pl.LazyFrame, offset: int, length: int) -> pl.DataFrame:
     rows = scan.slice(offset, length).collect()
     numbers = range(offset + 1, offset + 1 + rows.height)
     return rows.with_columns(pl.Series(RAW_PLACE, [f"{path}, row {number}" for number in numbers], pl.String))
+
+
+def _within_calendar(rows: pl.DataFrame) -> pl.DataFrame:
+    """Refuses rows with an instant or a date that no calendar has, and takes it away: polars stops at it."""
+    for name, kind in rows.schema.items():
+        if isinstance(kind, pl.Datetime | pl.Date):
+            a_day = A_DAY[kind.time_unit] if isinstance(kind, pl.Datetime) else 1
+            most = min(LAST_DAY * a_day, 2**63 - 1)
+            within = rows[name].to_physical().is_between(-most, most)
+            if not within.all():
+                rows = refused(rows, ~within.fill_null(True), f"wrong type: {name}")
+                rows = rows.with_columns(pl.when(within).then(pl.col(name)).alias(name))
+    return rows
 
 
 def _without_bytes(path: Path, rows: pl.DataFrame, wanted: dict[str, str]) -> pl.DataFrame:

@@ -83,3 +83,17 @@ def test_a_day_of_a_log_that_never_was_says_so(log):
     reason = storage.read_manifest(log.config, "events", DAYS[3])["extra"][EMPTY]
     span = "0001-01-01 00:00:00+00:00 to +10000-01-01 01:59:59+00:00"
     assert reason == f"no rows: 3 rows lie outside the log, from {span}"
+
+
+@pytest.mark.parametrize("kind", [pl.Datetime("us"), pl.Datetime("ms", "UTC"), pl.Date])
+@pytest.mark.parametrize("far", [1, -1])
+def test_a_time_that_no_calendar_has_is_quarantined(log, kind, far):
+    noon = pl.Series("ts", ["2026-03-03 12:00:00"]).str.to_datetime().dt.replace_time_zone("UTC").cast(kind)
+    most = 2**31 - 1 if kind == pl.Date else 2**63 - 1
+    never = pl.Series("ts", [far * most], dtype=noon.to_physical().dtype).cast(kind)
+    rows = pl.concat([frame({"id": name}) for name in ("a", "never")])
+    log.write_table("log.parquet", rows.with_columns(pl.concat([noon, never]).alias("ts")))
+    assert log.ingest()["quarantined"] == {"wrong type: event_timestamp": 1} and log.ids() == ["a"]
+    log.write("log.csv", line("b"))  # two types in the files of the day
+    log.ingest()
+    assert sorted(log.ids()) == ["a", "b"]
