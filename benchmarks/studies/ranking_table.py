@@ -111,8 +111,9 @@ def cells(space: Space) -> list[dict[str, Value]]:
 
 def main() -> None:
     """Trains the cells that are missing, then writes the table of those there are."""
-    parser = study_parser(__doc__, seeds=SEEDS, quick="six small models on a small log; no table is written")
-    parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
+    parser = study_parser(
+        __doc__, seeds=SEEDS, quick="six small models on a small log; no table is written", kuairand=True
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="which trains (default cpu)")
     a = parser.parse_args()

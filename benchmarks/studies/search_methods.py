@@ -91,8 +91,9 @@ class Run:
 
 def main() -> None:
     """Makes the runs that are missing, then reports what there is."""
-    parser = study_parser(__doc__, seeds=3, quick="two trainings' compute on a small log; figures are not kept")
-    parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
+    parser = study_parser(
+        __doc__, seeds=3, quick="two trainings' compute on a small log; figures are not kept", kuairand=True
+    )
     a = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)

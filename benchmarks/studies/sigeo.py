@@ -60,8 +60,9 @@ class Warm:
 
 def main() -> None:
     """Warms and scores what is missing, then reports what there is."""
-    parser = study_parser(__doc__, seeds=3, quick="six models on a small log against made-up truths; nothing is kept")
-    parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
+    parser = study_parser(
+        __doc__, seeds=3, quick="six models on a small log against made-up truths; nothing is kept", kuairand=True
+    )
     a = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)

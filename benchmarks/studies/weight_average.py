@@ -86,8 +86,7 @@ def runs(stretches: dict[str, Stretch], *, seeds: int) -> Iterator[Run]:
 
 def main() -> None:
     """Makes the runs that are missing, then reports what there is."""
-    parser = study_parser(__doc__, seeds=3, quick="one seed on a small log; nothing is kept")
-    parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
+    parser = study_parser(__doc__, seeds=3, quick="one seed on a small log; nothing is kept", kuairand=True)
     a = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)

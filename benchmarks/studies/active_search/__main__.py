@@ -61,8 +61,9 @@ class Run:
 
 def main() -> None:
     """Makes the searches that are missing, then reports what there is."""
-    parser = study_parser(__doc__, seeds=30, quick="two seeds of the two pools without a log; figures are not kept")
-    parser.add_argument("--kuairand", default=None, help="folder of KuaiRand-Pure's files")
+    parser = study_parser(
+        __doc__, seeds=30, quick="two seeds of the two pools without a log; figures are not kept", kuairand=True
+    )
     a = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     work = a.work / NAME

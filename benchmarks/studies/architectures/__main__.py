@@ -43,9 +43,8 @@ from training.foundation.progressive_log import ProgressiveLog
 
 def main() -> None:
     """Makes the runs that are missing, then reports what there is."""
-    parser = study_parser(__doc__, seeds=5, quick="one seed on a small log; figures are not kept")
+    parser = study_parser(__doc__, seeds=5, quick="one seed on a small log; figures are not kept", kuairand=True)
     parser.add_argument("--data-sets", nargs="+", choices=DATA_SETS, default=list(DATA_SETS), help="(default all)")
-    parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
     a = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)

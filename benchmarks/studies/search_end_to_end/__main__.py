@@ -65,8 +65,9 @@ class Run:
 
 def main() -> None:
     """Searches, trains the other models, then reports what there is."""
-    parser = study_parser(__doc__, seeds=5, quick="three trials and two other models on a small log; nothing is kept")
-    parser.add_argument("--kuairand", help="folder of KuaiRand-Pure's files")
+    parser = study_parser(
+        __doc__, seeds=5, quick="three trials and two other models on a small log; nothing is kept", kuairand=True
+    )
     parser.add_argument("--target", default=FOUNDATION, help="foundation, or a vertical (default foundation)")
     parser.add_argument("--trials", type=int, default=100, help="of the search (default 100)")
     a = parser.parse_args()
