@@ -165,16 +165,16 @@ def test_a_source_may_have_another_foundation_model(tmp_path: Path, monkeypatch:
     assert load_config(path).foundation_model.architecture == "dlrm"
 
 
-@pytest.mark.parametrize("source", ["kuairand", "movielens"])
+@pytest.mark.parametrize("source", ["taobao_ad", "movielens"])
 def test_a_mistake_in_a_sources_foundation_model_is_named_with_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ):
     monkeypatch.setenv("HEADWATER_SOURCE", source)
-    text = SHIPPED.replace("  kuairand: #", "  kuairand:\n    foundation_model: {optimizer: {rate: 1}}\n    #", 1)
+    text = SHIPPED.replace("  taobao_ad: #", "  taobao_ad:\n    foundation_model: {optimizer: {rate: 1}}\n    #", 1)
     path = tmp_path / "platform.yaml"
     path.write_text(text)
     line = text.splitlines().index("    foundation_model: {optimizer: {rate: 1}}") + 1
-    with pytest.raises(ConfigError, match=rf":{line}: sources.kuairand.foundation_model.optimizer.rate: unknown key"):
+    with pytest.raises(ConfigError, match=rf":{line}: sources.taobao_ad.foundation_model.optimizer.rate: unknown key"):
         load_config(path)
 
 

@@ -19,7 +19,7 @@ CHANGES: dict[str, Any] = {
 }
 
 
-PLACES = [("foundation_model",), ("sources", "kuairand", "foundation_model"), ("sources", "files", "foundation_model")]
+PLACES = [("foundation_model",), ("sources", "taobao_ad", "foundation_model"), ("sources", "files", "foundation_model")]
 
 
 @pytest.fixture
@@ -76,7 +76,8 @@ def test_a_second_patch_changes_the_first(file: Path) -> None:
     place = PLACES[1]
     once = patched(file.read_text(), place, CHANGES, of="foundation_model")
     twice = patched(once, place, {"first_embeddings": None, "optimizer": {"warmup_steps": 0}}, of="foundation_model")
-    assert "learning_rate: 0.002, warmup_steps: 0}" in twice and "first_embeddings" not in twice
+    assert "learning_rate: 0.002, warmup_steps: 0}" in twice
+    assert twice.count("first_embeddings") == once.count("first_embeddings") - 1
     with_it = once.replace("  embedding_dim: 32", "  embedding_dim: 32\n  first_embeddings: 0.1")
     assert "first_embeddings: null" in patched(
         with_it, place, {"first_embeddings": None}, of="foundation_model"
