@@ -41,6 +41,27 @@ class Mutation(NamedTuple):
 
 MUTATIONS = [
     Mutation(
+        "the FLOPs of a trial that broke off do not count",
+        "search/study.py",
+        "3 * (record.rows or most) *",
+        "3 * record.rows *",
+        "tests/search/test_study.py",
+    ),
+    Mutation(
+        "a truth value in Python's spelling is another category",
+        "data/ids.py",
+        '{"True": "true", "False": "false"}',
+        '{"False": "false"}',
+        "tests/data/test_ids.py",
+    ),
+    Mutation(
+        "a time that no calendar has goes on",
+        "data/raw/own_rows.py",
+        "LAST_DAY = 90_000_000",
+        "LAST_DAY = 900_000_000",
+        "tests/own_log/test_time.py",
+    ),
+    Mutation(
         "short histories take the fused kernel where oneDNN multiplies",
         "models/layers/attention.py",
         "if onednn and key.shape[-2] < SHORT:",
