@@ -802,8 +802,8 @@ MUTATIONS = [
     Mutation(
         "what shared weights took is not counted",
         "search/study.py",
-        "for record in records) + self.shared_flops",
-        "for record in records)",
+        "trained_flops(records) + self.shared_flops",
+        "trained_flops(records)",
         "tests/search/test_shared_weights.py::test_one_shot_reads_no_judged_date_and_its_models_are_the_trials",
     ),
     Mutation(
