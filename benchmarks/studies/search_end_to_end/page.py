@@ -21,6 +21,9 @@ all rates that a search may choose; the architectures by hand at two rates each,
 boosting on the same columns, its sizes chosen. Their settings are those that one training each found best on the
 search's dates. *Less* is the found model's NE less the other's: below 0, the found one is better. Intervals are of
 95 %, over seeds on these rows, and over users of these trained models.
+
+`shipped` is the model of the sections `foundation_model` and `vertical_model` of platform.yaml. The foundation model
+that was found is that of the source `kuairand` there since.
 """
 EARLIER = """Here no model was averaged, trials were judged on three dates, each before any of it was learnt, and
 `found 1` is the trial that was best by its one training."""

@@ -1,14 +1,19 @@
 """What a search is compared with: chosen as it was, and without a look at later days."""
 
+import json
+
 import numpy as np
 import pytest
 
+from benchmarks.report import RESULTS
 from benchmarks.studies.search_end_to_end.boosting import Table, boosted
 from benchmarks.studies.search_end_to_end.results import figures
 from benchmarks.studies.search_end_to_end.rivals import FOUNDATION_RATES, SHIPPED, rivals
 from config import ROOT, load_config
 from models.vertical import build_vertical
 from quality.metrics import evaluate
+from search.foundation_trials import foundation_inputs
+from search.spaces.ranking import RankingSpace
 
 RNG = np.random.default_rng(0)
 QUICK = {"learning_rate": 0.1, "max_leaf_nodes": 7}
@@ -78,3 +83,12 @@ def test_every_rival_can_be_built() -> None:
             code_dim=8,
             history_ids=("item_id",),
         )
+
+
+def test_the_model_that_was_found_is_that_of_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_SOURCE", "kuairand")
+    config = load_config(ROOT / "platform.yaml")
+    found = json.loads((RESULTS / "search_end_to_end.json").read_text())["figures"]["found_models"][0]
+    space = RankingSpace.of(foundation_inputs(config), target="foundation", blocks=3)
+    assert space.cost(found["params"]) == found["flops"]
+    assert config.foundation_model == config.foundation_model.changed(**space.settings(found["params"]))
